@@ -1,0 +1,76 @@
+import type { Digest, VerityDigest } from '../digest.ts'
+
+/**
+ * The model between all formats: readers yield entries, writers take them.
+ *
+ * Names are bytes: `path`, `link` and xattr names are strings with one char per byte (latin1), converted at the edges.
+ */
+export interface Entry {
+  /** Cleaned: no leading, trailing or double slash, no `.` or `..`; '' is the root. */
+  readonly path: string
+  readonly type: EntryType
+  /** Permission bits including setuid, setgid and sticky (0o7777); the type is in `type`. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  /** Whole seconds since 1970, possibly negative. */
+  readonly mtime: number
+  /** 0 … 999,999,999, always added to `mtime`. */
+  readonly mtimeNsec: number
+  /** Devices only, else 0. */
+  readonly major: number
+  readonly minor: number
+  /** Symlink: the target as written. Hard link: the cleaned path of the target. Else ''. */
+  readonly link: string
+  readonly xattrs: Xattrs
+  /** Files only, else `{ kind: 'empty' }`. */
+  readonly content: Content
+}
+
+export type EntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'socket'
+
+/** Full name (`user.x`, `security.capability`) → value. */
+export type Xattrs = ReadonlyMap<string, Uint8Array>
+
+export const noXattrs: Xattrs = new Map()
+
+/** Files up to this many bytes live in the image and the recipe instead of in an object of their own. */
+export const inlineMax = 64
+
+/** What a file holds, with the digests known so far. */
+export type Content =
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  | { readonly kind: 'object'; readonly digest: VerityDigest; readonly size: number }
+  /** Only its length is known: a body that is still to come, or that nobody asked for. */
+  | { readonly kind: 'unknown'; readonly size: number }
+
+export const noContent: Content = { kind: 'empty' }
+
+export function sizeOf(content: Content): number {
+  switch (content.kind) {
+    case 'empty':
+      return 0
+    case 'inline':
+      return content.bytes.length
+    default:
+      return content.size
+  }
+}
+
+/** A blob in a registry, layout or archive, as a manifest names it. */
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly size: number
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly platform?: Platform
+  readonly artifactType?: string
+}
+
+export interface Platform {
+  readonly os: string
+  readonly architecture: string
+  readonly variant?: string
+  readonly osVersion?: string
+}

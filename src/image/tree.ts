@@ -1,0 +1,85 @@
+import { type Content, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
+
+/** st_mode's type bits. */
+export const S_IFMT = 0o170000
+export const S_IFIFO = 0o010000
+export const S_IFCHR = 0o020000
+export const S_IFDIR = 0o040000
+export const S_IFBLK = 0o060000
+export const S_IFREG = 0o100000
+export const S_IFLNK = 0o120000
+export const S_IFSOCK = 0o140000
+
+/**
+ * One inode of a merged tree. In a finished tree every inode stands exactly once as itself, under its *primary* name
+ * (the first in depth-first byte order, unless a dump says otherwise); its further names are HardLinks.
+ */
+export interface Inode {
+  /** Type and permission bits, as in st_mode. */
+  mode: number
+  uid: number
+  gid: number
+  /** Whole seconds, possibly negative; `mtimeNsec` is always added. */
+  mtime: number
+  mtimeNsec: number
+  /** Linux's own 32-bit form: `(major & 0xfff) << 8 | minor & 0xff | (minor & 0xfff00) << 12`; 0 unless a device. */
+  rdev: number
+  /** Number of names; for directories 2 + number of subdirectories. */
+  nlink: number
+  xattrs: Xattrs
+  /** Regular files; `noContent` for everything else. */
+  content: Content
+  /** Symlinks; '' for everything else. */
+  target: string
+  /** Directories; undefined for everything else. Names are latin1 strings, in any order. */
+  children: Map<string, Child> | undefined
+}
+
+export interface HardLink {
+  readonly linkTo: Inode
+}
+
+export type Child = Inode | HardLink
+
+export interface Directory extends Inode {
+  children: Map<string, Child>
+}
+
+export function isHardLink(child: Child): child is HardLink {
+  return 'linkTo' in child
+}
+
+export function inodeOf(child: Child): Inode {
+  return 'linkTo' in child ? child.linkTo : child
+}
+
+export function isDirectory(inode: Child): inode is Directory {
+  return 'children' in inode && inode.children !== undefined
+}
+
+/** A directory as an implied parent or an empty root has it: 0755, 0:0, mtime 0. */
+export function emptyDirectory(): Directory {
+  return {
+    mode: S_IFDIR | 0o755,
+    uid: 0,
+    gid: 0,
+    mtime: 0,
+    mtimeNsec: 0,
+    rdev: 0,
+    nlink: 2,
+    xattrs: noXattrs,
+    content: noContent,
+    target: '',
+    children: new Map(),
+  }
+}
+
+/** The children of a directory in byte order of name (latin1 strings compare as bytes do). */
+export function sortedNames(directory: Directory): string[] {
+  return [...directory.children.keys()].sort(compareNames)
+}
+
+/** strcmp on latin1 strings. */
+export function compareNames(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

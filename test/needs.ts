@@ -1,0 +1,22 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** For a test's `skip` option: false when we are root, else the reason that the report shows. */
+export const needsRoot: false | string = process.getuid?.() === 0 ? false : 'needs root'
+
+/** For a test's `skip` option: false when every program is on PATH, else the reason that the report shows. */
+export function needsPrograms(...names: string[]): false | string {
+  const missing = names.filter((name) => !onPath(name))
+  return missing.length === 0 ? false : `needs ${missing.join(', ')} on PATH`
+}
+
+function onPath(name: string): boolean {
+  return [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
