@@ -1,0 +1,46 @@
+import type { Descriptor } from '../formats/entry.ts'
+
+/** Where an image's bytes come from: a registry, a layout, an archive, a directory. */
+export interface Source {
+  /** As the user wrote it; what a record's origin says. */
+  readonly name: string
+  /** 'plain' sources are trees, not layers: whiteout names in them are data. */
+  readonly kind: 'layer' | 'plain'
+  /** The top manifest or index, bytes as served; checked against the digest when one was asked for. */
+  resolve(options?: AbortOptions): Promise<Artifact>
+  /** A nested manifest or a config: small, whole, verified against the descriptor's digest and size. */
+  fetch(descriptor: Descriptor, options?: AbortOptions): Promise<Uint8Array>
+  /**
+   * The bytes of a blob in order, from `offset` to exactly `descriptor.size`, NOT verified: the reader hashes them.
+   * Broken connections are resumed behind the scenes. Chunks belong to the reader and have any size above 0.
+   */
+  blob(descriptor: Descriptor, options?: BlobOptions): AsyncIterable<Uint8Array>
+  /** Where the blob lies as a range of a local file, when it does: lets an importing thread read it itself. */
+  blobFile?(descriptor: Descriptor): Promise<FileRange | undefined>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface AbortOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface BlobOptions extends AbortOptions {
+  /** First byte wanted, 0 … descriptor.size; default 0. */
+  readonly offset?: number | undefined
+}
+
+/** A small document as served, with the descriptor that its bytes have. */
+export interface Artifact {
+  readonly descriptor: Descriptor
+  readonly bytes: Uint8Array
+}
+
+/** `length` bytes at `offset` of the file `path`. */
+export interface FileRange {
+  readonly path: string
+  readonly offset: number
+  readonly length: number
+}
+
+/** Manifests, indexes and configs above this are refused before they are read (the distribution spec's own floor). */
+export const documentMax = 4 * 1024 * 1024
