@@ -1,0 +1,159 @@
+import { constants, openSync } from 'node:fs'
+import { errnoOf } from '../error.ts'
+import { at, fallocate as fl, ioctls, rename, resolve, structs, UTIME_OMIT } from './abi.ts'
+import { cString, isErrno, libcCall, openFlag, systemCall, systemError } from './libc.ts'
+
+/** Paths are strings with one char per byte (latin1), relative ones against the working directory. */
+
+const syncfsCall = libcCall('syncfs', 'i')
+const linkatCall = libcCall('linkat', 'ipipi')
+const renameat2Call = systemCall('renameat2', 'ipipi')
+const openat2Call = systemCall('openat2', 'ippl')
+const mknodCall = libcCall('mknod', 'pil')
+const lchownCall = libcCall('lchown', 'pii')
+const utimensatCall = libcCall('utimensat', 'ippi')
+const fallocateCall = libcCall('fallocate', 'iill')
+const ioctlCall = libcCall('ioctl', 'ilp')
+const ioctlNumberCall = libcCall('ioctl', 'ill')
+
+/** Writes back everything of the file system that `fd` lies on, and reports errors of earlier write-backs. */
+export function syncfs(fd: number): void {
+  syncfsCall(`descriptor ${fd}`, fd)
+}
+
+/** fs.openSync for a path of bytes, with the errors of this folder. */
+export function open(path: string, flags: number, mode = 0): number {
+  const bytes = cString(path).subarray(0, -1)
+  try {
+    return openSync(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), flags | openFlag('O_CLOEXEC'), mode)
+  } catch (error) {
+    throw systemError('open', quote(path), errnoOf(error) ?? String(error))
+  }
+}
+
+/** A nameless file in `folder`, open for writing; `linkFd` gives it a name. It vanishes with its last descriptor. */
+export function openNameless(folder: string, mode: number): number {
+  return open(folder, openFlag('O_TMPFILE') | constants.O_WRONLY, mode)
+}
+
+/** Gives the open file a name; EEXIST when it is taken. Goes through /proc, which needs no capability. */
+export function linkFd(fd: number, path: string): void {
+  const from = cString(`/proc/self/fd/${fd}`)
+  linkatCall(quote(path), at.AT_FDCWD, from, at.AT_FDCWD, cString(path), at.AT_SYMLINK_FOLLOW)
+}
+
+/** A hard link; a symlink at `from` is linked itself, not followed. */
+export function link(from: string, to: string): void {
+  linkatCall(`${quote(from)} as ${quote(to)}`, at.AT_FDCWD, cString(from), at.AT_FDCWD, cString(to), 0)
+}
+
+/** Renames unless `to` exists (EEXIST). */
+export function renameNoReplace(from: string, to: string): void {
+  renameWith(from, to, rename.RENAME_NOREPLACE)
+}
+
+/** Swaps two names in one step. */
+export function renameExchange(a: string, b: string): void {
+  renameWith(a, b, rename.RENAME_EXCHANGE)
+}
+
+function renameWith(from: string, to: string, flags: number): void {
+  renameat2Call(`${quote(from)} to ${quote(to)}`, at.AT_FDCWD, cString(from), at.AT_FDCWD, cString(to), flags)
+}
+
+/** How far a path may lead away from the directory it starts in. */
+export type Confinement =
+  /** Symlinks are followed as a process chrooted into the directory would; `..` stops at it. */
+  | 'in-root'
+  /** Symlinks are followed as long as they stay below; absolute ones and `..` beyond fail with EXDEV. */
+  | 'beneath'
+  /** As beneath, and any symlink fails with ELOOP. */
+  | 'no-symlinks'
+
+/**
+ * Opens `path` below the open directory, whatever symlinks an attacker planted there. Never crosses into procfs'
+ * magic links. Returns the descriptor.
+ */
+export function openBelow(directory: number, path: string, flags: number, confinement: Confinement, mode = 0): number {
+  const layout = structs.open_how
+  const how = Buffer.alloc(layout.size)
+  how.writeBigUInt64LE(BigInt(flags | openFlag('O_CLOEXEC')), layout.flags)
+  how.writeBigUInt64LE(BigInt(mode), layout.mode)
+  how.writeBigUInt64LE(BigInt(confinements[confinement] | resolve.RESOLVE_NO_MAGICLINKS), layout.resolve)
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return openat2Call(quote(path), directory, cString(path), how, layout.size)
+    } catch (error) {
+      // ".." raced with a rename somewhere in the system: openat2(2) says to try again.
+      if (attempt < 16 && isErrno(error, 'EAGAIN')) continue
+      throw error
+    }
+  }
+}
+
+const confinements = {
+  'in-root': resolve.RESOLVE_IN_ROOT,
+  beneath: resolve.RESOLVE_BENEATH,
+  'no-symlinks': resolve.RESOLVE_BENEATH | resolve.RESOLVE_NO_SYMLINKS,
+} as const
+
+/** `mode` with type bits; `rdev` in the kernel's 32-bit form, which is the tree model's too. The umask applies. */
+export function mknod(path: string, mode: number, rdev: number): void {
+  mknodCall(quote(path), cString(path), mode, rdev >>> 0)
+}
+
+/** Owner of the name itself, symlink or not. */
+export function lchown(path: string, uid: number, gid: number): void {
+  lchownCall(quote(path), cString(path), uid | 0, gid | 0)
+}
+
+/** Modification time of the name itself, symlink or not; the access time stays. */
+export function setMtime(path: string, seconds: number, nanoseconds: number): void {
+  const layout = structs.timespec
+  const times = Buffer.alloc(2 * layout.size)
+  times.writeBigInt64LE(BigInt(UTIME_OMIT), layout.tv_nsec)
+  times.writeBigInt64LE(BigInt(seconds), layout.size + layout.tv_sec)
+  times.writeBigInt64LE(BigInt(nanoseconds), layout.size + layout.tv_nsec)
+  utimensatCall(quote(path), at.AT_FDCWD, cString(path), times, at.AT_SYMLINK_NOFOLLOW)
+}
+
+/** Reserves blocks for `length` bytes so that later writes cannot run out of space; the size stays. */
+export function reserve(fd: number, length: number): void {
+  fallocateCall(`${length} bytes of descriptor ${fd}`, fd, fl.FALLOC_FL_KEEP_SIZE, 0, length)
+}
+
+/** Makes a hole; the size stays. */
+export function punchHole(fd: number, offset: number, length: number): void {
+  const mode = fl.FALLOC_FL_PUNCH_HOLE | fl.FALLOC_FL_KEEP_SIZE
+  fallocateCall(`a hole in descriptor ${fd}`, fd, mode, offset, length)
+}
+
+/** Shares all blocks of one file with another (XFS, btrfs); false where the file systems cannot. */
+export function clone(from: number, to: number): boolean {
+  return orCannotShare(() => ioctlNumberCall(`FICLONE of descriptor ${from}`, to, ioctls.FICLONE, from))
+}
+
+/** Shares a range of blocks; offsets and length are whole blocks, but for a length that ends at the source's end. */
+export function cloneRange(from: number, offset: number, length: number, to: number, toOffset: number): boolean {
+  const layout = structs.file_clone_range
+  const range = Buffer.alloc(layout.size)
+  range.writeBigInt64LE(BigInt(from), layout.src_fd)
+  range.writeBigUInt64LE(BigInt(offset), layout.src_offset)
+  range.writeBigUInt64LE(BigInt(length), layout.src_length)
+  range.writeBigUInt64LE(BigInt(toOffset), layout.dest_offset)
+  return orCannotShare(() => ioctlCall(`FICLONERANGE of descriptor ${from}`, to, ioctls.FICLONERANGE, range))
+}
+
+function orCannotShare(share: () => void): boolean {
+  try {
+    share()
+    return true
+  } catch (error) {
+    if (isErrno(error, 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS')) return false
+    throw error
+  }
+}
+
+function quote(path: string): string {
+  return JSON.stringify(path)
+}

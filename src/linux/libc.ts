@@ -1,0 +1,128 @@
+import { createRequire } from 'node:module'
+import type { LibraryHandle } from 'koffi'
+import { type Code, OnefoldError } from '../error.ts'
+import { architecture, openFlags, syscalls } from './abi.ts'
+
+/**
+ * The one door to the kernel: functions of the C library the process already runs on, called through koffi. Loading koffi costs
+ * 14 ms, so that happens at the first call and never for code that does not make one.
+ *
+ * Calls are synchronous: an asynchronous one costs 30 µs on its own; who must not block calls from a worker.
+ */
+
+type Koffi = typeof import('koffi')
+type Argument = number | bigint | Uint8Array | null
+type Native = (...args: Argument[]) => number
+
+let koffi: Koffi | undefined
+let library: LibraryHandle | undefined
+let errnoNames: ReadonlyMap<number, string> | undefined
+
+function load(): LibraryHandle {
+  koffi ??= createRequire(import.meta.url)('koffi') as Koffi
+  library ??= koffi.load(null)
+  return library
+}
+
+/** C types of arguments by the letters that declare a call; pointers are byte arrays, nothing is ever a C string. */
+const argumentTypes = { i: 'int', l: 'int64_t', p: 'void *' } as const
+type Letter = keyof typeof argumentTypes
+
+function bind(symbol: string, result: 'int' | 'int64_t', letters: string): Native {
+  const types = Array.from(letters).map((letter) => argumentTypes[letter as Letter])
+  const native: Native = load().func(symbol, result, types)
+  return native
+}
+
+export interface Call {
+  /** Returns what the function returned; throws when it was −1. `what` completes "Cannot ⟨call⟩ …" in the error. */
+  (what: string, ...args: Argument[]): number
+}
+
+/** A function of the C library that returns an int (whose upper half is undefined in the register), bound at its first call. */
+export function libcCall(symbol: string, letters: string): Call {
+  let native: Native | undefined
+  return (what, ...args) => check(symbol, what, (native ??= bind(symbol, 'int', letters))(...args))
+}
+
+/** One that returns a ssize_t. */
+export function libcSizeCall(symbol: string, letters: string): Call {
+  let native: Native | undefined
+  return (what, ...args) => check(symbol, what, (native ??= bind(symbol, 'int64_t', letters))(...args))
+}
+
+/** A system call the C library has no function for. */
+export function systemCall(name: keyof typeof syscalls, letters: string): Call {
+  let native: Native | undefined
+  return (what, ...args) => {
+    native ??= bind('syscall', 'int64_t', `l${letters}`)
+    return check(name, what, native(syscalls[name][architecture()], ...args))
+  }
+}
+
+function check(call: string, what: string, result: number): number {
+  if (result !== -1) return result
+  throw systemError(call, what, errnoName(koffi?.errno() ?? 0))
+}
+
+export function openFlag(name: keyof typeof openFlags): number {
+  return openFlags[name][architecture()]
+}
+
+/** A path as the kernel takes it. Strings have one char per byte (latin1); NUL cannot be part of a path. */
+export function cString(text: string): Uint8Array {
+  if (text.includes('\0')) {
+    throw new OnefoldError('BAD_NAME', `Cannot use ${JSON.stringify(text)}: a path holds no NUL byte`)
+  }
+  return Buffer.from(`${text}\0`, 'latin1')
+}
+
+/** What lies below the OnefoldError of a failed call; shaped like the errors of Node's own fs. */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError'
+  readonly code: string
+  readonly syscall: string
+
+  constructor(code: string, syscall: string) {
+    super(`${syscall}: ${code}`)
+    this.code = code
+    this.syscall = syscall
+  }
+}
+
+export function systemError(call: string, what: string, errno: string, detail = ''): OnefoldError {
+  const message = `Cannot ${call} ${what}: ${errno}${detail === '' ? '' : `, ${detail}`}`
+  return new OnefoldError(codes.get(errno) ?? 'IO', message, { cause: new SystemCallError(errno, call) })
+}
+
+const codes: ReadonlyMap<string, Code> = new Map<string, Code>([
+  ['ENOENT', 'NOT_FOUND'],
+  ['EEXIST', 'EXISTS'],
+  ['EBUSY', 'BUSY'],
+  ['EPERM', 'DENIED'],
+  ['EACCES', 'DENIED'],
+  ['ENOSYS', 'UNSUPPORTED'],
+  ['EOPNOTSUPP', 'UNSUPPORTED'],
+])
+
+/** Whether an error, from here or from Node's own fs, is one of these (`'ENOENT'`, …). */
+export function isErrno(error: unknown, ...names: string[]): boolean {
+  const cause = error instanceof OnefoldError ? error.cause : error
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && names.includes(cause.code)
+}
+
+/** The errno name of a failed call, for who words the error again. */
+export function errnoOfCall(error: unknown): string {
+  if (error instanceof OnefoldError && error.cause instanceof SystemCallError) return error.cause.code
+  throw error
+}
+
+function errnoName(number: number): string {
+  if (errnoNames === undefined) {
+    load()
+    const synonyms = new Set(['EWOULDBLOCK', 'EDEADLOCK', 'ENOTSUP'])
+    const pairs = Object.entries(koffi?.os.errno ?? {}).filter(([name]) => !synonyms.has(name))
+    errnoNames = new Map(pairs.map(([name, value]) => [value, name]))
+  }
+  return errnoNames.get(number) ?? `errno ${number}`
+}

@@ -1,0 +1,41 @@
+import { parseVerityDigest, type VerityDigest } from '../digest.ts'
+import { ioctls, structs } from './abi.ts'
+import { isErrno, libcCall } from './libc.ts'
+
+const ioctlCall = libcCall('ioctl', 'ilp')
+const sha256 = { algorithm: 1, size: 32 } as const
+
+/**
+ * Turns fs-verity on (sha256, 4 KiB blocks, no salt): the file, open for reading only and for writing by nobody, can
+ * never change again. Returns false where the kernel or the file system has no fs-verity.
+ */
+export function enableVerity(fd: number): boolean {
+  const layout = structs.fsverity_enable_arg
+  const argument = Buffer.alloc(layout.size)
+  argument.writeUInt32LE(1, layout.version)
+  argument.writeUInt32LE(sha256.algorithm, layout.hash_algorithm)
+  argument.writeUInt32LE(4096, layout.block_size)
+  try {
+    ioctlCall(`FS_IOC_ENABLE_VERITY of descriptor ${fd}`, fd, ioctls.FS_IOC_ENABLE_VERITY, argument)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return true
+    if (isErrno(error, 'EOPNOTSUPP', 'ENOTTY')) return false
+    throw error
+  }
+}
+
+/** The digest the kernel enforces for this file, or undefined when it enforces none (of this kind). */
+export function measureVerity(fd: number): VerityDigest | undefined {
+  const layout = structs.fsverity_digest
+  const bytes = Buffer.alloc(layout.digest + 64)
+  bytes.writeUInt16LE(64, layout.digest_size)
+  try {
+    ioctlCall(`FS_IOC_MEASURE_VERITY of descriptor ${fd}`, fd, ioctls.FS_IOC_MEASURE_VERITY, bytes)
+  } catch (error) {
+    if (isErrno(error, 'ENODATA', 'EOPNOTSUPP', 'ENOTTY')) return undefined
+    throw error
+  }
+  if (bytes.readUInt16LE(layout.digest_algorithm) !== sha256.algorithm) return undefined
+  return parseVerityDigest(bytes.toString('hex', layout.digest, layout.digest + sha256.size))
+}
