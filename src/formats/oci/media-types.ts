@@ -1,0 +1,74 @@
+import { OnefoldError } from '../../error.ts'
+
+/** The media types of images: OCI image-spec "media-types.md" and Docker's "Image Manifest Version 2, Schema 2". */
+export const mediaTypes = {
+  manifest: 'application/vnd.oci.image.manifest.v1+json',
+  index: 'application/vnd.oci.image.index.v1+json',
+  config: 'application/vnd.oci.image.config.v1+json',
+  layer: 'application/vnd.oci.image.layer.v1.tar',
+  layerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  layerZstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerIndex: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
+  dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
+  dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+} as const
+
+const manifests: ReadonlySet<string> = new Set([mediaTypes.manifest, mediaTypes.dockerManifest])
+const indexes: ReadonlySet<string> = new Set([mediaTypes.index, mediaTypes.dockerIndex])
+const schema1: ReadonlySet<string> = new Set([
+  'application/vnd.docker.distribution.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+])
+
+/**
+ * What the name promises of the compression is never believed (the magic decides), so one set is enough. Foreign and
+ * non-distributable layers are layers like others: whoever has the blob may read it.
+ */
+const layers: ReadonlySet<string> = new Set([
+  ...['', '+gzip', '+zstd'].flatMap((suffix) => [
+    `application/vnd.oci.image.layer.v1.tar${suffix}`,
+    `application/vnd.oci.image.layer.nondistributable.v1.tar${suffix}`,
+  ]),
+  ...['', '.gzip', '.zstd'].flatMap((suffix) => [
+    `application/vnd.docker.image.rootfs.diff.tar${suffix}`,
+    `application/vnd.docker.image.rootfs.foreign.diff.tar${suffix}`,
+  ]),
+])
+
+/** What a registry is asked for when it is asked for an image, in order of preference. */
+export const acceptedDocuments: readonly string[] = [...manifests, ...indexes]
+
+export type DocumentKind = 'manifest' | 'index' | 'schema1'
+
+/** The kind of document a media type announces, without its parameters and in any case; undefined for all others. */
+export function documentKind(mediaType: string): DocumentKind | undefined {
+  const bare = bareMediaType(mediaType)
+  if (manifests.has(bare)) return 'manifest'
+  if (indexes.has(bare)) return 'index'
+  return schema1.has(bare) ? 'schema1' : undefined
+}
+
+/** `Application/JSON; charset=utf-8` → `application/json` (RFC 9110, 8.3.1). */
+export function bareMediaType(mediaType: string): string {
+  const end = mediaType.indexOf(';')
+  return (end < 0 ? mediaType : mediaType.slice(0, end)).trim().toLowerCase()
+}
+
+/** Docker wrote configs as plain octets for a short while in 2016; registries still have them. */
+export function isImageConfig(mediaType: string, manifestType: string): boolean {
+  if (mediaType === mediaTypes.config || mediaType === mediaTypes.dockerConfig) return true
+  return manifestType === mediaTypes.dockerManifest && mediaType === 'application/octet-stream'
+}
+
+/** Throws UNSUPPORTED, naming the media type, unless it is that of a tar layer, compressed or not. */
+export function checkLayerType(mediaType: string): void {
+  if (layers.has(mediaType)) return
+  const what = `Cannot read a layer of media type ${JSON.stringify(mediaType.slice(0, 200))}`
+  if (mediaType.endsWith('+encrypted'))
+    throw new OnefoldError('UNSUPPORTED', `${what}: it is encrypted`, {
+      hint: 'Decrypt the image first, for example with "skopeo copy --decryption-key".',
+    })
+  throw new OnefoldError('UNSUPPORTED', `${what}: expected a tar layer of OCI or Docker`)
+}
