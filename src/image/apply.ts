@@ -1,0 +1,81 @@
+import type { Entry } from '../formats/entry.ts'
+import { Layer, type LayerKind } from './layer.ts'
+import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from './tree.ts'
+
+export type { LayerKind } from './layer.ts'
+
+export interface MergeOptions {
+  /** Keep `security.selinux`, which names labels of the policy the image was built under. */
+  readonly keepSelinux?: boolean
+}
+
+export interface ApplyOptions {
+  /**
+   * The blob was recognised as eStargz by its own footer: its table of contents and landmarks do not show.
+   * Never set this on the word of a manifest alone.
+   */
+  readonly estargz?: boolean
+}
+
+/**
+ * Merges layers, bottom first, into one tree by the rules of docs/tree.md. Time is linear in the entries; memory is that
+ * of the tree and of one layer.
+ */
+export class Merge {
+  readonly #root: Directory = emptyDirectory()
+  readonly #options: MergeOptions
+  readonly #linked = new Set<Inode>()
+
+  constructor(options: MergeOptions = {}) {
+    this.#options = options
+  }
+
+  /** Lays one layer over what is there. Throws BAD_FORMAT or LIMIT, and has then changed nothing. */
+  apply(entries: Iterable<Entry>, kind: LayerKind, options: ApplyOptions = {}): void {
+    const layer = new Layer(this.#root, kind, { ...this.#options, ...options })
+    for (const entry of entries) layer.add(entry)
+    layer.settle()
+    for (const inode of layer.linked) this.#linked.add(inode)
+  }
+
+  /** The tree in its canonical form: link counts are right, and every inode stands under its first name. */
+  finish(): Directory {
+    settleLinks(this.#root, this.#linked)
+    return this.#root
+  }
+}
+
+interface Name {
+  /** Components joined by NUL: these compare in depth-first byte order. */
+  readonly key: string
+  readonly name: string
+  readonly directory: Directory
+}
+
+/** Only inodes in `linked` can have more than one name; everything else costs one visit. */
+function settleLinks(root: Directory, linked: ReadonlySet<Inode>): void {
+  const names = new Map<Inode, Name[]>()
+  const pending: [directory: Directory, key: string][] = [[root, '']]
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const [directory, prefix] = next
+    directory.nlink = 2
+    for (const [name, child] of directory.children) {
+      const inode = inodeOf(child)
+      if (isDirectory(inode)) {
+        directory.nlink++
+        pending.push([inode, `${prefix}${name}\0`])
+      } else if (linked.has(inode)) {
+        const all = names.get(inode) ?? []
+        all.push({ key: prefix + name, name, directory })
+        names.set(inode, all)
+      } else inode.nlink = 1
+    }
+  }
+  for (const [inode, all] of names) shareInode(inode, all)
+}
+
+function shareInode(inode: Inode, names: readonly Name[]): void {
+  const first = names.reduce((least, other) => (other.key < least.key ? other : least))
+  inode.nlink = names.length
+  for (const each of names) each.directory.children.set(each.name, each === first ? inode : { linkTo: inode })
+}

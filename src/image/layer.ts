@@ -1,0 +1,307 @@
+import { OnefoldError } from '../error.ts'
+import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
+import {
+  type Child,
+  type Directory,
+  type Inode,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFREG,
+  S_IFSOCK,
+  emptyDirectory,
+  inodeOf,
+  isDirectory,
+} from './tree.ts'
+import { keptXattrs } from './xattrs.ts'
+
+/** `layer`: whiteouts mean what the image specification says. `plain`: a tree of files, in which every name is data. */
+export type LayerKind = 'layer' | 'plain'
+
+export interface LayerOptions {
+  /**
+   * The blob was recognised as eStargz by its own footer: the files that carry its table of contents and its prefetch
+   * mark are no part of the image and do not show. Never set this on the word of a manifest alone.
+   */
+  readonly estargz?: boolean
+  readonly keepSelinux?: boolean
+}
+
+const whiteoutPrefix = '.wh.'
+const opaqueMarker = '.wh..wh..opq'
+const whiteoutMeta = '.wh..wh.'
+const estargzFiles: ReadonlySet<string> = new Set(['stargz.index.json', '.prefetch.landmark', '.no.prefetch.landmark'])
+
+const nameMax = 255
+const pathMax = 4095
+const targetMax = 4095
+
+/**
+ * One layer as a tree of its own: what a layer's tar would leave in an empty directory, plus what it hides below.
+ * Nothing touches the lower tree before the layer is whole, so a layer that is refused changes nothing.
+ *
+ * The rules, their reasons and examples are in docs/tree.md.
+ */
+export class Layer {
+  readonly #root: Directory = emptyDirectory()
+  readonly #lower: Directory
+  readonly #kind: LayerKind
+  readonly #options: LayerOptions
+  /** Directories that exist only because something lies in them. */
+  readonly #implied = new Set<Directory>([this.#root])
+  readonly #opaque = new Set<Directory>()
+  readonly #whiteouts = new Map<Directory, Set<string>>()
+  /** What does not show but may be the target of a hard link in the same layer: AUFS kept such files in `.wh..wh.plnk`. */
+  readonly #hidden = new Map<string, Inode>()
+  readonly #linked = new Set<Inode>()
+  /** Neighbours in a tar mostly share their parent. */
+  #parentPath = ''
+  #parent: Directory = this.#root
+
+  /** `lower` is the tree that the layer will be laid on: hard links may reach into it. */
+  constructor(lower: Directory, kind: LayerKind, options: LayerOptions = {}) {
+    this.#lower = lower
+    this.#kind = kind
+    this.#options = options
+  }
+
+  /** Throws BAD_FORMAT or LIMIT; the layer is then unusable. */
+  add(entry: Entry): void {
+    const { path } = entry
+    if (path.length > pathMax)
+      throw new OnefoldError(
+        'LIMIT',
+        `Cannot place ${shown(path)}: ${path.length} bytes, at most ${pathMax} are accepted`,
+      )
+    if (path === '') this.#placeRoot(entry)
+    else if (this.#isHidden(entry)) this.#hide(entry)
+    else this.#place(entry)
+  }
+
+  /** Inodes that an entry of this layer has linked to. */
+  get linked(): ReadonlySet<Inode> {
+    return this.#linked
+  }
+
+  /** Lays this layer over the lower tree, changing it in place. Costs time for the layer's entries, not the lower tree's. */
+  settle(): void {
+    const pending: [lower: Directory, upper: Directory][] = [[this.#lower, this.#root]]
+    for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
+      const [lower, upper] = pair
+      if (!this.#implied.has(upper)) copyMetadata(upper, lower)
+      if (this.#opaque.has(upper)) {
+        lower.children = upper.children
+        continue
+      }
+      for (const name of this.#whiteouts.get(upper) ?? []) lower.children.delete(name)
+      for (const [name, child] of upper.children) {
+        const covered = lower.children.get(name)
+        if (isDirectory(child) && covered !== undefined && isDirectory(covered)) pending.push([covered, child])
+        else lower.children.set(name, child)
+      }
+    }
+  }
+
+  #placeRoot(entry: Entry): void {
+    if (entry.type !== 'directory') throw refused(entry, `the root of the tree cannot be a ${entry.type}`)
+    this.#describe(this.#root, entry)
+  }
+
+  #place(entry: Entry): void {
+    const slash = entry.path.lastIndexOf('/')
+    const parent = this.#directory(entry, slash < 0 ? '' : entry.path.slice(0, slash))
+    const name = entry.path.slice(slash + 1)
+    if (this.#kind === 'layer') {
+      if (name.startsWith(whiteoutPrefix)) return this.#mark(parent, name, entry)
+      if (entry.type === 'char' && entry.major === 0 && entry.minor === 0) return this.#whiteout(parent, name, entry)
+    }
+    checkName(name, entry)
+    if (entry.type === 'directory') this.#placeDirectory(parent, name, entry)
+    else this.#replace(parent, name, entry.type === 'hardlink' ? this.#linkTarget(entry) : this.#inode(entry))
+  }
+
+  #placeDirectory(parent: Directory, name: string, entry: Entry): void {
+    const present = parent.children.get(name)
+    const directory = present !== undefined && isDirectory(present) ? present : emptyDirectory()
+    this.#describe(directory, entry)
+    if (directory !== present) this.#replace(parent, name, directory)
+  }
+
+  #replace(parent: Directory, name: string, child: Child): void {
+    const present = parent.children.get(name)
+    if (present !== undefined && isDirectory(present)) this.#forgetParent()
+    parent.children.set(name, child)
+  }
+
+  #mark(parent: Directory, name: string, entry: Entry): void {
+    if (name === opaqueMarker) this.#opaque.add(parent)
+    else this.#whiteout(parent, name.slice(whiteoutPrefix.length), entry)
+  }
+
+  #whiteout(parent: Directory, name: string, entry: Entry): void {
+    checkName(name, entry)
+    const names = this.#whiteouts.get(parent)
+    if (names === undefined) this.#whiteouts.set(parent, new Set([name]))
+    else names.add(name)
+  }
+
+  /** Finds a directory of this layer, implying what is missing on the way. */
+  #directory(entry: Entry, path: string): Directory {
+    if (path === this.#parentPath) return this.#parent
+    let directory = this.#root
+    for (const name of components(path)) {
+      let child = directory.children.get(name)
+      if (child === undefined) {
+        checkName(name, entry)
+        const implied = emptyDirectory()
+        this.#implied.add(implied)
+        directory.children.set(name, implied)
+        child = implied
+      }
+      if (!isDirectory(child)) throw refused(entry, `the same layer has a non-directory at ${shown(name)}`)
+      directory = child
+    }
+    this.#parentPath = path
+    this.#parent = directory
+    return directory
+  }
+
+  #forgetParent(): void {
+    this.#parentPath = ''
+    this.#parent = this.#root
+  }
+
+  /** Markers other than the opaque one, what lies below any marker, and what eStargz added for itself. */
+  #isHidden({ path, type }: Entry): boolean {
+    if (this.#kind === 'plain') return false
+    if (this.#options.estargz === true && type === 'file' && estargzFiles.has(path)) return true
+    if (!path.includes(whiteoutPrefix)) return false
+    const names = path.split('/')
+    const last = names.pop() ?? ''
+    return (
+      names.some((name) => name.startsWith(whiteoutPrefix)) || (last.startsWith(whiteoutMeta) && last !== opaqueMarker)
+    )
+  }
+
+  #hide(entry: Entry): void {
+    if (entry.type === 'directory') return
+    this.#hidden.set(entry.path, entry.type === 'hardlink' ? this.#linkTarget(entry) : this.#inode(entry))
+  }
+
+  #linkTarget(entry: Entry): Inode {
+    const { path, link } = entry
+    // Whatever bears the name is removed before the link is made, as rename-free extraction does: it cannot be the target.
+    const inside = link === path || link.startsWith(`${path}/`)
+    const target = inside ? undefined : (this.#hidden.get(link) ?? this.#find(link))
+    if (target === undefined) throw refused(entry, `its hard link target ${shown(link)} is not there`)
+    if (isDirectory(target)) throw refused(entry, `its hard link target ${shown(link)} is a directory`)
+    this.#linked.add(target)
+    return target
+  }
+
+  /** What `path` is at this point of the layer, in it or through it. Symlinks are not followed. */
+  #find(path: string): Inode | undefined {
+    let own: Inode | undefined = this.#root
+    let below: Inode | undefined = this.#lower
+    for (const name of components(path)) {
+      const upper: Directory | undefined = own !== undefined && isDirectory(own) ? own : undefined
+      if (own !== undefined && upper === undefined) return undefined
+      const through: Directory | undefined = below !== undefined && isDirectory(below) ? below : undefined
+      const hidden = upper !== undefined && (this.#opaque.has(upper) || this.#whiteouts.get(upper)?.has(name) === true)
+      own = childOf(upper, name)
+      below = hidden ? undefined : childOf(through, name)
+      if (own === undefined && below === undefined) return undefined
+    }
+    return own ?? below
+  }
+
+  #describe(directory: Directory, entry: Entry): void {
+    this.#implied.delete(directory)
+    copyMetadata(this.#inode(entry), directory)
+  }
+
+  #inode(entry: Entry): Inode {
+    return {
+      mode: modeOf(entry),
+      uid: entry.uid,
+      gid: entry.gid,
+      mtime: entry.mtime,
+      mtimeNsec: entry.mtimeNsec,
+      rdev: entry.type === 'char' || entry.type === 'block' ? rdevOf(entry) : 0,
+      nlink: 1,
+      xattrs: this.#xattrs(entry),
+      content: entry.type === 'file' ? entry.content : noContent,
+      target: entry.type === 'symlink' ? targetOf(entry) : '',
+      children: undefined,
+    }
+  }
+
+  #xattrs(entry: Entry): Xattrs {
+    return entry.xattrs.size === 0 ? noXattrs : keptXattrs(entry, this.#kind, this.#options.keepSelinux === true)
+  }
+}
+
+function childOf(directory: Directory | undefined, name: string): Inode | undefined {
+  const child = directory?.children.get(name)
+  return child === undefined ? undefined : inodeOf(child)
+}
+
+function components(path: string): string[] {
+  return path === '' ? [] : path.split('/')
+}
+
+function copyMetadata(from: Inode, to: Inode): void {
+  to.mode = from.mode
+  to.uid = from.uid
+  to.gid = from.gid
+  to.mtime = from.mtime
+  to.mtimeNsec = from.mtimeNsec
+  to.xattrs = from.xattrs
+}
+
+const typeBits: Readonly<Record<EntryType, number>> = {
+  file: S_IFREG,
+  directory: S_IFDIR,
+  hardlink: 0, // never asked for: it is its target's inode
+  symlink: S_IFLNK,
+  char: S_IFCHR,
+  block: S_IFBLK,
+  fifo: S_IFIFO,
+  socket: S_IFSOCK,
+}
+
+function modeOf(entry: Entry): number {
+  // Linux knows no permissions of a symlink and shows every one as 0777, whatever an archive says.
+  return typeBits[entry.type] | (entry.type === 'symlink' ? 0o777 : entry.mode & 0o7777)
+}
+
+function rdevOf(entry: Entry): number {
+  const { major, minor } = entry
+  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff)
+    throw refused(entry, `Linux has no device ${major}:${minor}, at most 4095:1048575`)
+  return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0
+}
+
+function targetOf(entry: Entry): string {
+  const { link } = entry
+  if (link === '' || link.length > targetMax || link.includes('\0'))
+    throw refused(entry, `a symlink's target has 1 to ${targetMax} bytes and no NUL, found ${link.length} bytes`)
+  return link
+}
+
+/** Readers clean names, and this is where every reader's names end up: what would escape must not depend on one of them. */
+function checkName(name: string, entry: Entry): void {
+  if (name.length > nameMax) throw refused(entry, `a name has at most ${nameMax} bytes, found ${name.length}`)
+  if (name === '' || name === '.' || name === '..' || name.includes('\0'))
+    throw refused(entry, `${shown(name)} is not a name`)
+}
+
+function refused(entry: Entry, why: string): OnefoldError {
+  return new OnefoldError('BAD_FORMAT', `Cannot place ${entry.type} ${shown(entry.path)}: ${why}`)
+}
+
+function shown(path: string): string {
+  return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}…` : path)
+}
