@@ -1,0 +1,73 @@
+import { relative } from 'node:path'
+import { inspect } from 'node:util'
+import type { TestEvent } from 'node:test/reporters'
+
+/**
+ * What a run of all tests has to say: nothing for what passes, everything for what fails, and at the end what was
+ * skipped and why, the slowest files, the coverage when it was asked for, and the counts.
+ */
+export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const skipped = new Map<string, string[]>()
+  const files: FileTime[] = []
+  for await (const event of events) {
+    switch (event.type) {
+      case 'test:fail':
+        if (!failsThroughChildren(event.data)) yield failure(event.data)
+        break
+      case 'test:pass': {
+        const { skip, name } = event.data
+        if (typeof skip === 'string') skipped.set(skip, [...(skipped.get(skip) ?? []), name])
+        break
+      }
+      case 'test:stderr':
+        yield event.data.message
+        break
+      case 'test:coverage':
+        yield* coverage(event.data.summary)
+        break
+      case 'test:summary':
+        if (event.data.file !== undefined) files.push({ file: event.data.file, ms: event.data.duration_ms })
+        else yield* summary(event.data, skipped, files)
+    }
+  }
+}
+
+type Fail = Extract<TestEvent, { type: 'test:fail' }>['data']
+type Summary = Extract<TestEvent, { type: 'test:summary' }>['data']
+type Coverage = Extract<TestEvent, { type: 'test:coverage' }>['data']['summary']
+type FileTime = { readonly file: string; readonly ms: number }
+
+/** A suite fails with each of its tests; the tests say it better. */
+function failsThroughChildren({ details }: Fail): boolean {
+  return 'failureType' in details.error && details.error.failureType === 'subtestsFailed'
+}
+
+function failure({ name, file, line, details }: Fail): string {
+  const where = file === undefined ? '' : ` (${fromHere(file)}:${line ?? 0})`
+  return `\nFAILED ${name}${where}\n${inspect(details.error.cause ?? details.error)}\n`
+}
+
+function* coverage({ files, totals }: Coverage): Generator<string> {
+  for (const file of files) yield `${percent(file.coveredLinePercent)} ${fromHere(file.path)}\n`
+  yield `${percent(totals.coveredLinePercent)} of all lines, ${percent(totals.coveredBranchPercent)} of all branches\n`
+}
+
+function* summary(data: Summary, skipped: Map<string, string[]>, files: FileTime[]): Generator<string> {
+  for (const [reason, names] of skipped) yield `skipped: ${names.length} (${reason})\n`
+  const slowest = files.toSorted((a, b) => b.ms - a.ms).slice(0, 3)
+  yield `slowest: ${slowest.map(({ file, ms }) => `${fromHere(file)} ${seconds(ms)}`).join(', ')}\n`
+  const { tests, passed, skipped: left } = data.counts
+  yield `${tests} tests: ${passed} passed, ${tests - passed - left} failed, ${left} skipped in ${seconds(data.duration_ms)}\n`
+}
+
+function fromHere(path: string): string {
+  return relative(process.cwd(), path)
+}
+
+function percent(value: number): string {
+  return `${value.toFixed(1)} %`.padStart(7)
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
+}
