@@ -1,0 +1,159 @@
+import { OnefoldError } from '../../error.ts'
+import { Authorizer } from './auth.ts'
+import { readBody } from './body.ts'
+import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
+import { type Reference, isLoopback, transportHost } from './reference.ts'
+import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
+import { type Request, type Response, Transport, type TransportOptions, discard, shownUrl } from './transport.ts'
+
+export interface RegistryOptions extends TransportOptions, CredentialOptions {
+  /** Instead of what the files and helpers of docker and podman know. */
+  readonly credentials?: Credentials | undefined
+  readonly retry?: RetryOptions | undefined
+}
+
+/** One question to the registry about one repository. */
+export interface Question {
+  /** Below `/v2/NAME/`. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly action: string
+  readonly signal?: AbortSignal | undefined
+}
+
+const errorBodyMax = 64 * 1024
+
+/** The read side of the OCI distribution API (1.1) and of Docker's registry API v2, for one repository. */
+export class RegistryClient {
+  readonly transport: Transport
+  readonly retry: RetryOptions
+  readonly #reference: Reference
+  readonly #authorizer: Authorizer
+  #origin: Promise<string> | undefined
+
+  constructor(reference: Reference, options: RegistryOptions) {
+    const { host, repository } = reference
+    this.#reference = reference
+    this.retry = options.retry ?? {}
+    this.transport = new Transport(options)
+    const credentials = (): Promise<Credentials | undefined> =>
+      options.credentials === undefined
+        ? findCredentials(host, repository, options)
+        : Promise.resolve(options.credentials)
+    this.#authorizer = new Authorizer({ transport: this.transport, host, repository, credentials, retry: this.retry })
+  }
+
+  /** A small document, whole; tried until it is. */
+  async document(question: Question, limit: number): Promise<{ bytes: Buffer; response: Response }> {
+    return retrying(this.retry, question.signal, async () => {
+      const response = await this.open(question)
+      const bytes = await readBody(response.message, limit, { ...question, stallTimeout: this.transport.stallTimeout })
+      return { bytes, response }
+    })
+  }
+
+  /**
+   * One try, authorized. Returns 200 and 206 (and 416, which a range may meet) with the body still to come; everything
+   * else is thrown, as a TransientError when another try may help.
+   */
+  async open(question: Question): Promise<Response> {
+    const origin = await this.#findOrigin(question)
+    const url = new URL(`${origin}/v2/${this.#reference.repository}/${question.path}`)
+    const headers = { 'accept-encoding': 'identity', 'user-agent': 'onefold', ...question.headers }
+    for (let renewals = 0; ; renewals++) {
+      const used = this.#authorizer.header
+      const authorization: Record<string, string> = used === undefined ? {} : { authorization: used }
+      const request: Request = { ...question, method: 'GET', url, headers: { ...headers, ...authorization } }
+      const response = await this.transport.send(request)
+      if (response.status === 200 || response.status === 206 || response.status === 416) return response
+      const mayRenew = response.status === 401 && !response.foreign && renewals < 2
+      if (!mayRenew) throw await this.#statusError(question, response)
+      discard(response.message)
+      await this.#authorizer.renew(response, used, request)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.transport[Symbol.asyncDispose]()
+  }
+
+  /** `https://…`, unless the host is this machine or was declared insecure: then what it really speaks. */
+  #findOrigin(question: Question): Promise<string> {
+    const host = transportHost(this.#reference.host)
+    const loopback = isLoopback(host)
+    if (!loopback && !this.transport.insecure) return Promise.resolve(`https://${host}`)
+    this.#origin ??= this.#probe(loopback ? ['http', 'https'] : ['https', 'http'], host, question).catch((error) => {
+      this.#origin = undefined
+      throw error
+    })
+    return this.#origin
+  }
+
+  /** Asks `/v2/` in the first protocol, then the second; when neither works, the first failure is the one to tell. */
+  async #probe(protocols: readonly string[], host: string, question: Question): Promise<string> {
+    let first: unknown
+    for (const protocol of protocols)
+      try {
+        const url = new URL(`${protocol}://${host}/v2/`)
+        const headers = { 'accept-encoding': 'identity', 'user-agent': 'onefold' }
+        const response = await this.transport.send({ ...question, method: 'GET', url, headers })
+        // A TLS server tells those who come in plain text with 400.
+        if (protocol === 'https' || response.status !== 400) {
+          discard(response.message)
+          return url.origin
+        }
+        first ??= await this.#statusError(question, response)
+      } catch (error) {
+        if (!(error instanceof OnefoldError)) throw error
+        first ??= error
+      }
+    throw first
+  }
+
+  async #statusError(question: Question, response: Response): Promise<OnefoldError> {
+    const { status, headers, foreign } = response
+    const said = foreign ? '' : await this.#readErrors(question, response)
+    discard(response.message)
+    const found = `${foreign ? shownUrl(response.url) : this.#reference.host} answers ${status}${said}`
+    const message = `Cannot ${question.action}: ${found}`
+    if (isTransient(status))
+      return new TransientError('NETWORK', message, {
+        retryAfter: parseRetryAfter(headers['retry-after'], Date.now()),
+        ...(status === 429 ? { hint: 'The registry limits requests; logging in often raises the limit.' } : {}),
+      })
+    // Where the registry sent us the permission may have run out: asked again, it gives a new one.
+    if (foreign && status >= 400) return new TransientError('NETWORK', `${message} on a redirect`)
+    if (status === 401 || status === 403) return this.#authorizer.refused(question, ` (${status}${said})`)
+    if (status === 404)
+      return new OnefoldError('NOT_FOUND', message, { hint: 'Check the repository and the tag or digest.' })
+    return new OnefoldError('NETWORK', message)
+  }
+
+  /** The error list of the distribution spec as `: CODE message`, or nothing. */
+  async #readErrors(question: Question, { message, headers }: Response): Promise<string> {
+    if (Number(headers['content-length'] ?? 0) > errorBodyMax) return ''
+    const options = { ...question, stallTimeout: Math.min(5000, this.transport.stallTimeout) }
+    const bytes = await readBody(message, errorBodyMax, options).catch((error: unknown) => {
+      if (error instanceof OnefoldError) return undefined
+      throw error
+    })
+    return bytes === undefined ? '' : describeErrors(bytes.toString('utf8'))
+  }
+}
+
+function isTransient(status: number): boolean {
+  return [408, 425, 429, 500, 502, 503, 504].includes(status)
+}
+
+/** What the server says is shown as one line of printable characters: it may hold anything. */
+function describeErrors(text: string): string {
+  try {
+    const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] }
+    const [first] = Array.isArray(errors) ? errors : []
+    const words = [first?.code, first?.message].filter((word) => typeof word === 'string' && word !== '').join(' ')
+    const shown = words.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200)
+    return shown === '' ? '' : `: ${shown}`
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,78 @@
+import { checkDigest, digestOf } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
+import type { Descriptor } from '../../formats/entry.ts'
+import { type AbortOptions, type Artifact, type BlobOptions, type Source, documentMax } from '../source.ts'
+import { readBlob } from './blob.ts'
+import { RegistryClient, type RegistryOptions } from './client.ts'
+import { decodeDocument, documentTypes, isManifestType, manifestTypeOf } from './document.ts'
+import { type Reference, formatReference, parseReference } from './reference.ts'
+
+export interface RegistrySourceOptions extends RegistryOptions {
+  /** As the user wrote it; default the reference in full. */
+  readonly name?: string | undefined
+}
+
+/** An image in a registry. No connection is made before something is asked for. */
+export function registrySource(reference: Reference | string, options: RegistrySourceOptions = {}): Source {
+  const place = typeof reference === 'string' ? parseReference(reference) : reference
+  const client = new RegistryClient(place, options)
+  return {
+    name: options.name ?? formatReference(place),
+    kind: 'layer',
+    resolve: (abort) => resolve(client, place, abort),
+    fetch: (descriptor, abort) => fetchDocument(client, place, descriptor, abort),
+    blob: (descriptor, blobOptions?: BlobOptions) =>
+      readBlob(client, `blob ${descriptor.digest} of ${place.host}/${place.repository}`, descriptor, blobOptions),
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  }
+}
+
+/** With a digest the bytes are checked against it; a tag has only our own hash, whatever Docker-Content-Digest says. */
+async function resolve(client: RegistryClient, reference: Reference, options: AbortOptions = {}): Promise<Artifact> {
+  const { digest, tag = '' } = reference
+  const subject = formatReference(reference)
+  const { bytes: served, response } = await client.document(
+    {
+      path: `manifests/${digest ?? tag}`,
+      headers: { accept: documentTypes },
+      action: `read the manifest of ${subject}`,
+      signal: options.signal,
+    },
+    documentMax,
+  )
+  const bytes = decodeDocument(served, response.headers['content-encoding'], digest, `the manifest of ${subject}`)
+  if (digest !== undefined) checkDigest(bytes, digest, `the manifest of ${subject}`)
+  const mediaType = manifestTypeOf(bytes) ?? mediaTypeOf(response.headers['content-type'])
+  return { descriptor: { mediaType, digest: digest ?? digestOf(bytes), size: bytes.length }, bytes }
+}
+
+async function fetchDocument(
+  client: RegistryClient,
+  reference: Reference,
+  descriptor: Descriptor,
+  options: AbortOptions = {},
+): Promise<Uint8Array> {
+  const { digest, size, mediaType } = descriptor
+  const manifest = isManifestType(mediaType)
+  const subject = `${manifest ? 'manifest' : 'blob'} ${digest} of ${reference.host}/${reference.repository}`
+  if (size > documentMax)
+    throw new OnefoldError('LIMIT', `Cannot read ${subject}: expected at most ${documentMax} bytes, found ${size}`)
+  const { bytes: served, response } = await client.document(
+    {
+      path: `${manifest ? 'manifests' : 'blobs'}/${digest}`,
+      headers: manifest ? { accept: documentTypes } : {},
+      action: `read ${subject}`,
+      signal: options.signal,
+    },
+    documentMax,
+  )
+  const bytes = decodeDocument(served, response.headers['content-encoding'], digest, subject)
+  if (bytes.length !== size)
+    throw new OnefoldError('DIGEST_MISMATCH', `Cannot accept ${subject}: expected ${size} bytes, found ${bytes.length}`)
+  checkDigest(bytes, digest, subject)
+  return bytes
+}
+
+function mediaTypeOf(contentType: string | undefined): string {
+  return (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+}

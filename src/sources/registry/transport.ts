@@ -1,0 +1,266 @@
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Agent as HttpAgent, RequestOptions } from 'node:http'
+import type { Agent as HttpsAgent } from 'node:https'
+import { OnefoldError, errnoOf } from '../../error.ts'
+import { isLoopback } from './reference.ts'
+import { TransientError } from './retry.ts'
+import { type TlsFiles, tlsContext } from './tls.ts'
+
+export interface TransportOptions {
+  /** Certificates are not checked, and a redirect from https to http is followed. */
+  readonly insecure?: boolean | undefined
+  /** A PEM file with certificate authorities to trust besides the usual ones. */
+  readonly caFile?: string | undefined
+  /** Folders with one folder per HOST[:PORT]; default docker's and podman's under /etc. */
+  readonly certificateFolders?: readonly string[] | undefined
+  /** A connection without a single byte for so long is given up, in milliseconds; default 60,000. */
+  readonly stallTimeout?: number | undefined
+  /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY; default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
+}
+
+export interface Request {
+  readonly method: 'GET' | 'POST'
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | undefined
+  /** For errors: what is being done, as in "Cannot ⟨…⟩". */
+  readonly action: string
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Response {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  /** Who answered, after redirects. */
+  readonly url: URL
+  /** It was not the origin that was asked: credentials stayed behind, and a refusal says nothing about them. */
+  readonly foreign: boolean
+  readonly message: IncomingMessage
+}
+
+const redirectMax = 10
+const redirects = new Set([301, 302, 303, 307, 308])
+
+/** HTTP to any number of hosts over kept connections; ends them on dispose. */
+export class Transport {
+  readonly #options: TransportOptions
+  readonly #agents = new Map<string, Promise<HttpAgent | HttpsAgent>>()
+  /** Origins that have answered: their refusing a connection now is a matter of time. */
+  readonly #known = new Set<string>()
+  /** The system's own authorities, which cost 60 ms to load, are asked once the built-in ones fail. */
+  #systemAuthorities = false
+  #closed = false
+
+  constructor(options: TransportOptions) {
+    this.#options = options
+  }
+
+  get stallTimeout(): number {
+    return this.#options.stallTimeout ?? 60_000
+  }
+
+  get insecure(): boolean {
+    return this.#options.insecure === true
+  }
+
+  /**
+   * Sends a request and follows redirects. Another origin (scheme, host or port) never sees Authorization, nor does
+   * anyone after it in the chain. Only GET follows: a POST carries its secret in the body.
+   */
+  async send(request: Request): Promise<Response> {
+    let { url, headers } = request
+    let foreign = false
+    for (let hops = 0; ; hops++) {
+      const message = await this.#exchange({ ...request, url, headers })
+      const status = message.statusCode ?? 0
+      const location = redirects.has(status) && request.method === 'GET' ? message.headers.location : undefined
+      if (location === undefined) return { status, headers: message.headers, url, foreign, message }
+      discard(message)
+      if (hops === redirectMax) throw failed(request, url, `it redirects more than ${redirectMax} times`)
+      const next = this.#redirected(request, url, location)
+      if (next.origin !== url.origin) {
+        foreign = true
+        headers = without(headers, 'authorization')
+      }
+      url = next
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    const agents = await Promise.allSettled(this.#agents.values())
+    this.#agents.clear()
+    for (const agent of agents) if (agent.status === 'fulfilled') agent.value.destroy()
+  }
+
+  #redirected(request: Request, from: URL, location: string): URL {
+    const next = URL.parse(location, from)
+    if (next === null || (next.protocol !== 'http:' && next.protocol !== 'https:'))
+      throw failed(request, from, 'it redirects to what is no http(s) URL')
+    if (from.protocol === 'https:' && next.protocol === 'http:' && !this.insecure)
+      throw failed(request, from, `it redirects from https to http (${shownUrl(next)})`)
+    next.username = ''
+    next.password = ''
+    next.hash = ''
+    return next
+  }
+
+  /** One exchange; authorities of the system are added when the built-in ones do not know the certificate's. */
+  async #exchange(request: Request): Promise<IncomingMessage> {
+    for (;;) {
+      if (this.#closed) throw new OnefoldError('USAGE', `Cannot ${request.action}: the source was closed`)
+      const agent = await this.#agent(request)
+      const outcome = await this.#once(request, agent)
+      if (!(outcome instanceof Failure)) {
+        this.#known.add(request.url.origin)
+        return outcome
+      }
+      // A kept connection that the other side had closed meanwhile: no fault of anyone, so a new one at once.
+      if (outcome.reused && !outcome.stalled) continue
+      if (this.#systemAuthorities || !unknownAuthority.has(errnoOf(outcome.error) ?? ''))
+        throw this.#explained(request, outcome)
+      this.#systemAuthorities = true
+      this.#agents.clear()
+    }
+  }
+
+  async #once(request: Request, agent: HttpAgent | HttpsAgent): Promise<IncomingMessage | Failure> {
+    const { request: open } = request.url.protocol === 'https:' ? await import('node:https') : await import('node:http')
+    request.signal?.throwIfAborted()
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage | Failure>()
+    const { url, method, body } = request
+    const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+    const options: RequestOptions = { method, agent, headers: { ...request.headers, ...length } }
+    if (request.signal !== undefined) options.signal = request.signal
+    let stalled = false
+    const sent: ClientRequest = open(url, options, resolve)
+    const timer = setTimeout(() => {
+      stalled = true
+      sent.destroy()
+    }, this.stallTimeout)
+    sent.on('error', (error) => {
+      if (request.signal?.aborted === true) reject(request.signal.reason)
+      else resolve(new Failure(error, stalled, sent.reusedSocket))
+    })
+    sent.end(body)
+    return promise.finally(() => clearTimeout(timer))
+  }
+
+  #agent(request: Request): Promise<HttpAgent | HttpsAgent> {
+    const { origin } = request.url
+    const known = this.#agents.get(origin)
+    if (known !== undefined) return known
+    const made = this.#makeAgent(request.url).catch((error: unknown) => {
+      this.#agents.delete(origin)
+      if (error instanceof OnefoldError) throw error
+      // Its text may quote a proxy's URL with a password in it.
+      throw failed(request, request.url, 'HTTP_PROXY or HTTPS_PROXY holds no usable proxy URL')
+    })
+    this.#agents.set(origin, made)
+    return made
+  }
+
+  async #makeAgent(url: URL): Promise<HttpAgent | HttpsAgent> {
+    const proxy = isLoopback(url.host) ? {} : { proxyEnv: { ...(this.#options.env ?? process.env) } }
+    const options = { keepAlive: true, scheduling: 'lifo' as const, ...proxy }
+    if (url.protocol === 'http:') return new (await import('node:http')).Agent(options)
+    const files: TlsFiles = { ...this.#options, host: url.host, system: this.#systemAuthorities }
+    const tls = { secureContext: await tlsContext(files), rejectUnauthorized: !this.insecure }
+    return new (await import('node:https')).Agent({ ...options, ...tls })
+  }
+
+  #explained(request: Request, { error, stalled }: Failure): OnefoldError {
+    const where = shownUrl(request.url)
+    const code = errnoOf(error) ?? ''
+    if (stalled) return transient(request, `${where} sent nothing for ${this.stallTimeout / 1000} s`)
+    if (code.startsWith('ERR_PROXY')) return failed(request, request.url, `the proxy refused the connection (${code})`)
+    const known = permanent(code, request.url)
+    if (known === undefined)
+      return transient(request, `the connection to ${where} broke (${code || 'no reason given'})`, error)
+    const message = `Cannot ${request.action}: ${known.found}`
+    const details = { cause: error, hint: known.hint }
+    const later = known.waits === true && this.#known.has(request.url.origin)
+    return later ? new TransientError('NETWORK', message, details) : new OnefoldError('NETWORK', message, details)
+  }
+}
+
+/** What a connection broke with, and how. */
+class Failure {
+  readonly error: Error
+  readonly stalled: boolean
+  readonly reused: boolean
+
+  constructor(error: Error, stalled: boolean, reused: boolean) {
+    this.error = error
+    this.stalled = stalled
+    this.reused = reused
+  }
+}
+
+/** Lets go of a body that nobody wants; a short one is read, which keeps the connection for the next request. */
+export function discard(message: IncomingMessage): void {
+  if (Number(message.headers['content-length'] ?? Infinity) <= 64 * 1024) message.resume()
+  else message.destroy()
+}
+
+/** Scheme, host and path: a query may be a signature, userinfo a password. */
+export function shownUrl(url: URL): string {
+  return `${url.origin}${url.pathname.length > 300 ? `${url.pathname.slice(0, 300)}…` : url.pathname}`
+}
+
+export function transient(request: Pick<Request, 'action'>, found: string, cause?: unknown): TransientError {
+  return new TransientError('NETWORK', `Cannot ${request.action}: ${found}`, { cause })
+}
+
+function failed(request: Request, url: URL, found: string): OnefoldError {
+  return new OnefoldError('NETWORK', `Cannot ${request.action}: asked ${shownUrl(url)}, and ${found}`)
+}
+
+const unknownAuthority = new Set([
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+])
+
+const badCertificate = new Set([
+  ...unknownAuthority,
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REVOKED',
+  'CERT_UNTRUSTED',
+  'CERT_REJECTED',
+  'CERT_SIGNATURE_FAILURE',
+  'INVALID_PURPOSE',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'HOSTNAME_MISMATCH',
+])
+
+/** Failures that the next try would meet again, `waits` excepted when the host was there before. */
+function permanent(code: string, url: URL): { found: string; hint: string; waits?: boolean } | undefined {
+  const { host, hostname } = url
+  if (badCertificate.has(code))
+    return {
+      found: `the certificate of ${host} is not trusted (${code})`,
+      hint: `Put its authority into /etc/containers/certs.d/${host}/ca.crt, or turn checking off with --insecure.`,
+    }
+  if (code === 'EPROTO' || code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return {
+      found: `${host} does not speak TLS (${code})`,
+      hint: 'If it serves plain HTTP on purpose, use --insecure.',
+    }
+  if (code === 'ECONNREFUSED')
+    return {
+      found: `${host} refused the connection`,
+      hint: 'Check the port, and that the registry is running.',
+      waits: true,
+    }
+  if (code === 'ENOTFOUND')
+    return { found: `there is no host ${JSON.stringify(hostname)}`, hint: 'Check the name and the DNS.', waits: true }
+  return undefined
+}
+
+function without(headers: Readonly<Record<string, string>>, name: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([key]) => key !== name))
+}
