@@ -41,9 +41,10 @@ export const inlineMax = 64
 export type Content =
   | { readonly kind: 'empty' }
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
-  | { readonly kind: 'object'; readonly digest: VerityDigest; readonly size: number }
-  /** Only its length is known: a body that is still to come, or that nobody asked for. */
-  | { readonly kind: 'unknown'; readonly size: number }
+  /** `path`: where the bytes lie below the object directory when that is not the digest's own `ab/cdef…`; '' is nowhere. */
+  | { readonly kind: 'object'; readonly digest: VerityDigest; readonly size: number; readonly path?: string }
+  /** Only its length is known: a body that is still to come, or that nobody asked for. `path`: a place kept for it. */
+  | { readonly kind: 'unknown'; readonly size: number; readonly path?: string }
 
 export const noContent: Content = { kind: 'empty' }
 
