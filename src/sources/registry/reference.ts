@@ -34,8 +34,8 @@ export function parseReference(text: string): Reference {
   if (text.length > nameMax + tagMax + 160) throw bad(text, `it has ${text.length} characters`)
   const [beforeDigest, digest] = splitDigest(text)
   const [name, tag] = splitTag(text, beforeDigest)
-  const [host, repository] = splitHost(text, name)
-  checkHost(text, host)
+  const [written, repository] = splitHost(text, name)
+  const host = checkHost(text, written)
   checkRepository(text, host, repository)
   return { host, repository, tag: tag ?? (digest === undefined ? 'latest' : undefined), digest }
 }
@@ -100,14 +100,18 @@ function namedHost(host: string, repository: string): [host: string, repository:
   return ['docker.io', repository.includes('/') || repository === '' ? repository : `library/${repository}`]
 }
 
-function checkHost(text: string, host: string): void {
+/** The host as URLs write it. A name that they take for another spelling of an IPv4 address (`127.1`) is none. */
+function checkHost(text: string, host: string): string {
   const [, name, port] = hostSyntax.exec(host) ?? []
-  if (name === undefined) throw bad(text, `${quote(host)} is no host`)
-  if (port !== undefined && (Number(port) > 65535 || Number(port) === 0)) throw bad(text, `there is no port ${port}`)
-  const labels = name.startsWith('[') ? [] : name.split('.')
-  if (!labels.every((label) => label.length <= 63 && labelSyntax.test(label)))
+  const labels = name?.startsWith('[') === false ? name.split('.') : []
+  const url = URL.parse(`http://${name}/`)
+  if (name === undefined || url === null || !labels.every((label) => label.length <= 63 && labelSyntax.test(label)))
     throw bad(text, `${quote(host)} is no host`)
-  if (name.startsWith('[') && !URL.canParse(`http://${host}/`)) throw bad(text, `${quote(host)} is no IPv6 address`)
+  if (labels.length > 0 && url.hostname !== name)
+    throw bad(text, `${quote(host)} is no host`, `Did you mean ${quote(url.hostname)}?`)
+  if (port === undefined) return url.hostname
+  if (Number(port) > 65535 || Number(port) === 0) throw bad(text, `there is no port ${port}`)
+  return `${url.hostname}:${Number(port)}`
 }
 
 function checkRepository(text: string, host: string, repository: string): void {
