@@ -152,6 +152,11 @@ export class OverlayLayer {
     return path === '' ? this.#root : `${this.#root}/${path}`
   }
 
+  /** Whether the name is in this layer's folder; a symlink there leads nowhere. */
+  #has(path: string): boolean {
+    return this.#directories.has(parentOf(path)) && isThere(this.#at(path))
+  }
+
   #hide(entry: Entry): void {
     if (entry.type === 'directory') return
     const file = `${this.#side}/${this.#hidden.size}`
@@ -162,7 +167,7 @@ export class OverlayLayer {
 
   #checkParents(path: string): void {
     for (const each of ancestry(path))
-      if (!this.#directories.has(each) && !this.#copied.has(each) && isThere(this.#at(each)))
+      if (!this.#directories.has(each) && !this.#copied.has(each) && this.#has(each))
         throw new Refused(`${each} is no directory`)
   }
 
@@ -195,10 +200,10 @@ export class OverlayLayer {
 
   /** A file to link to; one of a lower layer is brought into this one first, under all its names. */
   #linkTarget({ path, link }: Entry): string {
-    if (link === path || link.startsWith(`${path}/`)) throw new Refused('a link to itself')
+    if (`${link}/`.startsWith(`${path}/`) || path.startsWith(`${link}/`)) throw new Refused('a link to itself')
     const hidden = this.#hidden.get(link)
     if (hidden !== undefined) return hidden
-    const own = ancestry(link).find((each) => !this.#directories.has(each) && isThere(this.#at(each)))
+    const own = ancestry(link).find((each) => !this.#directories.has(each) && this.#has(each))
     if (own === link && !(this.#copied.has(link) && this.#isHidden(link))) return this.#at(link)
     const target = own === undefined ? this.#lowerFile(link) : undefined
     if (target === undefined) throw new Refused('a link to what is not there')
@@ -216,8 +221,8 @@ export class OverlayLayer {
 
   #copyUp(file: string, path: string): void {
     const parents = ancestry(dirname(path) === '.' ? '' : dirname(path))
-    const covered = parents.some((each) => !this.#directories.has(each) && isThere(this.#at(each)))
-    if (covered || this.#isHidden(path) || isThere(this.#at(path))) return
+    const covered = parents.some((each) => !this.#directories.has(each) && this.#has(each))
+    if (covered || this.#isHidden(path) || this.#has(path)) return
     for (const each of parents) {
       if (this.#directories.has(each)) continue
       mkdirSync(latin1(this.#at(each)))
@@ -241,7 +246,7 @@ export class OverlayLayer {
 
   #whiteOut(path: string): void {
     if (this.#directories.has(path)) this.#opaque.add(path)
-    else if (!isThere(this.#at(path))) mknod(this.#at(path), 0o020000, 0)
+    else if (!this.#has(path)) mknod(this.#at(path), 0o020000, 0)
   }
 }
 

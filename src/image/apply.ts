@@ -30,7 +30,7 @@ export class Merge {
     this.#options = options
   }
 
-  /** Lays one layer over what is there. Throws BAD_FORMAT or LIMIT, and has then changed nothing. */
+  /** Lays one layer over what is there. Throws BAD_FORMAT, and has then changed nothing. */
   apply(entries: Iterable<Entry>, kind: LayerKind, options: ApplyOptions = {}): void {
     const layer = new Layer(this.#root, kind, { ...this.#options, ...options })
     for (const entry of entries) layer.add(entry)

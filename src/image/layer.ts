@@ -1,5 +1,6 @@
 import { OnefoldError } from '../error.ts'
 import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
+import { maxNameBytes, maxPathBytes, quoteName } from '../formats/path.ts'
 import {
   type Child,
   type Directory,
@@ -34,8 +35,7 @@ const opaqueMarker = '.wh..wh..opq'
 const whiteoutMeta = '.wh..wh.'
 const estargzFiles: ReadonlySet<string> = new Set(['stargz.index.json', '.prefetch.landmark', '.no.prefetch.landmark'])
 
-const nameMax = 255
-const pathMax = 4095
+/** One less than PATH_MAX, which counts the NUL. */
 const targetMax = 4095
 
 /**
@@ -67,14 +67,11 @@ export class Layer {
     this.#options = options
   }
 
-  /** Throws BAD_FORMAT or LIMIT; the layer is then unusable. */
+  /** Throws BAD_FORMAT; the layer is then unusable. */
   add(entry: Entry): void {
     const { path } = entry
-    if (path.length > pathMax)
-      throw new OnefoldError(
-        'LIMIT',
-        `Cannot place ${shown(path)}: ${path.length} bytes, at most ${pathMax} are accepted`,
-      )
+    if (path.length > maxPathBytes)
+      throw refused(entry, `a path has at most ${maxPathBytes} bytes, found ${path.length}`)
     if (path === '') this.#placeRoot(entry)
     else if (this.#isHidden(entry)) this.#hide(entry)
     else this.#place(entry)
@@ -160,7 +157,7 @@ export class Layer {
         directory.children.set(name, implied)
         child = implied
       }
-      if (!isDirectory(child)) throw refused(entry, `the same layer has a non-directory at ${shown(name)}`)
+      if (!isDirectory(child)) throw refused(entry, `the same layer has a non-directory at ${quoteName(name)}`)
       directory = child
     }
     this.#parentPath = path
@@ -195,8 +192,8 @@ export class Layer {
     // Whatever bears the name is removed before the link is made, as rename-free extraction does: it cannot be the target.
     const inside = link === path || link.startsWith(`${path}/`)
     const target = inside ? undefined : (this.#hidden.get(link) ?? this.#find(link))
-    if (target === undefined) throw refused(entry, `its hard link target ${shown(link)} is not there`)
-    if (isDirectory(target)) throw refused(entry, `its hard link target ${shown(link)} is a directory`)
+    if (target === undefined) throw refused(entry, `its hard link target ${quoteName(link)} is not there`)
+    if (isDirectory(target)) throw refused(entry, `its hard link target ${quoteName(link)} is a directory`)
     this.#linked.add(target)
     return target
   }
@@ -293,15 +290,11 @@ function targetOf(entry: Entry): string {
 
 /** Readers clean names, and this is where every reader's names end up: what would escape must not depend on one of them. */
 function checkName(name: string, entry: Entry): void {
-  if (name.length > nameMax) throw refused(entry, `a name has at most ${nameMax} bytes, found ${name.length}`)
+  if (name.length > maxNameBytes) throw refused(entry, `a name has at most ${maxNameBytes} bytes, found ${name.length}`)
   if (name === '' || name === '.' || name === '..' || name.includes('\0'))
-    throw refused(entry, `${shown(name)} is not a name`)
+    throw refused(entry, `${quoteName(name)} is not a name`)
 }
 
 function refused(entry: Entry, why: string): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot place ${entry.type} ${shown(entry.path)}: ${why}`)
-}
-
-function shown(path: string): string {
-  return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}…` : path)
+  return new OnefoldError('BAD_FORMAT', `Cannot place ${entry.type} ${quoteName(entry.path)}: ${why}`)
 }
