@@ -1,0 +1,128 @@
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type Code, OnefoldError, errnoOf } from '../error.ts'
+
+/** The few ways in which a store touches files. Paths are below its root; names never come from outside undigested. */
+
+const codes: ReadonlyMap<string, Code> = new Map<string, Code>([
+  ['ENOENT', 'NOT_FOUND'],
+  ['EACCES', 'DENIED'],
+  ['EPERM', 'DENIED'],
+  ['EROFS', 'DENIED'],
+])
+
+const hints: ReadonlyMap<string, string> = new Map([
+  ['ENOSPC', 'Free some space on the file system of the store, for example with "onefold gc".'],
+  ['EDQUOT', 'Free some space, for example with "onefold gc": your disk quota is used up.'],
+  ['EACCES', 'The store belongs to another user: name your own with --store, or become its owner.'],
+])
+
+/** What an error of Node's fs means to the caller of a store. */
+export function fileError(action: string, path: string, error: unknown): OnefoldError {
+  if (error instanceof OnefoldError) return error
+  const errno = errnoOf(error)
+  const hint = hints.get(errno ?? '')
+  const message = `Cannot ${action} "${path}": ${errno ?? String(error)}`
+  return new OnefoldError(codes.get(errno ?? '') ?? 'IO', message, { cause: error, ...(hint && { hint }) })
+}
+
+/**
+ * Opens a regular file, or returns undefined when there is none. What another user may have put in place of it (a
+ * symlink, a pipe that would block, a device) is CORRUPT.
+ */
+export function openRegular(path: string, what: string): { fd: number; size: number } | undefined {
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'ENOENT' || errno === 'ENAMETOOLONG') return undefined
+    if (errno === 'ELOOP' || errno === 'ENOTDIR' || errno === 'ENXIO') throw notRegular(path, what)
+    throw fileError(`read ${what}`, path, error)
+  }
+  const stat = fstatSync(fd)
+  if (stat.isFile()) return { fd, size: stat.size }
+  closeSync(fd)
+  throw notRegular(path, what)
+}
+
+function notRegular(path: string, what: string): OnefoldError {
+  return new OnefoldError('CORRUPT', `Cannot read ${what}: "${path}" is not a regular file`)
+}
+
+/** All bytes of a file of at most `max`, or undefined when there is none. */
+export function readWhole(path: string, what: string, max: number): Buffer | undefined {
+  const file = openRegular(path, what)
+  if (file === undefined) return undefined
+  try {
+    if (file.size > max)
+      throw new OnefoldError('LIMIT', `Cannot read ${what}: it has ${file.size} bytes, at most ${max} are read`)
+    const bytes = Buffer.allocUnsafe(file.size)
+    let filled = 0
+    while (filled < bytes.length) {
+      const read = readSync(file.fd, bytes, filled, bytes.length - filled, filled)
+      if (read === 0) break
+      filled += read
+    }
+    return bytes.subarray(0, filled)
+  } catch (error) {
+    throw fileError(`read ${what}`, path, error)
+  } finally {
+    closeSync(file.fd)
+  }
+}
+
+/** write(2) may write less than asked. */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done)
+}
+
+/** The umask applies. */
+export function writeFile(path: string, bytes: Uint8Array, mode = 0o644): void {
+  try {
+    const fd = openSync(path, 'w', mode)
+    try {
+      writeAll(fd, bytes)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw fileError('write', path, error)
+  }
+}
+
+/** Its bytes survive a power cut when this returns; its name, once the folder is synced. */
+export function writeSynced(path: string, bytes: Uint8Array): void {
+  try {
+    const fd = openSync(path, 'w', 0o644)
+    try {
+      writeAll(fd, bytes)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw fileError('write', path, error)
+  }
+}
+
+/** Replaces `path` in one step, durably. `temporary` is on the same file system. */
+export function replaceFile(path: string, bytes: Uint8Array, temporary: string): void {
+  writeSynced(temporary, bytes)
+  try {
+    renameSync(temporary, path)
+    syncFolder(dirname(path))
+  } catch (error) {
+    throw fileError('write', path, error)
+  }
+}
+
+/** Makes names that were added, replaced or removed in a folder durable. */
+export function syncFolder(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { OnefoldError, errnoOf } from '../error.ts'
+import { readJson } from '../formats/oci/json.ts'
+import { fileError, readWhole, syncFolder, writeSynced } from './files.ts'
+import { folders, lockFile, storeFile, tmpFolder } from './layout.ts'
+import { jsonBytes } from './record.ts'
+
+/**
+ * `store.json`, the last file written when a store is made:
+ *
+ *     version           1; a reader refuses what is newer, whatever else it says
+ *     objectAlgorithm   "fsverity-sha256-4096": how names of objects and images are computed
+ */
+const version = 1
+const objectAlgorithm = 'fsverity-sha256-4096'
+
+/** What may lie in a folder that becomes a store: our own, when making it was interrupted, and a new file system's. */
+const ownNames: ReadonlySet<string> = new Set([...folders, tmpFolder, lockFile, 'lost+found'])
+
+/** Makes sure that there is a store at `root`; NOT_FOUND when there is none and `create` is false. */
+export function openFolder(root: string, create: boolean): string {
+  const path = resolve(root)
+  if (readStoreFile(path)) {
+    checkFolders(path)
+    return path
+  }
+  if (!create)
+    throw new OnefoldError('NOT_FOUND', `Cannot open the store "${path}": there is none`, {
+      hint: 'A store is made by the first pull; name another one with --store.',
+    })
+  createStore(path)
+  return path
+}
+
+/** False when there is none. */
+function readStoreFile(root: string): boolean {
+  const what = `the store "${root}"`
+  const bytes = readWhole(`${root}/${storeFile}`, what, 64 * 1024)
+  if (bytes === undefined) return false
+  const fields = readJson(bytes, what)
+  const found = fields.size('version')
+  if (found !== version)
+    throw new OnefoldError('UNSUPPORTED', `Cannot open ${what}: its format has version ${found}, expected ${version}`, {
+      hint: 'Use the onefold that made it, or a newer one.',
+    })
+  if (fields.text('objectAlgorithm') !== objectAlgorithm) throw fields.bad('objectAlgorithm', objectAlgorithm)
+  return true
+}
+
+/** Who can write to the root could redirect everything below to a place of his choice. */
+function checkFolders(root: string): void {
+  for (const name of [...folders, tmpFolder, lockFile]) {
+    const stat = lstatSync(`${root}/${name}`, { throwIfNoEntry: false })
+    if (name === lockFile ? stat?.isFile() : stat?.isDirectory()) continue
+    const found = stat === undefined ? 'is missing' : 'is something else'
+    const expected = name === lockFile ? 'file' : 'folder'
+    throw new OnefoldError('CORRUPT', `Cannot open the store "${root}": its ${expected} "${name}" ${found}`)
+  }
+}
+
+function createStore(root: string): void {
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 })
+    refuseForeign(root)
+    // Objects are an image's files: some are nobody else's business.
+    chmodSync(root, 0o700)
+    for (const name of [...folders, tmpFolder]) {
+      mkdirSync(`${root}/${name}`, { recursive: true })
+      chmodSync(`${root}/${name}`, 0o755)
+    }
+    createNew(`${root}/${lockFile}`, root, new Uint8Array())
+    createNew(`${root}/${storeFile}`, root, jsonBytes({ version, objectAlgorithm }))
+    syncFolder(root)
+  } catch (error) {
+    throw fileError('create the store', root, error)
+  }
+}
+
+function refuseForeign(root: string): void {
+  const foreign = readdirSync(root).filter((name) => !ownNames.has(name))
+  if (foreign.length === 0 || readStoreFile(root)) return
+  throw new OnefoldError(
+    'EXISTS',
+    `Cannot create a store in "${root}": the folder is not empty and not a store (it holds ${JSON.stringify(foreign[0])})`,
+    { hint: 'Name an empty or new folder with --store.' },
+  )
+}
+
+/** Two processes may make the same store at once: the first file stays. */
+function createNew(path: string, root: string, bytes: Uint8Array): void {
+  const temporary = `${root}/${tmpFolder}/new-${randomUUID()}`
+  writeSynced(temporary, bytes)
+  try {
+    linkSync(temporary, path)
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  } finally {
+    unlinkSync(temporary)
+  }
+}

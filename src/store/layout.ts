@@ -1,0 +1,70 @@
+/**
+ * Where everything of a store lies. Names below the root are made of digests, random ids and percent-encoded text only.
+ *
+ *     <root>/                      0700; 0755 when shared with other users
+ *       store.json                 format version and the algorithm of object names
+ *       lock                       flock: commits and tags shared, gc exclusive
+ *       objects/ab/cdef…           0444, one file's bytes each, named by fs-verity digest
+ *       layers/<recipe digest>     recipes, zstd
+ *       records/<alg>:<hex>        facts about an image, JSON, named by its manifest
+ *       images/<digest>.erofs      0444, composefs images: rebuildable
+ *       blobs/<alg>/<hex>          manifests, configs, indexes: bytes as served
+ *       refs/<percent-encoded>     name → top descriptor
+ *       mounts/<id>/               what a mount needs beyond its image; owned by src/mount
+ *       tmp/<id>/                  a transaction or a garbage collection
+ *         lock                     flock, exclusive while the owner lives
+ *         holds                    what the owner relies on: one line for each digest
+ *         objects/ layers/ …       as above: what the transaction adds
+ *         files/                   objects whose digest is not known yet
+ *         notes/<alg>:<hex>        layer record of a finished layer, named by its blob
+ *         aside/ | trash/          what a garbage collection took away: undecided | to be deleted
+ *       index.db                   SQLite, derived: which record knows a layer
+ */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, hexOf } from '../digest.ts'
+
+/** Folders every store has, in the order in which a commit fills them: nothing is named before what it needs. */
+export const folders = ['objects', 'layers', 'images', 'blobs', 'records', 'refs'] as const
+export type Folder = (typeof folders)[number]
+
+export const storeFile = 'store.json'
+export const lockFile = 'lock'
+export const tmpFolder = 'tmp'
+
+export function defaultRoot(): string {
+  if (process.getuid?.() === 0) return '/var/lib/onefold'
+  const data = process.env['XDG_DATA_HOME']
+  // The base directory specification has relative values ignored.
+  return data?.startsWith('/') === true ? join(data, 'onefold') : join(homedir(), '.local', 'share', 'onefold')
+}
+
+/** The place of an object below a folder of objects; also what an image's redirect says, with a slash in front. */
+export function objectName(digest: VerityDigest): string {
+  return `${digest.slice(0, 2)}/${digest.slice(2)}`
+}
+
+/** `root` is that of the store, or the folder of a transaction. */
+export function objectPath(root: string, digest: VerityDigest): string {
+  return `${root}/objects/${digest.slice(0, 2)}/${digest.slice(2)}`
+}
+
+export function recipePath(root: string, digest: RecipeDigest): string {
+  return `${root}/layers/${digest}`
+}
+
+export function imagePath(root: string, digest: VerityDigest): string {
+  return `${root}/images/${digest}.erofs`
+}
+
+export function recordPath(root: string, manifest: Digest): string {
+  return `${root}/records/${manifest}`
+}
+
+export function blobPath(root: string, digest: Digest): string {
+  return `${root}/blobs/${algorithmOf(digest)}/${hexOf(digest)}`
+}
+
+export function notePath(transaction: string, blob: Digest): string {
+  return `${transaction}/notes/${blob}`
+}

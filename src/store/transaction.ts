@@ -1,0 +1,215 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { type Digest, type DiffId, type RecipeDigest, type VerityDigest, algorithmOf, checkDigest } from '../digest.ts'
+import { OnefoldError, errnoOf } from '../error.ts'
+import type { Descriptor } from '../formats/entry.ts'
+import { syncfs } from '../linux/file.ts'
+import { tryFlock } from '../linux/lock.ts'
+import { checkHolds, nameEverything, readGeneration } from './commit.ts'
+import { fileError, writeFile } from './files.ts'
+import { blobPath, folders, imagePath, notePath, recipePath, recordPath, tmpFolder } from './layout.ts'
+import { lockRefs, lockStore } from './lock.ts'
+import { readRecipeFile } from './recipes.ts'
+import { type ImageRecord, type LayerRecord, formatLayer, formatRecord } from './record.ts'
+import { encodeRef, formatRef, readRef } from './refs.ts'
+import { Staging } from './staging.ts'
+
+/** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
+export type RefCondition = 'any' | 'absent' | Digest
+
+export interface AbortOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Everything one pull adds to a store. Nothing of it is visible before commit(), and all of it is durable when that
+ * returns. Disposing of a transaction that was not committed leaves nothing behind; the death of its process leaves
+ * what the next transaction takes up.
+ *
+ * Alive is who holds the flock on `tmp/<id>/lock`. Process ids say nothing: they are reused, and differ by namespace.
+ */
+export class Transaction implements AsyncDisposable {
+  /** Of the store. */
+  readonly root: string
+  /** What a Staging in another thread needs. */
+  readonly folder: string
+  readonly #lock: number
+  /** Opened at the start: syncfs(2) reports the write errors that happened since. */
+  readonly #rootFd: number
+  readonly #generation: string
+  readonly #staging: Staging
+  readonly #layers = new Map<string, LayerRecord>()
+  readonly #records: ImageRecord[] = []
+  readonly #refs = new Map<string, { readonly descriptor: Descriptor; readonly condition: RefCondition }>()
+  #isOver = false
+
+  constructor(root: string, folder: string, lock: number) {
+    this.root = root
+    this.folder = folder
+    this.#lock = lock
+    this.#rootFd = openSync(root, 'r')
+    this.#generation = readGeneration(root)
+    this.#staging = this.staging('main')
+  }
+
+  /** For this thread; another one makes its own from `root` and `folder`. Every lane needs another name. */
+  staging(lane: string): Staging {
+    return new Staging(this.root, this.folder, lane)
+  }
+
+  /** Uncompressed; staged or in the store. */
+  readRecipe(digest: RecipeDigest): Uint8Array {
+    const bytes = readRecipeFile(this.folder, digest) ?? readRecipeFile(this.root, digest)
+    if (bytes === undefined) throw new OnefoldError('NOT_FOUND', `Cannot read recipe ${digest}: the store has none`)
+    return bytes
+  }
+
+  /** Remembers a layer whose recipe is staged, so that the next transaction finds it should this one be killed. */
+  noteLayer(layer: LayerRecord): void {
+    this.#layers.set(layerKey(layer.blob.digest, layer.diffId), layer)
+    this.#put(notePath(this.folder, layer.blob.digest), formatLayer(layer))
+  }
+
+  putBlob(digest: Digest, bytes: Uint8Array): void {
+    checkDigest(bytes, digest, `blob ${digest}`)
+    mkdirSync(`${this.folder}/blobs/${algorithmOf(digest)}`, { recursive: true })
+    this.#put(blobPath(this.folder, digest), bytes)
+  }
+
+  /** `digest` must be the fs-verity digest of `bytes`. */
+  putImage(digest: VerityDigest, bytes: Uint8Array): void {
+    this.#put(imagePath(this.folder, digest), bytes, 0o444)
+  }
+
+  putRecord(record: ImageRecord): void {
+    this.#records.push(record)
+    this.#put(recordPath(this.folder, record.manifest.digest), formatRecord(record))
+  }
+
+  /** Throws BAD_NAME for what cannot be a name; an unmet condition is found at commit. */
+  setRef(name: string, descriptor: Descriptor, condition: RefCondition = 'any'): void {
+    this.#put(`${this.folder}/refs/${encodeRef(name)}`, formatRef(descriptor))
+    this.#refs.set(name, { descriptor, condition })
+  }
+
+  /**
+   * Makes everything durable, then visible, then the visibility durable. BUSY when something it relies on has been
+   * removed from the store meanwhile, EXISTS when the condition of a ref is not met; nothing is visible then.
+   */
+  async commit(options: AbortOptions = {}): Promise<void> {
+    this.#requireWhole()
+    this.#staging.close()
+    // Data first: a name that is durable before its bytes is an empty file after a power cut.
+    this.#sync()
+    {
+      using _lock = await lockStore(this.root, 'shared', options.signal)
+      using _refs = await lockRefs(this.root, options.signal)
+      this.#check()
+      nameEverything(this.root, this.folder)
+      this.#sync()
+    }
+    await this[Symbol.asyncDispose]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#staging.close()
+    closeSync(this.#rootFd)
+    try {
+      await rm(this.folder, { recursive: true, force: true })
+    } finally {
+      closeSync(this.#lock)
+    }
+  }
+
+  #put(path: string, bytes: Uint8Array, mode = 0o644): void {
+    writeFile(path, bytes, mode)
+  }
+
+  #requireWhole(): void {
+    if (this.#isOver) throw new OnefoldError('USAGE', 'Cannot commit: the transaction is over')
+    if (existsSync(`${this.folder}/holds`)) return
+    throw new OnefoldError('IO', 'Cannot commit: staging a part of the transaction failed')
+  }
+
+  #sync(): void {
+    try {
+      syncfs(this.#rootFd)
+    } catch (error) {
+      // After a failed write-back the kernel drops the pages: a second try would succeed and mean nothing.
+      throw new OnefoldError('IO', `Cannot write to the file system of "${this.root}"`, { cause: error })
+    }
+  }
+
+  #check(): void {
+    if (readGeneration(this.root) !== this.#generation) checkHolds(this.root, this.folder)
+    for (const record of this.#records) this.#checkRecord(record)
+    for (const [name, { descriptor, condition }] of this.#refs) {
+      this.#require(recordPath, descriptor.digest, blobPath)
+      checkCondition(this.root, name, condition)
+    }
+  }
+
+  /** What a record names must be there; gc cannot take it away any more once the record has its name. */
+  #checkRecord(record: ImageRecord): void {
+    this.#require(blobPath, record.manifest.digest)
+    this.#require(blobPath, record.config.digest)
+    for (const layer of record.layers) this.#require(recipePath, layer.recipe)
+  }
+
+  #require<T extends string>(place: (root: string, digest: T) => string, digest: T, or = place): void {
+    const places = [
+      place(this.folder, digest),
+      or(this.folder, digest),
+      place(this.root, digest),
+      or(this.root, digest),
+    ]
+    if (places.some((path) => existsSync(path))) return
+    throw new OnefoldError('BUSY', `Cannot commit: ${digest} is neither in the store nor in the transaction`, {
+      hint: 'Run the command again: a garbage collection may have removed it.',
+    })
+  }
+}
+
+function layerKey(blob: Digest, diffId: DiffId): string {
+  return `${blob} ${diffId}`
+}
+
+function checkCondition(root: string, name: string, condition: RefCondition): void {
+  if (condition === 'any') return
+  const now = readRef(root, name)?.digest
+  if (condition === 'absent' ? now === undefined : now === condition) return
+  const found = now === undefined ? 'there is no such image' : `it is ${now}`
+  const expected = condition === 'absent' ? 'expected none' : `expected ${condition}`
+  throw new OnefoldError('EXISTS', `Cannot set image ${JSON.stringify(name)}: ${found}, ${expected}`)
+}
+
+/** Makes `tmp/<id>/` and takes its lock. */
+export function createFolder(root: string): { folder: string; lock: number } {
+  for (;;) {
+    const folder = `${root}/${tmpFolder}/${randomBytes(8).toString('hex')}`
+    try {
+      mkdirSync(folder, { mode: 0o700 })
+      const lock = openSync(`${folder}/lock`, 'a')
+      // Between mkdir and flock the folder looks dead: whoever cleans up may be taking it away. Then another is made.
+      if (tryFlock(lock, 'exclusive') && fstatSync(lock).nlink > 0) return { folder, lock }
+      closeSync(lock)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || !existsSync(`${root}/${tmpFolder}`)) throw fileError('begin', folder, error)
+    }
+  }
+}
+
+export function beginTransaction(root: string): Transaction {
+  const { folder, lock } = createFolder(root)
+  try {
+    for (const name of [...folders, 'files', 'notes']) mkdirSync(`${folder}/${name}`)
+    writeFile(`${folder}/holds`, new Uint8Array())
+    return new Transaction(root, folder, lock)
+  } catch (error) {
+    closeSync(lock)
+    throw fileError('begin', folder, error)
+  }
+}
