@@ -88,9 +88,11 @@ function paxRecords(entry: Entry, name: string, nameFits: boolean, size: number)
   if (entry.mtimeNsec !== 0 || entry.mtime < 0 || entry.mtime > maxSize) add('mtime', formatTime(entry))
   for (const key of [...entry.xattrs.keys()].sort()) {
     const value = entry.xattrs.get(key)!
-    add(`SCHILY.xattr.${key}`, value)
-    // An empty value takes a key away, so only a value that merely decodes to nothing can say an empty attribute.
-    if (value.length === 0) add(`LIBARCHIVE.xattr.${encodePercent(key)}`, '=')
+    const plain = !key.includes('=')
+    if (plain) add(`SCHILY.xattr.${key}`, value)
+    // An empty value takes a key away, so only one that merely decodes to nothing can say an empty attribute.
+    if (!plain || value.length === 0)
+      add(`LIBARCHIVE.xattr.${encodePercent(key)}`, value.length === 0 ? '=' : Buffer.from(value).toString('base64'))
   }
   return records
 }
@@ -148,8 +150,10 @@ type Values = Readonly<Record<'name' | 'prefix' | 'linkname' | 'typeflag', strin
 
 function writeBlock(values: Values): Buffer {
   const block = Buffer.alloc(blockBytes)
-  for (const field of ['name', 'prefix', 'linkname', 'typeflag'] as const)
-    block.write(values[field], ...fields[field], 'latin1')
+  for (const field of ['name', 'prefix', 'linkname', 'typeflag'] as const) {
+    const [at, length] = fields[field]
+    block.write(values[field], at, length, 'latin1')
+  }
   for (const field of ['mode', 'uid', 'gid', 'size', 'mtime', 'devmajor', 'devminor'] as const) {
     const [at, length] = fields[field]
     block.write(values[field].toString(8).padStart(length - 1, '0'), at, length - 1, 'latin1')
