@@ -20,6 +20,15 @@ type Members = Readonly<Record<string, unknown>>
 
 /** Reads a document that must be one JSON object in UTF-8. `what` names it in errors: `manifest sha256:…`. */
 export function readJson(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): Fields {
+  return fieldsOf(readValue(bytes, what, limits), what, 'the document')
+}
+
+/** Reads a document that must be one JSON list of objects. */
+export function readJsonList(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): Fields[] {
+  return new Fields({ list: readValue(bytes, what, limits) }, what, 'the document').objects('list') ?? []
+}
+
+function readValue(bytes: Uint8Array, what: string, limits: JsonLimits): unknown {
   if (bytes.length > limits.bytes)
     throw new OnefoldError(
       'LIMIT',
@@ -27,7 +36,7 @@ export function readJson(bytes: Uint8Array, what: string, limits: JsonLimits = j
     )
   if (!isUtf8(bytes)) throw new OnefoldError('BAD_FORMAT', `Cannot read ${what}: it is not UTF-8`)
   checkDepth(bytes, limits.depth, what)
-  return fieldsOf(parse(bytes, what), what, 'the document')
+  return parse(bytes, what)
 }
 
 /**

@@ -2,7 +2,14 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../entry.ts'
 import { descriptorValue, readDescriptor, sortedMap } from './descriptor.ts'
 import { type Fields, type JsonLimits, readJson } from './json.ts'
-import { type DocumentKind, checkLayerType, documentKind, isImageConfig, mediaTypes } from './media-types.ts'
+import {
+  type DocumentKind,
+  bareMediaType,
+  checkLayerType,
+  documentKind,
+  isImageConfig,
+  mediaTypes,
+} from './media-types.ts'
 
 /**
  * Manifests and indexes of OCI (image-spec 1.1) and Docker (schema 2). Both dialects have the same shape:
@@ -123,7 +130,9 @@ function findMediaType(fields: Fields, announced: string | undefined, what: stri
       'BAD_FORMAT',
       `Cannot read ${what}: it was announced as ${JSON.stringify(announced)}, but it is an image ${kind}`,
     )
-  return own ?? (kind === 'index' ? mediaTypes.index : mediaTypes.manifest)
+  if (own !== undefined) return own
+  if (announced !== undefined && announcedKind !== undefined) return bareMediaType(announced)
+  return kind === 'index' ? mediaTypes.index : mediaTypes.manifest
 }
 
 function isSchema1(fields: Fields, own: string | undefined): boolean {
