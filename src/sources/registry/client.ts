@@ -4,7 +4,15 @@ import { readBody } from './body.ts'
 import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
 import { type Reference, isLoopback, transportHost } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
-import { type Request, type Response, Transport, type TransportOptions, discard, shownUrl } from './transport.ts'
+import {
+  type Request,
+  type Response,
+  Transport,
+  type TransportOptions,
+  discard,
+  shownUrl,
+  speaksNoTls,
+} from './transport.ts'
 
 export interface RegistryOptions extends TransportOptions, CredentialOptions {
   /** Instead of what the files and helpers of docker and podman know. */
@@ -89,25 +97,24 @@ export class RegistryClient {
     return this.#origin
   }
 
-  /** Asks `/v2/` in the first protocol, then the second; when neither works, the first failure is the one to tell. */
+  /** Asks `/v2/` in the first protocol, then the second. */
   async #probe(protocols: readonly string[], host: string, question: Question): Promise<string> {
-    let first: unknown
+    const failures = new Map<string, OnefoldError>()
     for (const protocol of protocols)
       try {
         const url = new URL(`${protocol}://${host}/v2/`)
         const headers = { 'accept-encoding': 'identity', 'user-agent': 'onefold' }
         const response = await this.transport.send({ ...question, method: 'GET', url, headers })
         // A TLS server tells those who come in plain text with 400.
-        if (protocol === 'https' || response.status !== 400) {
-          discard(response.message)
-          return url.origin
-        }
-        first ??= await this.#statusError(question, response)
+        if (protocol === 'http' && response.status === 400) throw await this.#statusError(question, response)
+        discard(response.message)
+        return url.origin
       } catch (error) {
         if (!(error instanceof OnefoldError)) throw error
-        first ??= error
+        failures.set(protocol, error)
       }
-    throw first
+    const secure = failures.get('https')
+    throw secure === undefined || speaksNoTls(secure) ? failures.get('http') : secure
   }
 
   async #statusError(question: Question, response: Response): Promise<OnefoldError> {

@@ -237,6 +237,18 @@ const badCertificate = new Set([
   'HOSTNAME_MISMATCH',
 ])
 
+const noTls = new Set([
+  'EPROTO',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+  'ERR_SSL_HTTP_REQUEST',
+])
+
+/** The other side answered our TLS greeting with something else. */
+export function speaksNoTls(error: OnefoldError): boolean {
+  return noTls.has(errnoOf(error.cause) ?? '')
+}
+
 /** Failures that the next try would meet again, `waits` excepted when the host was there before. */
 function permanent(code: string, url: URL): { found: string; hint: string; waits?: boolean } | undefined {
   const { host, hostname } = url
@@ -245,7 +257,7 @@ function permanent(code: string, url: URL): { found: string; hint: string; waits
       found: `the certificate of ${host} is not trusted (${code})`,
       hint: `Put its authority into /etc/containers/certs.d/${host}/ca.crt, or turn checking off with --insecure.`,
     }
-  if (code === 'EPROTO' || code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+  if (noTls.has(code))
     return {
       found: `${host} does not speak TLS (${code})`,
       hint: 'If it serves plain HTTP on purpose, use --insecure.',
