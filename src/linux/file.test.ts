@@ -22,6 +22,14 @@ test('a nameless file gets a name once, and only a free one', () => {
   assert.equal(fs.statSync(folder.at('name')).mode, 0o100444)
 })
 
+test('syncfs beside other work tells success and errno', async () => {
+  using folder = scratch('file')
+  const fd = fs.openSync(folder.path, 'r')
+  await file.syncfsAsync(fd)
+  fs.closeSync(fd)
+  await assert.rejects(file.syncfsAsync(-1), /Cannot syncfs descriptor -1: EBADF/)
+})
+
 test('link makes a second name of a symlink, not of its target', () => {
   using folder = scratch('file')
   fs.symlinkSync('/nowhere', folder.at('symlink'))

@@ -1,11 +1,12 @@
 import { constants, openSync } from 'node:fs'
 import { errnoOf } from '../error.ts'
 import { at, fallocate as fl, ioctls, rename, resolve, structs, UTIME_OMIT } from './abi.ts'
-import { cString, isErrno, libcCall, openFlag, systemCall, systemError } from './libc.ts'
+import { cString, isErrno, libcAsyncCall, libcCall, openFlag, systemCall, systemError } from './libc.ts'
 
 /** Paths are strings with one char per byte (latin1), relative ones against the working directory. */
 
 const syncfsCall = libcCall('syncfs', 'i')
+const syncfsAsyncCall = libcAsyncCall('syncfs', 'i')
 const linkatCall = libcCall('linkat', 'ipipi')
 const renameat2Call = systemCall('renameat2', 'ipipi')
 const openat2Call = systemCall('openat2', 'ippl')
@@ -19,6 +20,11 @@ const ioctlNumberCall = libcCall('ioctl', 'ill')
 /** Writes back everything of the file system that `fd` lies on, and reports errors of earlier write-backs. */
 export function syncfs(fd: number): void {
   syncfsCall(`descriptor ${fd}`, fd)
+}
+
+/** The same beside other work: it takes as long as the disk. */
+export async function syncfsAsync(fd: number): Promise<void> {
+  await syncfsAsyncCall(`descriptor ${fd}`, fd)
 }
 
 /** fs.openSync for a path of bytes, with the errors of this folder. */

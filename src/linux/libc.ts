@@ -13,6 +13,9 @@ import { architecture, openFlags, syscalls } from './abi.ts'
 type Koffi = typeof import('koffi')
 type Argument = number | bigint | Uint8Array | null
 type Native = (...args: Argument[]) => number
+interface AsyncNative {
+  async(...args: [...Argument[], (error: unknown, result: number) => void]): void
+}
 
 let koffi: Koffi | undefined
 let library: LibraryHandle | undefined
@@ -28,9 +31,9 @@ function load(): LibraryHandle {
 const argumentTypes = { i: 'int', l: 'int64_t', p: 'void *' } as const
 type Letter = keyof typeof argumentTypes
 
-function bind(symbol: string, result: 'int' | 'int64_t', letters: string): Native {
+function bind(symbol: string, result: 'int' | 'int64_t', letters: string): Native & AsyncNative {
   const types = Array.from(letters).map((letter) => argumentTypes[letter as Letter])
-  const native: Native = load().func(symbol, result, types)
+  const native: Native & AsyncNative = load().func(symbol, result, types)
   return native
 }
 
@@ -49,6 +52,25 @@ export function libcCall(symbol: string, letters: string): Call {
 export function libcSizeCall(symbol: string, letters: string): Call {
   let native: Native | undefined
   return (what, ...args) => check(symbol, what, (native ??= bind(symbol, 'int64_t', letters))(...args))
+}
+
+export interface AsyncCall {
+  (what: string, ...args: Argument[]): Promise<number>
+}
+
+/** A function returning an int that may block for seconds, run on a thread of the pool while this one goes on. */
+export function libcAsyncCall(symbol: string, letters: string): AsyncCall {
+  let native: AsyncNative | undefined
+  return (what, ...args) =>
+    new Promise((resolve, reject) => {
+      native ??= bind(symbol, 'int', letters)
+      native.async(...args, (error: unknown, result: number) => {
+        if (error !== null) return reject(error)
+        // koffi hands the errno of the pool's thread over to the callback.
+        if (result === -1) return reject(systemError(symbol, what, errnoName(koffi?.errno() ?? 0)))
+        resolve(result)
+      })
+    })
 }
 
 /** A system call the C library has no function for. */
@@ -90,8 +112,14 @@ export class SystemCallError extends Error {
   }
 }
 
-export function systemError(call: string, what: string, errno: string, detail = ''): OnefoldError {
-  const message = `Cannot ${call} ${what}: ${errno}${detail === '' ? '' : `, ${detail}`}`
+/** `what` completes the sentence that begins with the call, or with `action` where that says more. */
+export function systemError(
+  call: string,
+  what: string,
+  errno: string,
+  { action = call, detail = '' }: { readonly action?: string; readonly detail?: string } = {},
+): OnefoldError {
+  const message = `Cannot ${action} ${what}: ${errno}${detail === '' ? '' : `, ${detail}`}`
   return new OnefoldError(codes.get(errno) ?? 'IO', message, { cause: new SystemCallError(errno, call) })
 }
 
