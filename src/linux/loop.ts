@@ -35,11 +35,23 @@ export function attachLoop(file: number): LoopDevice {
 }
 
 function freeLoop(): number {
-  const control = open('/dev/loop-control', constants.O_RDWR)
+  const control = openControl()
   try {
     return ioctlNumberCall('LOOP_CTL_GET_FREE', control, ioctls.LOOP_CTL_GET_FREE, 0)
   } finally {
     closeSync(control)
+  }
+}
+
+function openControl(): number {
+  try {
+    return open('/dev/loop-control', constants.O_RDWR)
+  } catch (cause) {
+    if (!isErrno(cause, 'ENOENT', 'ENXIO', 'ENODEV')) throw cause
+    throw new OnefoldError('UNSUPPORTED', 'Cannot attach a loop device: there is no /dev/loop-control', {
+      cause,
+      hint: 'modprobe loop',
+    })
   }
 }
 

@@ -56,7 +56,8 @@ export class FsContext implements Disposable {
     try {
       fsconfigCall(what, this.#fd, command, key, value, aux)
     } catch (error) {
-      throw systemError('set', `${what} of ${this.type}`, errnoOfCall(error), this.#messages())
+      const detail = this.#messages()
+      throw systemError('fsconfig', `${what} of ${this.type}`, errnoOfCall(error), { action: 'set', detail })
     }
   }
 
