@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { type Example, formatTree, readExamples } from '../../test/tree-text.ts'
 import { Merge } from './apply.ts'
+import { composeImage } from './compose.ts'
 import type { Directory } from './tree.ts'
 
 const page = new URL('../../docs/tree.md', import.meta.url)
@@ -21,7 +22,12 @@ describe('docs/tree.md', () => {
   })
   for (const example of examples)
     test(example.title, () => {
-      if (example.refused === undefined) assert.deepEqual(formatTree(mergeExample(example)), example.tree)
-      else assert.throws(() => mergeExample(example), { name: 'OnefoldError', code: example.refused })
+      if (example.refused !== undefined) {
+        assert.throws(() => mergeExample(example), { name: 'OnefoldError', code: example.refused })
+        return
+      }
+      const root = mergeExample(example)
+      assert.deepEqual(formatTree(root), example.tree)
+      assert.equal(composeImage(root).digest, example.image)
     })
 })
