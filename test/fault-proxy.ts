@@ -106,7 +106,9 @@ function forward(
     const sent = httpRequest(`http://${target}`, { method, path, headers, agent: false }, (message) => {
       const chunks: Buffer[] = []
       message.on('data', (chunk: Buffer) => chunks.push(chunk))
-      message.on('end', () => {
+      // Also when it ends before its length: docker-registry announces a whole blob with its 416.
+      message.on('error', () => undefined)
+      message.on('close', () => {
         const { statusCode = 0, headers: answered } = message
         delete answered.connection
         resolve({ status: statusCode, headers: answered, body: Buffer.concat(chunks) })
