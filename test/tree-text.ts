@@ -18,7 +18,7 @@
 import type { Content, Entry, EntryType } from '../src/formats/entry.ts'
 import { inlineMax, noContent } from '../src/formats/entry.ts'
 import { verityDigest } from '../src/formats/fsverity/digest.ts'
-import type { LayerKind } from '../src/image/apply.ts'
+import { type LayerKind, Merge } from '../src/image/apply.ts'
 import { deviceOf, nodeTypeOf, walk } from '../src/image/json.ts'
 import type { Directory, Inode } from '../src/image/tree.ts'
 
@@ -68,6 +68,20 @@ function parseExample(title: string, text: string): Example {
     else peers.set(word, rest.join(' '))
   }
   return { title, keepSelinux, layers, tree, refused, image, peers }
+}
+
+/** The tree of one plain layer with these lines. */
+export function treeOf(text: string): Directory {
+  const merge = new Merge()
+  merge.apply(entriesOf(text), 'plain')
+  return merge.finish()
+}
+
+export function entriesOf(text: string): Entry[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map(parseEntry)
 }
 
 const words: ReadonlyMap<string, EntryType> = new Map([
