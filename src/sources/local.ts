@@ -1,21 +1,36 @@
 import { checkDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import { readRange, readRangeWhole } from './files.ts'
-import { type AbortOptions, type Artifact, type FileRange, type Source, documentMax } from './source.ts'
+import { readRange } from './files.ts'
+import {
+  type AbortOptions,
+  type Artifact,
+  type BlobOptions,
+  type FileRange,
+  type Source,
+  documentMax,
+} from './source.ts'
+
+/** Bytes that are made when they are read, such as the tar of a directory. */
+export interface MadeBlob {
+  readonly length: number
+  read(options: BlobOptions): AsyncIterable<Uint8Array>
+}
+
+/** Where a blob is: in a file, in memory, or nowhere until it is read. */
+export type Located = FileRange | Uint8Array | MadeBlob
 
 /** What differs between sources on this machine; `localSource` makes a Source of it. */
 export interface LocalParts {
   readonly name: string
   readonly kind: Source['kind']
   resolve(options: AbortOptions): Promise<Artifact>
-  /** Where a blob lies, or the blob itself when it was made here; undefined when the source has no such blob. */
-  locate(descriptor: Descriptor): Promise<FileRange | Uint8Array | undefined>
+  /** Undefined when the source has no such blob. */
+  locate(descriptor: Descriptor): Promise<Located | undefined>
   close(): Promise<void>
 }
 
 export function localSource(parts: LocalParts): Source {
-  const locate = (descriptor: Descriptor): Promise<FileRange | Uint8Array> => locateBlob(parts, descriptor)
   return {
     name: parts.name,
     kind: parts.kind,
@@ -26,19 +41,16 @@ export function localSource(parts: LocalParts): Source {
     async fetch(descriptor, options = {}) {
       options.signal?.throwIfAborted()
       refuseLarge(descriptor)
-      const found = await locate(descriptor)
-      const bytes = found instanceof Uint8Array ? found : await readRangeWhole(found, descriptor.digest, options)
+      const bytes = await collect(read(await locateBlob(parts, descriptor), options), descriptor.size)
       checkDigest(bytes, descriptor.digest, `${descriptor.mediaType} of "${parts.name}"`)
       return bytes
     },
     async *blob(descriptor, options = {}) {
-      const found = await locate(descriptor)
-      if (!(found instanceof Uint8Array)) yield* readRange(found, options)
-      else if (found.length > (options.offset ?? 0)) yield found.slice(options.offset ?? 0)
+      yield* read(await locateBlob(parts, descriptor), options)
     },
     async blobFile(descriptor) {
-      const found = await locate(descriptor)
-      return found instanceof Uint8Array ? undefined : found
+      const found = await locateBlob(parts, descriptor)
+      return 'path' in found ? found : undefined
     },
     async [Symbol.asyncDispose]() {
       await parts.close()
@@ -46,8 +58,38 @@ export function localSource(parts: LocalParts): Source {
   }
 }
 
+/** Makes a value when it is first asked for, and again only after a failure (an abort, for one). */
+export function once<T>(make: (options: AbortOptions) => Promise<T>): (options: AbortOptions) => Promise<T> {
+  let made: Promise<T> | undefined
+  return async (options) => {
+    try {
+      return await (made ??= make(options))
+    } catch (error) {
+      made = undefined
+      throw error
+    }
+  }
+}
+
+async function* read(found: Located, options: BlobOptions): AsyncGenerator<Uint8Array> {
+  if ('path' in found) yield* readRange(found, options)
+  else if ('read' in found) yield* found.read(options)
+  else if (found.length > (options.offset ?? 0)) yield found.slice(options.offset ?? 0)
+}
+
+/** `size` bytes at most: more than a descriptor says is never kept. */
+async function collect(chunks: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size)
+  let filled = 0
+  for await (const chunk of chunks) {
+    bytes.set(chunk.subarray(0, size - filled), filled)
+    filled += chunk.length
+  }
+  return bytes
+}
+
 /** A blob of the promised length. The length is compared before a byte is read: it is the cheapest lie to find. */
-async function locateBlob(parts: LocalParts, descriptor: Descriptor): Promise<FileRange | Uint8Array> {
+async function locateBlob(parts: LocalParts, descriptor: Descriptor): Promise<Located> {
   const found = await parts.locate(descriptor)
   if (found === undefined)
     throw new OnefoldError('NOT_FOUND', `Cannot find blob ${descriptor.digest} in "${parts.name}"`, {

@@ -35,7 +35,8 @@ export function hostPlatform(): Platform {
 /** Reads `linux/arm64/v8`, `linux/amd64`, or an architecture alone, which is Linux's. */
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/')
-  if (parts.length > 3 || !parts.every((part) => /^[A-Za-z0-9_.-]{1,64}$/.test(part))) throw badPlatform(text)
+  if (parts.length > 3 || !parts.every((part) => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(part)))
+    throw badPlatform(text)
   const [os = '', architecture = '', variant] = parts.length === 1 ? ['linux', text] : parts
   const platform = normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) })
   // "arm/v7" and "linux" alone would be accepted otherwise, and match nothing.

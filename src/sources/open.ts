@@ -1,0 +1,104 @@
+import { lstat } from 'node:fs/promises'
+import { OnefoldError } from '../error.ts'
+import type { FileSet } from './files.ts'
+import { type SourceName, parseSourceName } from './name.ts'
+import type { SourceOptions } from './options.ts'
+import type { Source } from './source.ts'
+
+export type { SourceOptions } from './options.ts'
+
+/**
+ * Opens what the user named: `HOST/NAME:TAG`, `docker://…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * `docker-archive:FILE[:NAME:TAG]`, `dir:DIR`, `rootfs:DIR`, `tar:FILE` (`tar:-` is standard input). Local sources are
+ * checked to be what they are said to be; a registry is not contacted yet. Code is loaded for the kind in question only.
+ */
+export async function openSource(text: string, options: SourceOptions = {}): Promise<Source> {
+  options.signal?.throwIfAborted()
+  return openNamed(text, await parsed(text), options)
+}
+
+async function openNamed(text: string, name: SourceName, options: SourceOptions): Promise<Source> {
+  switch (name.transport) {
+    case 'docker': {
+      const { registrySource } = await import('./registry/registry.ts')
+      return registrySource(name.reference, { ...options.registry, name: text })
+    }
+    case 'oci': {
+      const { openLayout } = await import('./layout.ts')
+      return openLayout(text, await directoryAt(name.path), name)
+    }
+    case 'oci-archive': {
+      const { openLayout } = await import('./layout.ts')
+      const files = await archiveAt(name.path, options)
+      return closingOnError(files, () => openLayout(text, files, name))
+    }
+    case 'docker-archive': {
+      const { openDockerArchive } = await import('./docker-archive.ts')
+      const files = await archiveAt(name.path, options)
+      return closingOnError(files, () => openDockerArchive(text, files, name))
+    }
+    case 'dir': {
+      const { openDir } = await import('./dir.ts')
+      return openDir(text, await directoryAt(name.path))
+    }
+    case 'rootfs': {
+      const { openRootfs } = await import('./rootfs.ts')
+      return openRootfs(text, name.path, options)
+    }
+    case 'tar': {
+      const { openTarball } = await import('./tarball.ts')
+      return openTarball(text, name.path, options)
+    }
+  }
+}
+
+async function directoryAt(path: string): Promise<FileSet> {
+  const { directoryFiles } = await import('./files.ts')
+  return directoryFiles(path)
+}
+
+async function archiveAt(path: string, options: SourceOptions): Promise<FileSet> {
+  const { archiveFiles } = await import('./archive.ts')
+  return archiveFiles(path, options)
+}
+
+async function closingOnError(files: FileSet, open: () => Promise<Source>): Promise<Source> {
+  try {
+    return await open()
+  } catch (error) {
+    await files.close()
+    throw error
+  }
+}
+
+/** A path without transport is the likeliest slip; what lies there tells what was probably meant. */
+async function parsed(text: string): Promise<SourceName> {
+  try {
+    return parseSourceName(text)
+  } catch (error) {
+    const meant = error instanceof OnefoldError && error.code === 'BAD_NAME' ? await transportAt(text) : undefined
+    if (meant === undefined) throw error
+    throw new OnefoldError('BAD_NAME', `Cannot read source ${JSON.stringify(text)}: it is a path without transport`, {
+      cause: error,
+      hint: `Did you mean ${meant}?`,
+    })
+  }
+}
+
+async function transportAt(path: string): Promise<string | undefined> {
+  const kind = await kindAt(path)
+  if (kind === 'directory') {
+    if ((await kindAt(`${path}/oci-layout`)) === 'file') return `oci:${path}`
+    return (await kindAt(`${path}/manifest.json`)) === 'file' ? `dir:${path}` : `rootfs:${path}`
+  }
+  return kind === 'file' ? `docker-archive:${path}, oci-archive:${path} or tar:${path}` : undefined
+}
+
+async function kindAt(path: string): Promise<'file' | 'directory' | undefined> {
+  try {
+    const stats = await lstat(path)
+    return stats.isDirectory() ? 'directory' : stats.isFile() ? 'file' : undefined
+  } catch {
+    return undefined
+  }
+}
