@@ -78,6 +78,8 @@ export const compact = {
   mode: 4,
   nlink: 6,
   size: 8,
+  /** Seconds since the superblock's build time; always 0 in composefs images. */
+  mtimeDelta: 12,
   union: 16,
   ino: 20,
   uid: 24,

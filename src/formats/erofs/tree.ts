@@ -1,0 +1,242 @@
+/**
+ * An image as the tree its user sees: whole, or a file at a time.
+ *
+ * Everything in the image is hostile. Directories are visited once and never found twice, so there are no cycles; what the
+ * directories, targets and contents of all inodes add up to may not exceed the image, so records that overlap
+ * cannot multiply it; the depth is bounded for whoever walks the tree by recursion.
+ */
+import { OnefoldError } from '../../error.ts'
+import { type Child, type Directory, type Inode, S_IFDIR, S_IFMT, isDirectory, isHardLink } from '../../image/tree.ts'
+import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning } from './meaning.ts'
+import { bad, ErofsReader, type RawInode } from './read.ts'
+import { chunkBased, fileTypes } from './records.ts'
+
+export type { ErofsReadOptions, FileInfo } from './meaning.ts'
+
+/** More levels than a path of the kernel's length can have. */
+const depthMax = 4096
+
+/**
+ * The tree of a composefs image (versions 0 and 1), or of a plain EROFS image with uncompressed data. Attribute values are views of `bytes`.
+ * Throws BAD_FORMAT for a damaged or malicious image, UNSUPPORTED for features it does not know, LIMIT for absurd depth.
+ */
+export function readErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): Directory {
+  const image = new ErofsReader(bytes)
+  return new TreeBuilder(image, new Meaning(image, options)).build()
+}
+
+/** An image of which only what is asked for is read. */
+export function openErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): ErofsView {
+  return new ErofsView(new ErofsReader(bytes), options)
+}
+
+interface OpenDirectory {
+  readonly raw: RawInode
+  readonly directory: Directory
+  readonly parent: number
+  readonly depth: number
+}
+
+class TreeBuilder {
+  readonly #image: ErofsReader
+  readonly #meaning: Meaning
+  readonly #inodes = new Map<number, Inode>()
+  /** Inodes that so far were met under names that are not their primary one, with their i_ino. */
+  readonly #homeless = new Map<Inode, number>()
+  /** Directories yet to be read, breadth-first. */
+  readonly #queue: OpenDirectory[] = []
+  /** Where the empty files stand that may be whiteouts. */
+  readonly #maybeWhiteouts = new Map<Inode, Directory>()
+  /** The number composefs gave to the next inode under its primary name. */
+  #nextIno = 1
+  /** Bytes that directories and flat data may still take up. */
+  #budget: number
+  #stubs = 0
+
+  constructor(image: ErofsReader, meaning: Meaning) {
+    this.#image = image
+    this.#meaning = meaning
+    this.#budget = image.length
+  }
+
+  build(): Directory {
+    const raw = this.#image.inode(this.#image.rootNid)
+    const root = this.#add(raw)
+    if (!isDirectory(root)) throw bad(`the root, inode ${raw.nid}, is no directory`)
+    this.#queue.push({ raw, directory: root, parent: raw.nid, depth: 0 })
+    for (let i = 0; i < this.#queue.length; i++) this.#fill(this.#queue[i] as OpenDirectory)
+    this.#meaning.checkRoot(raw, root, this.#stubs)
+    if (this.#homeless.size > 0) this.#settleInOrder(root)
+    this.#restoreWhiteouts()
+    return root
+  }
+
+  #fill(open: OpenDirectory): void {
+    const { raw, directory } = open
+    let dots = 0
+    directory.nlink = 2
+    this.#image.entries(raw, (name, nid, fileType) => {
+      if (name === '.' || name === '..') {
+        if (nid !== (name === '.' ? raw.nid : open.parent))
+          throw bad(`${name} of directory ${raw.nid} leads to inode ${nid}`)
+        dots++
+      } else this.#meet(open, name, nid, fileType)
+    })
+    if (dots !== 2) throw bad(`directory ${raw.nid} lacks its . or ..`)
+  }
+
+  #meet(open: OpenDirectory, name: string, nid: number, fileType: number): void {
+    let inode = this.#inodes.get(nid)
+    if (inode === undefined) {
+      const raw = this.#image.inode(nid)
+      checkType(nid, raw.mode, fileType)
+      if (this.#meaning.isStub(open.raw, name, raw)) {
+        this.#stubs++
+        this.#nextIno++
+        return
+      }
+      inode = this.#add(raw)
+      if (isDirectory(inode)) this.#enter(open, raw, inode)
+      else this.#homeless.set(inode, raw.ino)
+    } else {
+      if (isDirectory(inode)) throw bad(`directory ${nid} has two names`)
+      checkType(nid, inode.mode, fileType)
+    }
+    const home = isDirectory(inode) || this.#isPrimary(inode)
+    open.directory.children.set(name, home ? inode : { linkTo: inode })
+    if (home) this.#settle(inode, open.directory)
+  }
+
+  #enter(open: OpenDirectory, raw: RawInode, directory: Directory): void {
+    const depth = open.depth + 1
+    if (depth > depthMax) throw new OnefoldError('LIMIT', `Cannot read EROFS image: more than ${depthMax} levels deep`)
+    open.directory.nlink++
+    this.#queue.push({ raw, directory, parent: open.raw.nid, depth })
+  }
+
+  #add(raw: RawInode): Inode {
+    if (raw.layout !== chunkBased) this.#budget -= raw.size
+    if (this.#budget < 0) throw bad(`its inodes claim more data than its ${this.#image.length} bytes`)
+    const { nid, ...info } = this.#meaning.describe(raw)
+    const inode: Inode = { ...info, children: (raw.mode & S_IFMT) === S_IFDIR ? new Map<string, Child>() : undefined }
+    this.#inodes.set(nid, inode)
+    return inode
+  }
+
+  /** composefs numbers inodes in the order of their primary names, so the next number in line is at home. */
+  #isPrimary(inode: Inode): boolean {
+    return this.#image.composefsVersion !== undefined && this.#homeless.get(inode) === this.#nextIno
+  }
+
+  #settle(inode: Inode, directory: Directory): void {
+    this.#homeless.delete(inode)
+    this.#nextIno++
+    if (this.#meaning.mayBeWhiteout(inode)) this.#maybeWhiteouts.set(inode, directory)
+  }
+
+  /** Images with another numbering: the first name in depth-first order is the primary one. */
+  #settleInOrder(root: Directory): void {
+    const stack = [{ directory: root, names: root.children.entries() }]
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const next = top.names.next()
+      if (next.done === true) {
+        stack.pop()
+        continue
+      }
+      const [name, child] = next.value
+      if (isDirectory(child)) stack.push({ directory: child, names: child.children.entries() })
+      else if (isHardLink(child) && this.#homeless.has(child.linkTo)) {
+        top.directory.children.set(name, child.linkTo)
+        this.#settle(child.linkTo, top.directory)
+      }
+    }
+  }
+
+  /** Only now is it known which directories hold some: marks on any other are its user's own. */
+  #restoreWhiteouts(): void {
+    const holders = new Set<Directory>()
+    for (const [inode, directory] of this.#maybeWhiteouts) {
+      if (!this.#meaning.mayHoldWhiteouts(directory)) continue
+      Object.assign(inode, asWhiteout(inode))
+      holders.add(directory)
+    }
+    for (const directory of holders) directory.xattrs = this.#meaning.withoutWhiteoutMarks(directory.xattrs)
+  }
+}
+
+/** An open image: every question reads no more than it must. */
+export class ErofsView {
+  readonly #image: ErofsReader
+  readonly #meaning: Meaning
+
+  constructor(image: ErofsReader, options: ErofsReadOptions) {
+    this.#image = image
+    this.#meaning = new Meaning(image, options)
+  }
+
+  /** Of the composefs format; undefined for a plain EROFS image. */
+  get version(): number | undefined {
+    return this.#image.composefsVersion
+  }
+
+  get root(): FileInfo {
+    return this.#info(this.#image.inode(this.#image.rootNid), undefined)
+  }
+
+  /** The file at a cleaned path ('' is the root), or undefined. Symlinks are not followed. */
+  lookup(path: string): FileInfo | undefined {
+    let parent: RawInode | undefined
+    let raw = this.#image.inode(this.#image.rootNid)
+    for (const name of path === '' ? [] : path.split('/')) {
+      if ((raw.mode & S_IFMT) !== S_IFDIR || name === '.' || name === '..') return undefined
+      const nid = this.#image.find(raw, name)
+      if (nid === undefined) return undefined
+      parent = raw
+      raw = this.#image.inode(nid)
+      if (this.#meaning.isStub(parent, name, raw)) return undefined
+    }
+    return this.#info(raw, parent)
+  }
+
+  /** The children of a directory in byte order of name. */
+  list(directory: FileInfo): [name: string, info: FileInfo][] {
+    const raw = this.#image.inode(directory.nid)
+    return this.#children(raw).map(([name, child]) => [name, this.#info(child, raw)])
+  }
+
+  /** The bytes of a file that lie in the image. */
+  data(file: FileInfo): Iterable<Uint8Array> {
+    return file.content.kind === 'inline' ? [file.content.bytes] : this.#image.data(this.#image.inode(file.nid))
+  }
+
+  #children(directory: RawInode): [name: string, raw: RawInode][] {
+    const children: [string, RawInode][] = []
+    this.#image.entries(directory, (name, nid, fileType) => {
+      if (name === '.' || name === '..') return
+      const raw = this.#image.inode(nid)
+      checkType(nid, raw.mode, fileType)
+      if (!this.#meaning.isStub(directory, name, raw)) children.push([name, raw])
+    })
+    return children
+  }
+
+  #info(raw: RawInode, parent: RawInode | undefined): FileInfo {
+    const info = this.#meaning.describe(raw)
+    if (this.#meaning.mayHoldWhiteouts(info) && this.#holdsWhiteouts(raw))
+      return { ...info, xattrs: this.#meaning.withoutWhiteoutMarks(info.xattrs) }
+    const isWhiteout =
+      parent !== undefined &&
+      this.#meaning.mayBeWhiteout(info) &&
+      this.#meaning.mayHoldWhiteouts(this.#meaning.describe(parent))
+    return isWhiteout ? asWhiteout(info) : info
+  }
+
+  #holdsWhiteouts(directory: RawInode): boolean {
+    return this.#children(directory).some(([, raw]) => this.#meaning.mayBeWhiteout(this.#meaning.describe(raw)))
+  }
+}
+
+function checkType(nid: number, mode: number, fileType: number): void {
+  if (fileTypes[(mode & S_IFMT) >> 12] !== fileType)
+    throw bad(`an entry gives inode ${nid} the type ${fileType}, its mode is 0${mode.toString(8)}`)
+}
