@@ -108,6 +108,7 @@ export class Layer {
 
   #place(entry: Entry): void {
     const slash = entry.path.lastIndexOf('/')
+    if (slash === 0) throw refused(entry, 'a path does not begin with a slash')
     const parent = this.#directory(entry, slash < 0 ? '' : entry.path.slice(0, slash))
     const name = entry.path.slice(slash + 1)
     if (this.#kind === 'layer') {
