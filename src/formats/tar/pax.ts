@@ -131,7 +131,7 @@ export function paxXattrs(records: PaxRecords): Xattrs {
     const name = star ? key.slice(schilyXattr.length) : decodePercent(key.slice(libarchiveXattr.length))
     xattrs ??= new Map()
     if (!star && records.has(schilyXattr + name)) continue
-    const bytes = star ? Buffer.from(value, 'latin1') : decodeBase64(key, value)
+    const bytes = new Uint8Array(star ? Buffer.from(value, 'latin1') : decodeBase64(key, value))
     checkXattr(name, bytes)
     xattrs.set(name, bytes)
   }
@@ -151,7 +151,7 @@ function decodePercent(text: string): string {
   return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
-function decodeBase64(key: string, text: string): Uint8Array {
+function decodeBase64(key: string, text: string): Buffer {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw badAttribute(key, text)
   return Buffer.from(text, 'base64')
 }

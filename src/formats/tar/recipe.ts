@@ -274,7 +274,7 @@ class Cursor {
 
   content(): Content {
     if (this.kind === INLINE || this.kind === SPARSE_INLINE)
-      return { kind: 'inline', bytes: this.bytes.subarray(this.from, this.from + this.length).slice() }
+      return { kind: 'inline', bytes: new Uint8Array(this.bytes.subarray(this.from, this.from + this.length)) }
     return { kind: 'object', digest: this.digest(), size: this.length }
   }
 
