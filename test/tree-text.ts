@@ -20,7 +20,7 @@ import { inlineMax, noContent } from '../src/formats/entry.ts'
 import { verityDigest } from '../src/formats/fsverity/digest.ts'
 import { type LayerKind, Merge } from '../src/image/apply.ts'
 import { deviceOf, nodeTypeOf, walk } from '../src/image/json.ts'
-import type { Directory, Inode } from '../src/image/tree.ts'
+import { type Directory, type Inode, compareNames } from '../src/image/tree.ts'
 
 export interface ExampleLayer {
   readonly kind: LayerKind
@@ -190,7 +190,7 @@ function format(type: string, path: string, shown: Shown): string {
     mode === usual ? '' : `mode=${mode}`,
     shown.uid === 0 && shown.gid === 0 ? '' : `owner=${shown.uid}:${shown.gid}`,
     shown.mtime === 0 && nsec === '' ? '' : `mtime=${shown.mtime}${nsec}`,
-    ...[...shown.xattrs].sort().map(([name, value]) => `${name}=${quoted(value)}`),
+    ...[...shown.xattrs].sort(([a], [b]) => compareNames(a, b)).map(([name, value]) => `${name}=${quoted(value)}`),
   ]
     .filter((part) => part !== '')
     .join(' ')
