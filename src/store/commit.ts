@@ -12,32 +12,35 @@ import { type Folder, folders, imagePath, lockFile, objectPath, recipePath } fro
  * ref. Whenever it stops half way, what has a name is whole, and nothing that is named misses what it names.
  */
 export function nameEverything(root: string, transaction: string): void {
+  nameFolders(root, transaction, (from, to, folder) => {
+    // Facts and names may change: the latest commit wins.
+    if (folder === 'records' || folder === 'refs') nameAll(from, to)
+    else nameIn(from, to, folder)
+  })
+}
+
+/** Gives what was put aside its names back; what has got a new file under its name meanwhile stays. */
+export function nameAgain(root: string, aside: string): void {
+  nameFolders(root, aside, nameIn)
+}
+
+function nameFolders(root: string, source: string, name: (from: string, to: string, folder: Folder) => void): void {
   for (const folder of folders) {
     try {
-      nameFolder(root, transaction, folder)
+      name(`${source}/${folder}`, `${root}/${folder}`, folder)
     } catch (error) {
-      throw fileError(`commit ${folder} of`, transaction, error)
+      throw fileError(`give ${folder} their names from`, source, error)
     }
   }
 }
 
-function nameFolder(root: string, transaction: string, folder: Folder): void {
-  const from = `${transaction}/${folder}`
-  const to = `${root}/${folder}`
-  switch (folder) {
-    case 'objects':
-    case 'blobs':
-      for (const name of readdirSync(from)) nameFanOut(`${from}/${name}`, `${to}/${name}`)
-      break
-    case 'layers':
-    case 'images':
-      nameNew(from, to)
-      break
-    // Facts and names may change: the latest commit wins.
-    case 'records':
-    case 'refs':
-      for (const name of readdirSync(from)) renameSync(`${from}/${name}`, `${to}/${name}`)
-  }
+function nameIn(from: string, to: string, folder: Folder): void {
+  if (folder !== 'objects' && folder !== 'blobs') return nameNew(from, to)
+  for (const name of readdirSync(from)) nameFanOut(`${from}/${name}`, `${to}/${name}`)
+}
+
+function nameAll(from: string, to: string): void {
+  for (const name of readdirSync(from)) renameSync(`${from}/${name}`, `${to}/${name}`)
 }
 
 /**

@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LockMode, tryFlock } from '../linux/lock.ts'
 import { fileError } from './files.ts'
-import { lockFile } from './layout.ts'
+import { lockFile, tmpFolder } from './layout.ts'
 
 const firstWaitMs = 2
 const longestWaitMs = 50
@@ -20,6 +20,14 @@ export async function lockStore(root: string, mode: LockMode, signal?: AbortSign
 /** Orders changes of refs whose outcome depends on what was there: commits hold the store's lock shared, next to each other. */
 export async function lockRefs(root: string, signal?: AbortSignal): Promise<Disposable> {
   return lockPath(`${root}/refs`, 'exclusive', signal)
+}
+
+/** One garbage collection at a time, from its first mark to its last unlink. Undefined when there is one. */
+export function tryLockCollector(root: string): Disposable | undefined {
+  const fd = openForLock(`${root}/${tmpFolder}`)
+  if (tryFlock(fd, 'exclusive')) return { [Symbol.dispose]: () => closeSync(fd) }
+  closeSync(fd)
+  return undefined
 }
 
 async function lockPath(path: string, mode: LockMode, signal: AbortSignal | undefined): Promise<Disposable> {

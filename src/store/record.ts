@@ -6,6 +6,7 @@
  *     layers[]           blob: descriptor · diffId · recipe · kind: layer | plain · proof: proven | toc-only | failed
  *     images             kind of composefs image → digest; "default" is what mkcomposefs writes
  *     origin             source: the name it was pulled by, where a repair may fetch again
+ *     keepSelinux        whether security.selinux from layers is in the tree
  *     size               bytes of the regular files of the merged tree, each inode once
  */
 import {
@@ -29,6 +30,8 @@ export interface ImageRecord {
   readonly layers: readonly LayerRecord[]
   readonly images: Readonly<Partial<Record<ImageKind, VerityDigest>>>
   readonly origin: { readonly source: string }
+  /** Whether `security.selinux` from layers is in the tree, and so in the image. */
+  readonly keepSelinux: boolean
   /** Bytes of the regular files of the merged tree, each inode once. */
   readonly size: number
 }
@@ -64,6 +67,7 @@ export function formatRecord(record: ImageRecord): Uint8Array {
     layers: record.layers.map(layerValue),
     images: Object.fromEntries(imageKinds.map((kind) => [kind, record.images[kind]])),
     origin: { source: record.origin.source },
+    keepSelinux: record.keepSelinux,
     size: record.size,
   }
   return jsonBytes(value)
@@ -81,6 +85,7 @@ export function parseRecord(bytes: Uint8Array, name: Digest): ImageRecord {
     layers: (fields.objects('layers') ?? []).map(readLayer),
     images: readImages(required(fields, 'images')),
     origin: { source: required(fields, 'origin').text('source') },
+    keepSelinux: fields.boolean('keepSelinux') ?? false,
     size: fields.size('size'),
   }
 }

@@ -61,7 +61,11 @@ export class Staging implements Disposable {
    */
   has(digest: VerityDigest): boolean {
     if (!this.#latest.has(digest)) this.hold([digest])
-    return existsSync(objectPath(this.#root, digest)) || existsSync(objectPath(this.#folder, digest))
+    return existsSync(objectPath(this.#root, digest)) || this.isStaged(digest)
+  }
+
+  isStaged(digest: VerityDigest): boolean {
+    return existsSync(objectPath(this.#folder, digest))
   }
 
   /** Writes an object whose digest the caller has computed from these bytes; false when a lane has staged it before. */
@@ -86,6 +90,16 @@ export class Staging implements Disposable {
     return true
   }
 
+  /** Moves a file that has been found to hold this object here. */
+  take(digest: VerityDigest, path: string): void {
+    const place = this.#objectPath(digest)
+    try {
+      renameSync(path, place)
+    } catch (error) {
+      throw this.#failed('stage object', place, error)
+    }
+  }
+
   /** For an object that is too large to wait for its digest. */
   openFile(): StagedFile {
     const path = this.#temporary()
@@ -103,11 +117,16 @@ export class Staging implements Disposable {
     }
   }
 
+  /** As has(), for a recipe. */
+  hasRecipe(digest: RecipeDigest): boolean {
+    this.#hold('l', [digest])
+    return existsSync(recipePath(this.#root, digest)) || existsSync(recipePath(this.#folder, digest))
+  }
+
   /** Compresses and stages a recipe, unless the store has it; `digest` names the uncompressed bytes. */
   stageRecipe(digest: RecipeDigest, bytes: Uint8Array): void {
-    this.#hold('l', [digest])
+    if (this.hasRecipe(digest)) return
     const path = recipePath(this.#folder, digest)
-    if (existsSync(recipePath(this.#root, digest)) || existsSync(path)) return
     const temporary = this.#temporary()
     try {
       writeFile(temporary, packRecipe(bytes))

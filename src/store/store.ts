@@ -1,12 +1,21 @@
+import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
+import { readWhole } from './files.ts'
+import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
 import { openFolder } from './folder.ts'
-import { defaultRoot } from './layout.ts'
+import { defaultRoot, imagePath } from './layout.ts'
+import { type OpenObject, openObject, readObject } from './objects.ts'
+import { readRecipeFile } from './recipes.ts'
+import { readBlob, readRecord } from './records.ts'
+import type { ImageRecord } from './record.ts'
 import { listRefs, readRef } from './refs.ts'
-import { Transaction, beginTransaction } from './transaction.ts'
+import { removeImage, tagImage } from './tag.ts'
+import { type AbortOptions, type RefCondition, type Transaction, beginTransaction } from './transaction.ts'
 
 export interface OpenOptions {
-  /** Make the store when there is none; default true. */
-  readonly create?: boolean
+  /** Make the store when there is none; default true. Commands that only read say false. */
+  readonly create?: boolean | undefined
 }
 
 /** Opens the store at `root`; without one, /var/lib/onefold for root and $XDG_DATA_HOME/onefold for others. */
@@ -14,6 +23,13 @@ export async function openStore(root: string = defaultRoot(), options: OpenOptio
   return new Store(openFolder(root, options.create ?? true))
 }
 
+/** Images are EROFS metadata: a million entries with long names and some xattrs each. */
+const imageMax = 2 ** 30
+
+/**
+ * A store of images. Reading takes no lock and never waits; what is read is checked against its name, but for objects,
+ * which fsck checks.
+ */
 export class Store implements AsyncDisposable {
   /** Absolute. */
   readonly root: string
@@ -22,17 +38,84 @@ export class Store implements AsyncDisposable {
     this.root = root
   }
 
+  /** Starts to add to the store; takes up what a killed process had finished. */
   async begin(): Promise<Transaction> {
-    return beginTransaction(this.root)
+    return await beginTransaction(this.root)
+  }
+
+  /** By name, digest or at least 12 digits of one; NOT_FOUND when there is none, BAD_NAME when there are several. */
+  find(name: string, options?: FindOptions): StoredImage {
+    return findImage(this.root, name, options)
+  }
+
+  /** Every name with every image it leads to. */
+  list(): ListedImage[] {
+    return listImages(this.root)
   }
 
   ref(name: string): Descriptor | undefined {
     return readRef(this.root, name)
   }
 
+  /** In code unit order. */
   refs(): string[] {
     return listRefs(this.root)
   }
 
+  /** Gives what `image` stands for another name, durably; all platforms of an index come along. */
+  async tag(
+    image: string,
+    name: string,
+    options?: AbortOptions & { readonly condition?: RefCondition },
+  ): Promise<void> {
+    await tagImage(this.root, image, name, options)
+  }
+
+  /** Takes a name away, durably, and returns it; what only that name needed goes with the next gc. */
+  async remove(image: string, options?: AbortOptions): Promise<string> {
+    return await removeImage(this.root, image, options)
+  }
+
+  record(manifest: Digest): ImageRecord | undefined {
+    return readRecord(this.root, manifest)
+  }
+
+  /** A manifest, config or index, bytes as served. */
+  blob(digest: Digest): Uint8Array {
+    return readBlob(this.root, digest) ?? absent(`blob ${digest}`)
+  }
+
+  /** Uncompressed. */
+  recipe(digest: RecipeDigest): Uint8Array {
+    return readRecipeFile(this.root, digest) ?? absent(`recipe ${digest}`)
+  }
+
+  /** Where the composefs image is, or would be. */
+  imagePath(digest: VerityDigest): string {
+    return imagePath(this.root, digest)
+  }
+
+  /** The composefs image, not checked against its name; undefined when it has to be made again from the recipes. */
+  image(digest: VerityDigest): Uint8Array | undefined {
+    return readWhole(imagePath(this.root, digest), `image ${digest}`, imageMax)
+  }
+
+  openObject(digest: VerityDigest): OpenObject {
+    return openObject(this.root, digest)
+  }
+
+  readObject(
+    digest: VerityDigest,
+    range?: { readonly offset?: number; readonly length?: number },
+  ): AsyncIterable<Uint8Array> {
+    return readObject(this.root, digest, range)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function absent(what: string): never {
+  throw new OnefoldError('NOT_FOUND', `Cannot read ${what}: the store has none`, {
+    hint: 'onefold fsck tells which images are damaged.',
+  })
 }

@@ -1,19 +1,23 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { type Digest, type DiffId, type RecipeDigest, type VerityDigest, algorithmOf, checkDigest } from '../digest.ts'
+import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, checkDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import { syncfs } from '../linux/file.ts'
+import { syncfsAsync } from '../linux/file.ts'
 import { tryFlock } from '../linux/lock.ts'
+import { adoptLayers } from './adopt.ts'
 import { checkHolds, nameEverything, readGeneration } from './commit.ts'
+import { type DeadFolder, removeDead, seizeDead } from './dead.ts'
 import { fileError, writeFile } from './files.ts'
 import { blobPath, folders, imagePath, notePath, recipePath, recordPath, tmpFolder } from './layout.ts'
+import { type LayerIndex, type LayerKey, isWanted, openIndex } from './index-db.ts'
 import { lockRefs, lockStore } from './lock.ts'
 import { readRecipeFile } from './recipes.ts'
 import { type ImageRecord, type LayerRecord, formatLayer, formatRecord } from './record.ts'
 import { encodeRef, formatRef, readRef } from './refs.ts'
 import { Staging } from './staging.ts'
+import { Writeback } from './writeback.ts'
 
 /** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
 export type RefCondition = 'any' | 'absent' | Digest
@@ -39,9 +43,11 @@ export class Transaction implements AsyncDisposable {
   readonly #rootFd: number
   readonly #generation: string
   readonly #staging: Staging
-  readonly #layers = new Map<string, LayerRecord>()
+  readonly #layers: LayerRecord[] = []
   readonly #records: ImageRecord[] = []
   readonly #refs = new Map<string, { readonly descriptor: Descriptor; readonly condition: RefCondition }>()
+  #writeback: Writeback | undefined
+  #index: LayerIndex | undefined
   #isOver = false
 
   constructor(root: string, folder: string, lock: number) {
@@ -51,6 +57,11 @@ export class Transaction implements AsyncDisposable {
     this.#rootFd = openSync(root, 'r')
     this.#generation = readGeneration(root)
     this.#staging = this.staging('main')
+  }
+
+  /** Makes finished layers of transactions whose process died its own. */
+  async adopt(dead: readonly DeadFolder[]): Promise<void> {
+    for (const layer of await adoptLayers(this.root, dead, this.#staging)) this.noteLayer(layer)
   }
 
   /** For this thread; another one makes its own from `root` and `folder`. Every lane needs another name. */
@@ -65,9 +76,19 @@ export class Transaction implements AsyncDisposable {
     return bytes
   }
 
+  /**
+   * A layer that need not be imported: of an image in the store, or of a transaction that was killed. Its recipe is held
+   * from here on.
+   */
+  async findLayer(want: LayerKey): Promise<LayerRecord | undefined> {
+    const layer = this.#layers.find((own) => isWanted(own, want)) ?? (await this.#openIndex()).find(want)
+    if (layer === undefined) return undefined
+    return this.#staging.hasRecipe(layer.recipe) ? layer : undefined
+  }
+
   /** Remembers a layer whose recipe is staged, so that the next transaction finds it should this one be killed. */
   noteLayer(layer: LayerRecord): void {
-    this.#layers.set(layerKey(layer.blob.digest, layer.diffId), layer)
+    this.#layers.push(layer)
     this.#put(notePath(this.folder, layer.blob.digest), formatLayer(layer))
   }
 
@@ -100,22 +121,33 @@ export class Transaction implements AsyncDisposable {
   async commit(options: AbortOptions = {}): Promise<void> {
     this.#requireWhole()
     this.#staging.close()
+    await this.#writeback?.stop()
     // Data first: a name that is durable before its bytes is an empty file after a power cut.
-    this.#sync()
+    await this.#sync()
     {
       using _lock = await lockStore(this.root, 'shared', options.signal)
       using _refs = await lockRefs(this.root, options.signal)
       this.#check()
       nameEverything(this.root, this.folder)
-      this.#sync()
+      await this.#sync()
     }
     await this[Symbol.asyncDispose]()
+  }
+
+  /**
+   * Has the kernel write what is staged while more is being staged, so that less is left for the commit. Ends by itself
+   * with the transaction.
+   */
+  startWriteback(): void {
+    this.#writeback ??= new Writeback(this.root)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
     this.#staging.close()
+    this.#index?.[Symbol.dispose]()
+    await this.#writeback?.stop()
     closeSync(this.#rootFd)
     try {
       await rm(this.folder, { recursive: true, force: true })
@@ -134,9 +166,13 @@ export class Transaction implements AsyncDisposable {
     throw new OnefoldError('IO', 'Cannot commit: staging a part of the transaction failed')
   }
 
-  #sync(): void {
+  async #openIndex(): Promise<LayerIndex> {
+    return (this.#index ??= await openIndex(this.root))
+  }
+
+  async #sync(): Promise<void> {
     try {
-      syncfs(this.#rootFd)
+      await syncfsAsync(this.#rootFd)
     } catch (error) {
       // After a failed write-back the kernel drops the pages: a second try would succeed and mean nothing.
       throw new OnefoldError('IO', `Cannot write to the file system of "${this.root}"`, { cause: error })
@@ -173,11 +209,7 @@ export class Transaction implements AsyncDisposable {
   }
 }
 
-function layerKey(blob: Digest, diffId: DiffId): string {
-  return `${blob} ${diffId}`
-}
-
-function checkCondition(root: string, name: string, condition: RefCondition): void {
+export function checkCondition(root: string, name: string, condition: RefCondition): void {
   if (condition === 'any') return
   const now = readRef(root, name)?.digest
   if (condition === 'absent' ? now === undefined : now === condition) return
@@ -202,7 +234,24 @@ export function createFolder(root: string): { folder: string; lock: number } {
   }
 }
 
-export function beginTransaction(root: string): Transaction {
+/** Cleans up after the dead first, and takes up what they had finished. */
+export async function beginTransaction(root: string): Promise<Transaction> {
+  const transaction = createTransaction(root)
+  try {
+    const dead = seizeDead(root)
+    try {
+      await transaction.adopt(dead)
+    } finally {
+      await removeDead(root, dead)
+    }
+    return transaction
+  } catch (error) {
+    await transaction[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+function createTransaction(root: string): Transaction {
   const { folder, lock } = createFolder(root)
   try {
     for (const name of [...folders, 'files', 'notes']) mkdirSync(`${folder}/${name}`)

@@ -1,0 +1,70 @@
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { errnoOf } from '../error.ts'
+import { tryFlock } from '../linux/lock.ts'
+import { nameAgain } from './commit.ts'
+import { fileError } from './files.ts'
+import { tmpFolder } from './layout.ts'
+import { tryLockCollector } from './lock.ts'
+import { listFolder } from './records.ts'
+
+/** A folder of `tmp/` whose owner has died, and is ours now: the lock in it says so to everybody else. */
+export interface DeadFolder {
+  readonly path: string
+  readonly lock: number
+}
+
+const idSyntax = /^[0-9a-f]{16}$/
+
+/** Paths of all folders of transactions, garbage collections and the dead. */
+export function listOwned(root: string): string[] {
+  return listFolder(`${root}/${tmpFolder}`)
+    .filter((name) => idSyntax.test(name))
+    .map((name) => `${root}/${tmpFolder}/${name}`)
+}
+
+/** Takes the lock of every folder that nobody holds; `removeDead` ends that. */
+export function seizeDead(root: string): DeadFolder[] {
+  return listOwned(root)
+    .map(seize)
+    .filter((dead) => dead !== undefined)
+}
+
+function seize(path: string): DeadFolder | undefined {
+  try {
+    const lock = openSync(`${path}/lock`, 'a')
+    if (tryFlock(lock, 'exclusive')) return { path, lock }
+    closeSync(lock)
+    return undefined
+  } catch (error) {
+    // Somebody else was quicker.
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw fileError('clean up', path, error)
+  }
+}
+
+export function isAlive(path: string): boolean {
+  const dead = seize(path)
+  if (dead !== undefined) closeSync(dead.lock)
+  return dead === undefined && existsSync(path)
+}
+
+/**
+ * Deletes them. What a garbage collection had put aside and not yet condemned goes back first: living transactions may
+ * hold it. That must not happen beside another collection, which puts it back itself when it starts.
+ */
+export async function removeDead(root: string, folders: readonly DeadFolder[], isCollector = false): Promise<void> {
+  for (const { path, lock } of folders) {
+    try {
+      using collecting = isCollector ? undefined : tryLockCollector(root)
+      const mayPutBack = isCollector || collecting !== undefined
+      if (existsSync(`${path}/aside`)) {
+        if (!mayPutBack) continue
+        nameAgain(root, `${path}/aside`)
+      }
+      await rm(path, { recursive: true, force: true })
+    } finally {
+      closeSync(lock)
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { readdirSync } from 'node:fs'
+import { type Digest, checkDigest, isDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
+import { fileError, readWhole } from './files.ts'
+import { blobPath, recordPath } from './layout.ts'
+import { type ImageRecord, parseRecord, recordMax } from './record.ts'
+
+/** Reading of the small things in a store, each checked against its name. Undefined: there is none. */
+
+export function readRecord(root: string, manifest: Digest): ImageRecord | undefined {
+  const bytes = readWhole(recordPath(root, manifest), `record ${manifest}`, recordMax)
+  return bytes === undefined ? undefined : parseRecord(bytes, manifest)
+}
+
+/** Names that are no digests are strays, which fsck reports. */
+export function listRecords(root: string): Digest[] {
+  return listFolder(`${root}/records`).filter(isDigest)
+}
+
+const blobMax = 64 * 1024 * 1024
+
+export function readBlob(root: string, digest: Digest): Uint8Array | undefined {
+  const what = `blob ${digest}`
+  const bytes = readWhole(blobPath(root, digest), what, blobMax)
+  if (bytes === undefined) return undefined
+  try {
+    checkDigest(bytes, digest, what)
+  } catch (cause) {
+    throw new OnefoldError('CORRUPT', `Cannot read ${what}: its bytes hash to something else`, { cause })
+  }
+  return bytes
+}
+
+/** Names of a folder of the store in code unit order. */
+export function listFolder(path: string): string[] {
+  try {
+    return readdirSync(path).toSorted()
+  } catch (error) {
+    throw fileError('list', path, error)
+  }
+}
