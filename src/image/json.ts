@@ -99,7 +99,8 @@ export function* walk(root: Directory): Generator<Walked> {
   }
 }
 
-function jsonEntry(path: string, inode: Inode, link: string | undefined): JsonEntry {
+/** One name as JSON; `path` and `link` as in `Walked`. */
+export function jsonEntry(path: string, inode: Inode, link: string | undefined): JsonEntry {
   return {
     path: jsonBytes(`/${path}`),
     type: nodeTypeOf(inode),

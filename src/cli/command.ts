@@ -1,0 +1,47 @@
+import type { Output } from './output.ts'
+
+/** One option of a command; `value` names its argument, and without one it is a switch. */
+export interface OptionSpec {
+  readonly help: string
+  readonly short?: string
+  readonly value?: string
+  readonly multiple?: boolean
+}
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>
+
+/** A command as `--help` shows it and as it runs. Help, and whatever else describes commands, is made from this alone. */
+export interface Command {
+  /** Operands as they are written: `SOURCE [TARGET]`. */
+  readonly operands: string
+  /** A few sentences for its help page. */
+  readonly about: string
+  readonly options: OptionSpecs
+  readonly examples: readonly Example[]
+  /** The number of operands after which everything belongs to somebody else (`run IMAGE [CMD …]`). */
+  readonly restAfter?: number
+  /** @returns the exit code; nothing means 0 */
+  run(call: Call): Promise<number | void>
+}
+
+export interface Example {
+  readonly command: string
+  readonly meaning: string
+}
+
+/** What a command gets to work with. */
+export interface Call {
+  readonly operands: readonly string[]
+  readonly options: Options
+  /** --store or ONEFOLD_STORE, if either was given. */
+  readonly storeRoot: string | undefined
+  readonly out: Output
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP; a command that never asks for it ends by them as any process. */
+  readonly signal: AbortSignal
+}
+
+export interface Options {
+  flag(name: string): boolean
+  text(name: string): string | undefined
+  texts(name: string): readonly string[]
+}

@@ -1,0 +1,81 @@
+import type { Command } from './command.ts'
+
+interface CommandEntry {
+  readonly summary: string
+  /** Commands are loaded when they are called: `--help` must not pay for any of them. */
+  load(): Promise<Command>
+}
+
+/** Every command, in the order `--help` shows them. */
+export const commandTable = {
+  pull: {
+    summary: 'bring an image into the store',
+    load: async () => (await import('./commands/pull.ts')).pull,
+  },
+  images: {
+    summary: 'list what the store holds',
+    load: async () => (await import('./commands/images.ts')).images,
+  },
+  inspect: {
+    summary: 'show all that is known of an image',
+    load: async () => (await import('./commands/inspect.ts')).inspect,
+  },
+  ls: {
+    summary: 'list files of an image without mounting it',
+    load: async () => (await import('./commands/ls.ts')).ls,
+  },
+  cat: {
+    summary: 'print files of an image without mounting it',
+    load: async () => (await import('./commands/cat.ts')).cat,
+  },
+  diff: {
+    summary: 'compare two images',
+    load: async () => (await import('./commands/diff.ts')).diff,
+  },
+  run: {
+    summary: 'run a program in an image',
+    load: async () => (await import('./commands/run.ts')).run,
+  },
+  mount: {
+    summary: 'mount an image',
+    load: async () => (await import('./commands/mount.ts')).mount,
+  },
+  umount: {
+    summary: 'unmount an image',
+    load: async () => (await import('./commands/umount.ts')).umount,
+  },
+  mounts: {
+    summary: 'list mounted images and kept changes',
+    load: async () => (await import('./commands/mounts.ts')).mounts,
+  },
+  tag: {
+    summary: 'give a stored image another name',
+    load: async () => (await import('./commands/tag.ts')).tag,
+  },
+  rm: {
+    summary: 'remove names of images',
+    load: async () => (await import('./commands/rm.ts')).rm,
+  },
+  gc: {
+    summary: 'free what no image needs any more',
+    load: async () => (await import('./commands/gc.ts')).gc,
+  },
+  fsck: {
+    summary: 'check everything the store claims',
+    load: async () => (await import('./commands/fsck.ts')).fsck,
+  },
+  digest: {
+    summary: 'print the digests of images and files',
+    load: async () => (await import('./commands/digest.ts')).digest,
+  },
+  version: {
+    summary: 'print versions of onefold and what it runs on',
+    load: async () => (await import('./commands/version.ts')).version,
+  },
+} satisfies Record<string, CommandEntry>
+
+export type CommandName = keyof typeof commandTable
+
+export function isCommand(name: string): name is CommandName {
+  return Object.hasOwn(commandTable, name)
+}

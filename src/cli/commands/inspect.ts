@@ -1,0 +1,72 @@
+import { formatPlatform } from '../../formats/oci/platform.ts'
+import type { StoredImage } from '../../store/find.ts'
+import type { Store } from '../../store/store.ts'
+import type { Command } from '../command.ts'
+import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
+import { formatBytes, type Output } from '../output.ts'
+import { usageUnless } from '../usage.ts'
+
+export const inspect: Command = {
+  operands: 'IMAGE',
+  about: 'Shows all that is known of an image: its digests, layers and how far each is proven, and where it came from.',
+  options: {
+    manifest: { help: 'print the manifest instead, bytes as served' },
+    config: { help: 'print the config instead, bytes as served' },
+    tree: { help: 'print the merged tree instead, one JSON document for each name' },
+    ...imageOptions,
+  },
+  examples: [
+    { command: 'onefold inspect alpine', meaning: 'for people' },
+    { command: 'onefold inspect --config alpine | jq .config', meaning: 'how it wants to be started' },
+    { command: 'onefold inspect --tree alpine', meaning: 'every name of the merged tree with all its metadata' },
+  ],
+  async run(call) {
+    const { operands, options, out } = call
+    usageUnless(operands.length === 1, 'inspect takes one IMAGE', 'inspect')
+    const [name = ''] = operands
+    await using store = await openCallStore(call)
+    const image = await obtainImage(call, store, name)
+    if (options.flag('manifest')) return out.bytes(store.blob(image.record.manifest.digest))
+    if (options.flag('config')) return out.bytes(store.blob(image.record.config.digest))
+    if (options.flag('tree')) return printTree(out, store, image)
+    if (out.json) return out.value(factsOf(image))
+    printFacts(out, image)
+  },
+}
+
+async function printTree(out: Output, store: Store, image: StoredImage): Promise<void> {
+  const { treeToJson } = await import('../../image/json.ts')
+  for (const entry of treeToJson(await treeOf(store, image))) out.line(JSON.stringify(entry))
+}
+
+function factsOf({ names, top, record, imageDigest }: StoredImage): object {
+  return {
+    names,
+    top,
+    manifest: record.manifest,
+    config: record.config,
+    platform: formatPlatform(record.platform),
+    image: imageDigest ?? null,
+    size: record.size,
+    keepSelinux: record.keepSelinux,
+    origin: record.origin,
+    layers: record.layers,
+  }
+}
+
+function printFacts(out: Output, image: StoredImage): void {
+  const { names, top, record, imageDigest } = image
+  out.line(`names      ${names.join(', ')}`)
+  if (top.digest !== record.manifest.digest) out.line(`index      ${top.digest}`)
+  out.line(`manifest   ${record.manifest.digest}`)
+  out.line(`config     ${record.config.digest}`)
+  out.line(`image      ${imageDigest ?? 'not composed yet'}`)
+  out.line(`platform   ${formatPlatform(record.platform)}`)
+  out.line(`origin     ${record.origin.source}`)
+  out.line(`size       ${formatBytes(record.size)} of files`)
+  for (const { blob, diffId, recipe, kind, proof } of record.layers) {
+    out.line(`layer      ${blob.digest}  ${formatBytes(blob.size)}`)
+    out.line(`  diffID   ${diffId}  ${proof}`)
+    out.line(`  recipe   ${recipe}${kind === 'plain' ? '  plain tree' : ''}`)
+  }
+}

@@ -1,0 +1,64 @@
+import type { Command } from '../command.ts'
+import { formatBytes } from '../output.ts'
+import { showProgress } from '../progress.ts'
+import {
+  limitOptions,
+  limitsOf,
+  platformOptions,
+  platformOf,
+  sourceOptions,
+  sourceOptionsOf,
+} from '../shared-options.ts'
+import { usageUnless } from '../usage.ts'
+
+export const pull: Command = {
+  operands: 'SOURCE',
+  about: [
+    'Brings an image into the store: every distinct file once, layers as recipes that rebuild their tar bit for bit.',
+    'Nothing shows until all of it is durable; a pull that was interrupted is continued by the next one.',
+  ].join('\n'),
+  options: {
+    name: { value: 'NAME', help: 'name of the image in the store (default: SOURCE as written)' },
+    ...platformOptions,
+    'all-platforms': { help: 'pull every platform of a multi-platform image' },
+    'keep-selinux': { help: 'keep security.selinux labels from layers in the tree' },
+    ...sourceOptions,
+    ...limitOptions,
+  },
+  examples: [
+    { command: 'onefold pull alpine', meaning: 'docker.io/library/alpine:latest for this machine' },
+    { command: 'onefold pull ghcr.io/org/app@sha256:… --name app', meaning: 'one exact image, under a short name' },
+    { command: 'onefold pull oci:layout:v1 --all-platforms', meaning: 'all platforms from an OCI layout' },
+    { command: 'onefold pull docker-archive:app.tar', meaning: 'what `docker save` wrote' },
+    { command: 'onefold pull rootfs:/srv/chroot --name base', meaning: 'a plain directory tree' },
+  ],
+  async run({ operands, options, storeRoot, out, signal }) {
+    usageUnless(operands.length === 1, 'pull takes one SOURCE', 'pull')
+    const [text = ''] = operands
+    const { openStore } = await import('../../store/store.ts')
+    const { openSource } = await import('../../sources/open.ts')
+    const { pull: pullImage } = await import('../../transfer/pull.ts')
+    await using store = await openStore(storeRoot)
+    await using source = await openSource(text, sourceOptionsOf(options, out.note, signal))
+    using progress = showProgress(out)
+    const name = options.text('name')
+    const platform = await platformOf(options)
+    const result = await pullImage(store, source, {
+      ...(name === undefined ? {} : { name }),
+      ...(platform === undefined ? {} : { platform }),
+      allPlatforms: options.flag('all-platforms'),
+      keepSelinux: options.flag('keep-selinux'),
+      limits: limitsOf(options),
+      signal,
+      onProgress: progress.event,
+    })
+    progress.end()
+    if (out.json) return out.value(result)
+    for (const image of result.images) out.line(image.manifest)
+    const { newObjects, newBytes, files, layersPulled, layersPresent } = result.stats
+    out.note(
+      `${result.name}: ${layersPulled} layers pulled, ${layersPresent} there already; ` +
+        `${files} files, of which ${newObjects} (${formatBytes(newBytes)}) were new to the store`,
+    )
+  },
+}

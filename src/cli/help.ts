@@ -1,0 +1,53 @@
+import type { Command, OptionSpecs } from './command.ts'
+import { commandTable } from './commands.ts'
+import { globalOptions } from './globals.ts'
+
+export function programHelp(): string {
+  const width = Math.max(...Object.keys(commandTable).map((name) => name.length))
+  return [
+    'onefold: a container image store. Any image format in, every file once, a kernel mount out.',
+    '',
+    'Usage: onefold [options] COMMAND [options] [operands]',
+    '',
+    'Commands:',
+    ...Object.entries(commandTable).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`),
+    '',
+    'Options of every command:',
+    ...optionLines(globalOptions),
+    '',
+    'Images are named as for skopeo: alpine, HOST/NAME:TAG, HOST/NAME@sha256:…, oci:DIR[:TAG], oci-archive:FILE[:TAG],',
+    'docker-archive:FILE[:TAG], dir:DIR, and for plain trees rootfs:DIR and tar:FILE.',
+    '',
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 fsck found damage, 125 run could not start,',
+    '130 interrupted. `run` otherwise ends as the program it ran.',
+    '',
+    'Start here:',
+    '  onefold pull alpine && onefold run -it alpine sh',
+    '  onefold COMMAND --help',
+  ].join('\n')
+}
+
+export function commandHelp(name: string, command: Command): string {
+  const own = optionLines(command.options)
+  return [
+    `Usage: onefold ${name} [options]${command.operands === '' ? '' : ` ${command.operands}`}`,
+    '',
+    command.about,
+    ...(own.length === 0 ? [] : ['', 'Options:', ...own]),
+    '',
+    'Options of every command:',
+    ...optionLines(globalOptions),
+    '',
+    'Examples:',
+    ...command.examples.flatMap(({ command: line, meaning }) => [`  ${line}`, `      ${meaning}`]),
+  ].join('\n')
+}
+
+function optionLines(specs: OptionSpecs): string[] {
+  const rows = Object.entries(specs).map(([name, { short, value, help }]) => {
+    const long = `--${name}${value === undefined ? '' : ` ${value}`}`
+    return [`  ${short === undefined ? '    ' : `-${short}, `}${long}`, help] as const
+  })
+  const width = Math.max(0, ...rows.map(([left]) => left.length))
+  return rows.map(([left, help]) => `${left.padEnd(width)}  ${help}`)
+}

@@ -1,0 +1,55 @@
+import { OnefoldError } from '../error.ts'
+import { readErofs } from '../formats/erofs/tree.ts'
+import { type Found, lookup } from '../image/path.ts'
+import type { Directory } from '../image/tree.ts'
+import type { StoredImage } from '../store/find.ts'
+import type { Store } from '../store/store.ts'
+import type { Call, OptionSpecs } from './command.ts'
+import { printableName } from './output.ts'
+import { showProgress } from './progress.ts'
+import {
+  limitOptions,
+  limitsOf,
+  platformOf,
+  platformOptions,
+  sourceOptions,
+  sourceOptionsOf,
+} from './shared-options.ts'
+
+/** Options of commands that read an image, and may have to pull it first. */
+export const imageOptions: OptionSpecs = { ...platformOptions, ...sourceOptions, ...limitOptions }
+
+/** The image a reading command names: one of the store, or else a source, which is pulled first. */
+export async function obtainImage(call: Call, store: Store, name: string): Promise<StoredImage> {
+  const { obtain } = await import('../transfer/obtain.ts')
+  const platform = await platformOf(call.options)
+  using progress = showProgress(call.out)
+  return obtain(store, name, {
+    ...(platform === undefined ? {} : { platform }),
+    source: sourceOptionsOf(call.options, call.out.note, call.signal),
+    limits: limitsOf(call.options),
+    signal: call.signal,
+    onProgress: progress.event,
+  })
+}
+
+/** The store that a command works on. */
+export async function openCallStore(call: Call, create = true): Promise<Store> {
+  const { openStore } = await import('../store/store.ts')
+  return openStore(call.storeRoot, { create })
+}
+
+/** The merged tree of a stored image, as its user sees it. */
+export async function treeOf(store: Store, image: StoredImage): Promise<Directory> {
+  const { imageBytes } = await import('../transfer/image.ts')
+  return readErofs(await imageBytes(store, image.record))
+}
+
+/** @throws NOT_FOUND naming the path */
+export function findPath(tree: Directory, path: string, image: string, follow: boolean): Found {
+  const found = lookup(tree, Buffer.from(path, 'utf8').toString('latin1'), { follow })
+  if (found !== undefined) return found
+  throw new OnefoldError('NOT_FOUND', `Cannot find "${printableName(path)}" in image "${image}"`, {
+    hint: `See what there is: onefold ls ${image}`,
+  })
+}

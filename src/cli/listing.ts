@@ -1,0 +1,75 @@
+import { sizeOf } from '../formats/entry.ts'
+import { deviceOf, nodeTypeOf, type NodeType, type Walked, walk } from '../image/json.ts'
+import type { Found } from '../image/path.ts'
+import { type Directory, type Inode, isDirectory } from '../image/tree.ts'
+import { printableName } from './output.ts'
+
+export interface Listed extends Walked {
+  /** The name as it is listed: relative to what was asked for. */
+  readonly shown: string
+}
+
+/** What `ls` lists for a path: the path itself when it is no directory, else what is in it, or everything below. */
+export function entriesBelow(tree: Directory, found: Found, recursive: boolean): Listed[] {
+  const isFile = !isDirectory(found.inode)
+  const prefix = found.path === '' ? '' : `${found.path}/`
+  const listed: Listed[] = []
+  for (const walked of walk(tree)) {
+    if (isFile ? walked.path !== found.path : !walked.path.startsWith(prefix) || walked.path === '') continue
+    const shown = isFile ? walked.path : walked.path.slice(prefix.length)
+    if (isFile || recursive || !shown.includes('/')) listed.push({ ...walked, shown })
+  }
+  return listed
+}
+
+const letters: Readonly<Record<NodeType, string>> = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  char: 'c',
+  block: 'b',
+  fifo: 'p',
+  socket: 's',
+}
+
+/** As `ls -ln --full-time` has it: type and mode, names, owner, size or device, time, name. */
+export function longColumns({ inode, shown }: Listed): string[] {
+  const type = nodeTypeOf(inode)
+  const device = type === 'char' || type === 'block'
+  const size = device
+    ? deviceOf(inode.rdev).join(', ')
+    : String(type === 'symlink' ? inode.target.length : sizeOf(inode.content))
+  const name = printableName(shown)
+  return [
+    letters[type] + permissions(inode.mode),
+    String(inode.nlink),
+    String(inode.uid),
+    String(inode.gid),
+    size,
+    formatTime(inode),
+    type === 'symlink' ? `${name} -> ${printableName(inode.target)}` : name,
+  ]
+}
+
+function permissions(mode: number): string {
+  const triples = [6, 3, 0].map((shift) => {
+    const bits = (mode >> shift) & 7
+    return [bits & 4 ? 'r' : '-', bits & 2 ? 'w' : '-', bits & 1 ? 'x' : '-']
+  })
+  const special: readonly [bit: number, set: string][] = [
+    [0o4000, 's'],
+    [0o2000, 's'],
+    [0o1000, 't'],
+  ]
+  special.forEach(([bit, letter], i) => {
+    const triple = triples[i]
+    if ((mode & bit) !== 0 && triple !== undefined) triple[2] = triple[2] === 'x' ? letter : letter.toUpperCase()
+  })
+  return triples.flat().join('')
+}
+
+/** UTC, whole seconds; years beyond what Date holds are shown as seconds. */
+function formatTime({ mtime }: Inode): string {
+  const date = new Date(mtime * 1000)
+  return Number.isNaN(date.getTime()) ? `@${mtime}` : date.toISOString().replace(/\.\d+Z$/, 'Z')
+}

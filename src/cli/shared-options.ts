@@ -1,0 +1,58 @@
+import { OnefoldError } from '../error.ts'
+import type { Platform } from '../formats/entry.ts'
+import type { SourceOptions } from '../sources/options.ts'
+import type { ImportLimits } from '../transfer/import/job.ts'
+import type { Options } from './command.ts'
+import { parseBytes } from './output.ts'
+
+/** Options that several commands share, and how they become arguments of the library. */
+
+export const platformOptions = {
+  platform: { value: 'OS/ARCH[/VARIANT]', help: 'which image of a multi-platform image (default: for this machine)' },
+} as const
+
+export const sourceOptions = {
+  insecure: { help: 'talk to the registry over plain HTTP, or HTTPS whose certificate nobody vouches for' },
+  'ca-file': { value: 'FILE', help: 'trust the certificates in FILE (PEM) as well' },
+  authfile: { value: 'FILE', help: 'read credentials from FILE instead of those of podman and docker' },
+} as const
+
+export const limitOptions = {
+  'max-layer-size': { value: 'SIZE', help: 'refuse layers that unfold to more than this (default 64G)' },
+  'max-entries': { value: 'N', help: 'refuse layers with more entries than this (default 10000000)' },
+} as const
+
+export async function platformOf(options: Options): Promise<Platform | undefined> {
+  const text = options.text('platform')
+  return text === undefined ? undefined : (await import('../formats/oci/platform.ts')).parsePlatform(text)
+}
+
+export function sourceOptionsOf(
+  options: Options,
+  onWarning: (message: string) => void,
+  signal: AbortSignal,
+): SourceOptions {
+  const authFile = options.text('authfile')
+  const caFile = options.text('ca-file')
+  const registry = {
+    insecure: options.flag('insecure'),
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(authFile === undefined ? {} : { env: { ...process.env, REGISTRY_AUTH_FILE: authFile } }),
+  }
+  return { registry, onWarning, signal }
+}
+
+export function limitsOf(options: Options): Partial<ImportLimits> {
+  const size = options.text('max-layer-size')
+  const entries = options.text('max-entries')
+  return {
+    ...(size === undefined ? {} : { layerBytes: parseBytes(size) }),
+    ...(entries === undefined ? {} : { layerEntries: parseCount('--max-entries', entries) }),
+  }
+}
+
+function parseCount(option: string, text: string): number {
+  const count = Number(text)
+  if (/^\d+$/.test(text) && Number.isSafeInteger(count)) return count
+  throw new OnefoldError('USAGE', `Cannot read ${option} ${JSON.stringify(text)}: expected a whole number`)
+}

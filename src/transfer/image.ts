@@ -1,0 +1,39 @@
+import { existsSync } from 'node:fs'
+import type { VerityDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
+import type { ImageRecord } from '../store/record.ts'
+import type { Store } from '../store/store.ts'
+import type { Transaction } from '../store/transaction.ts'
+import { type Composed, composeLayers } from './compose.ts'
+
+/** Images are a cache: what is missing is composed again from the recipes, and must come out the same. */
+
+/** Composes the image of a record from its stored layers. */
+export function composeRecord(transaction: Transaction, record: ImageRecord): Composed {
+  const layers = record.layers.map(({ recipe, kind }) => ({ bytes: transaction.readRecipe(recipe), kind }))
+  return composeLayers(layers, { keepSelinux: record.keepSelinux })
+}
+
+/** The digest of the record's image, which lies in the store when this returns. */
+export async function ensureImage(store: Store, record: ImageRecord): Promise<VerityDigest> {
+  const want = record.images.default
+  if (want !== undefined && existsSync(store.imagePath(want))) return want
+  await using transaction = await store.begin()
+  const composed = composeRecord(transaction, record)
+  if (want !== undefined && composed.digest !== want)
+    throw new OnefoldError('CORRUPT', `Cannot compose image ${want} again: the recipes give ${composed.digest}`, {
+      hint: 'See what is damaged: onefold fsck',
+    })
+  transaction.putImage(composed.digest, composed.bytes)
+  transaction.putRecord({ ...record, images: { default: composed.digest } })
+  await transaction.commit()
+  return composed.digest
+}
+
+/** The bytes of the record's image. */
+export async function imageBytes(store: Store, record: ImageRecord): Promise<Uint8Array> {
+  const digest = await ensureImage(store, record)
+  const bytes = store.image(digest)
+  if (bytes === undefined) throw new OnefoldError('BUSY', `Cannot read image ${digest}: it was removed this moment`)
+  return bytes
+}

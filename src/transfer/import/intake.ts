@@ -1,0 +1,168 @@
+import type { VerityDigest } from '../../digest.ts'
+import { type Content, inlineMax, noContent } from '../../formats/entry.ts'
+import { VerityHasher, verityDigest } from '../../formats/fsverity/digest.ts'
+import type { TarBody } from '../../formats/tar/parse.ts'
+import type { StagedFile, Staging } from '../../store/staging.ts'
+
+/** Files up to this size are hashed before anything is written, so that one the store holds costs no write at all. */
+const bufferedMax = 8 * 1024 * 1024
+const zeros = new Uint8Array(1024 * 1024)
+
+/** Turns file bodies, as they come by in a tar, into content: inline bytes, or objects staged in a transaction. */
+export class FileIntake {
+  readonly #staging: Staging
+  #file: SmallFile | LargeFile = new SmallFile({ stored: 0, size: 0, ranges: undefined })
+  #pending: Pending[] = []
+  newObjects = 0
+  newBytes = 0
+
+  constructor(staging: Staging) {
+    this.#staging = staging
+  }
+
+  begin(body: TarBody): void {
+    this.#file = body.size <= bufferedMax ? new SmallFile(body) : new LargeFile(body, this.#staging.openFile())
+  }
+
+  /** `bytes` may be kept as they are until settle(). */
+  data(bytes: Uint8Array): void {
+    this.#file.data(bytes)
+  }
+
+  end(): Content {
+    const { size } = this.#file
+    if (this.#file instanceof LargeFile) return this.#endLarge(this.#file)
+    const bytes = this.#file.bytes()
+    if (size === 0) return noContent
+    if (size <= inlineMax) return { kind: 'inline', bytes: bytes.slice() }
+    const digest = verityDigest(bytes)
+    this.#pending.push({ digest, bytes })
+    return { kind: 'object', digest, size }
+  }
+
+  #endLarge(file: LargeFile): Content {
+    const digest = file.finish()
+    this.#staging.hold([digest])
+    if (this.#staging.has(digest)) file.staged.drop()
+    else {
+      file.staged.finish(digest)
+      this.#count(file.size)
+    }
+    return { kind: 'object', digest, size: file.size }
+  }
+
+  /** Stages what end() gathered. One append to the holds covers them all; it must come before the first lookup. */
+  settle(): void {
+    if (this.#pending.length === 0) return
+    this.#staging.hold(this.#pending.map(({ digest }) => digest))
+    for (const { digest, bytes } of this.#pending) {
+      if (this.#staging.has(digest)) continue
+      this.#staging.stage(digest, bytes)
+      this.#count(bytes.length)
+    }
+    this.#pending = []
+  }
+
+  #count(bytes: number): void {
+    this.newObjects++
+    this.newBytes += bytes
+  }
+}
+
+interface Pending {
+  readonly digest: VerityDigest
+  readonly bytes: Uint8Array
+}
+
+/** A file that fits in memory; most lie in one piece in the caller's buffer and are never copied. */
+class SmallFile {
+  readonly size: number
+  readonly #cursor: RangeCursor
+  #whole: Uint8Array | undefined
+  #copy: Uint8Array | undefined
+
+  constructor(body: TarBody) {
+    this.size = body.size
+    this.#cursor = new RangeCursor(body)
+  }
+
+  data(bytes: Uint8Array): void {
+    if (bytes.length === this.size && this.#copy === undefined && this.#cursor.dense) {
+      this.#whole = bytes
+      return
+    }
+    this.#copy ??= new Uint8Array(this.size)
+    for (const [offset, piece] of this.#cursor.place(bytes)) this.#copy.set(piece, offset)
+  }
+
+  bytes(): Uint8Array {
+    return this.#whole ?? this.#copy ?? new Uint8Array(this.size)
+  }
+}
+
+/** A file that goes to disk as it comes, holes included. */
+class LargeFile {
+  readonly size: number
+  readonly staged: StagedFile
+  readonly #cursor: RangeCursor
+  readonly #hasher = new VerityHasher()
+  #position = 0
+
+  constructor(body: TarBody, staged: StagedFile) {
+    this.size = body.size
+    this.staged = staged
+    this.#cursor = new RangeCursor(body)
+  }
+
+  data(bytes: Uint8Array): void {
+    for (const [offset, piece] of this.#cursor.place(bytes)) {
+      this.#skipTo(offset)
+      this.#hasher.update(piece)
+      this.staged.write(piece)
+      this.#position += piece.length
+    }
+  }
+
+  finish(): VerityDigest {
+    this.#skipTo(this.size)
+    return this.#hasher.digest()
+  }
+
+  #skipTo(offset: number): void {
+    if (offset === this.#position) return
+    this.staged.hole(offset - this.#position)
+    while (this.#position < offset) {
+      const hole = zeros.subarray(0, Math.min(zeros.length, offset - this.#position))
+      this.#hasher.update(hole)
+      this.#position += hole.length
+    }
+  }
+}
+
+/** Says where the next stored bytes of a body lie in its file. The parser has checked the ranges: sorted, inside the file. */
+class RangeCursor {
+  readonly dense: boolean
+  readonly #ranges: readonly (readonly [offset: number, length: number])[]
+  #range = 0
+  #within = 0
+
+  constructor({ size, ranges }: TarBody) {
+    this.dense = ranges === undefined
+    this.#ranges = ranges ?? [[0, size]]
+  }
+
+  *place(bytes: Uint8Array): Generator<[offset: number, piece: Uint8Array]> {
+    let rest = bytes
+    while (rest.length > 0) {
+      const [offset, length] = this.#ranges[this.#range] ?? [0, 0]
+      const piece = rest.subarray(0, length - this.#within)
+      if (piece.length > 0) yield [offset + this.#within, piece]
+      rest = rest.subarray(piece.length)
+      this.#within += piece.length
+      if (this.#within < length) continue
+      this.#range++
+      this.#within = 0
+      if (this.#range >= this.#ranges.length) return
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { availableParallelism } from 'node:os'
+import type { DiffId } from '../digest.ts'
+import type { Descriptor } from '../formats/entry.ts'
+import type { Source } from '../sources/source.ts'
+import type { ImportLimits, LayerJob, LayerResult } from './import/job.ts'
+import { Lane } from './import/lane.ts'
+import type { OnProgress } from './progress.ts'
+
+/** A layer that a manifest names and the store does not hold. */
+export interface WantedLayer {
+  readonly blob: Descriptor
+  readonly diffId: DiffId
+}
+
+export interface ImportOptions {
+  readonly storeRoot: string
+  /** The transaction's folder, where objects and recipes are staged. */
+  readonly transaction: string
+  readonly limits: ImportLimits
+  readonly signal: AbortSignal | undefined
+  readonly onProgress: OnProgress | undefined
+  /** Hears of every layer as soon as it is staged. */
+  readonly onLayer: (layer: WantedLayer, result: LayerResult) => void
+}
+
+/** Network transfers wait more than they work, so there may be more of them than cores. */
+const networkLanes = 4
+const lanesMax = 8
+const progressMs = 100
+
+/** Imports layers side by side; each diffID comes once. The first failure stops the others. */
+export async function importLayers(
+  source: Source,
+  wanted: readonly WantedLayer[],
+  options: ImportOptions,
+): Promise<Map<DiffId, LayerResult>> {
+  const results = new Map<DiffId, LayerResult>()
+  const queue = largestFirst(wanted)
+  const failed = new AbortController()
+  const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
+  const lanes = Array.from({ length: Math.min(laneCount(source), queue.length) }, (_, i) => `lane${i}`)
+  const ends = await Promise.allSettled(
+    lanes.map((name) => runLane(name, source, queue, results, { ...options, signal }, failed)),
+  )
+  options.signal?.throwIfAborted()
+  const failure = ends.find((end) => end.status === 'rejected' && end.reason !== failed.signal.reason)
+  if (failure?.status === 'rejected') throw failure.reason
+  if (failed.signal.aborted) throw failed.signal.reason
+  return results
+}
+
+function laneCount(source: Source): number {
+  const cores = availableParallelism()
+  return Math.min(lanesMax, source.blobFile === undefined ? Math.max(cores, networkLanes) : cores)
+}
+
+/** The longest work first: what starts last should be short. Layers that occur twice are wanted once. */
+function largestFirst(wanted: readonly WantedLayer[]): WantedLayer[] {
+  const distinct = new Map(wanted.map((layer) => [layer.diffId, layer]))
+  return [...distinct.values()].toSorted((a, b) => b.blob.size - a.blob.size)
+}
+
+async function runLane(
+  name: string,
+  source: Source,
+  queue: WantedLayer[],
+  results: Map<DiffId, LayerResult>,
+  options: ImportOptions,
+  failed: AbortController,
+): Promise<void> {
+  const { signal } = options
+  await using lane = new Lane(options.storeRoot, options.transaction, name)
+  try {
+    for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
+      signal?.throwIfAborted()
+      results.set(layer.diffId, await importLayer(lane, source, layer, options))
+    }
+  } catch (error) {
+    failed.abort(error)
+    throw error
+  }
+}
+
+async function importLayer(
+  lane: Lane,
+  source: Source,
+  layer: WantedLayer,
+  options: ImportOptions,
+): Promise<LayerResult> {
+  const { blob, diffId } = layer
+  const { limits, signal } = options
+  const file = await source.blobFile?.(blob)
+  const job: LayerJob = { blob: blob.digest, blobSize: blob.size, diffId, file, limits }
+  using _progress = followProgress(lane, blob, options.onProgress)
+  const result = await lane.import(job, file === undefined ? source.blob(blob, { signal }) : undefined, signal)
+  options.onLayer(layer, result)
+  options.onProgress?.({ type: 'layer', digest: blob.digest, size: blob.size, done: blob.size, finished: true })
+  return result
+}
+
+/** Tells now and then how far a lane has come with its blob. */
+function followProgress(lane: Lane, blob: Descriptor, onProgress: OnProgress | undefined): Disposable {
+  if (onProgress === undefined) return { [Symbol.dispose]() {} }
+  const tell = (): void =>
+    onProgress({ type: 'layer', digest: blob.digest, size: blob.size, done: lane.blobBytes, finished: false })
+  tell()
+  const timer = setInterval(tell, progressMs).unref()
+  return { [Symbol.dispose]: () => clearInterval(timer) }
+}

@@ -1,0 +1,16 @@
+import type { Digest } from '../digest.ts'
+
+/** What a long operation tells while it goes on. */
+export type PullEvent =
+  /** `done` of `size` compressed bytes have been taken in; `finished` when the layer is staged. */
+  | {
+      readonly type: 'layer'
+      readonly digest: Digest
+      readonly size: number
+      readonly done: number
+      readonly finished: boolean
+    }
+  /** What happens now, in a word or two. */
+  | { readonly type: 'step'; readonly step: 'resolving' | 'pulling' | 'composing image' | 'making durable' }
+
+export type OnProgress = (event: PullEvent) => void

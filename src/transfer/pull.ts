@@ -1,0 +1,206 @@
+import { existsSync } from 'node:fs'
+import type { Digest, DiffId, RecipeDigest, VerityDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
+import type { Descriptor, Platform } from '../formats/entry.ts'
+import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
+import { formatPlatform, hostPlatform } from '../formats/oci/platform.ts'
+import { type Document, type Selected, selectAllImages, selectImage } from '../formats/oci/select.ts'
+import type { Source } from '../sources/source.ts'
+import type { ImageRecord, LayerKind, LayerRecord } from '../store/record.ts'
+import type { Store } from '../store/store.ts'
+import type { Transaction } from '../store/transaction.ts'
+import { composeLayers } from './compose.ts'
+import { type ImportLimits, type LayerResult, defaultLimits } from './import/job.ts'
+import { importLayers } from './layers.ts'
+import type { OnProgress } from './progress.ts'
+
+export interface PullOptions {
+  /** Name of the image in the store; default: the source as written. */
+  readonly name?: string
+  /** Which image of an index; default: the one for this machine. */
+  readonly platform?: Platform
+  readonly allPlatforms?: boolean
+  /** Keep `security.selinux` from layers. */
+  readonly keepSelinux?: boolean
+  readonly limits?: Partial<ImportLimits>
+  readonly signal?: AbortSignal
+  readonly onProgress?: OnProgress
+}
+
+export interface PullResult {
+  readonly name: string
+  readonly top: Digest
+  readonly images: readonly PulledImage[]
+  readonly stats: PullStats
+}
+
+export interface PulledImage {
+  readonly manifest: Digest
+  readonly config: Digest
+  readonly image: VerityDigest
+  readonly platform: string
+}
+
+export interface PullStats {
+  readonly layersPulled: number
+  readonly layersPresent: number
+  /** Of the layers that were pulled: */
+  readonly files: number
+  readonly blobBytes: number
+  readonly tarBytes: number
+  /** Objects the store did not hold before, and their bytes. */
+  readonly newObjects: number
+  readonly newBytes: number
+}
+
+/**
+ * Brings an image from a source into the store, in one transaction. What the store holds already is not asked for; an
+ * image that is there as a whole costs the manifest's round trip and, where it is new, a name.
+ */
+export async function pull(store: Store, source: Source, options: PullOptions = {}): Promise<PullResult> {
+  const { signal, onProgress } = options
+  onProgress?.({ type: 'step', step: 'resolving' })
+  const top = await source.resolve({ signal })
+  const selected = await select(source, top, options)
+  await using transaction = await store.begin()
+  const job: Job = { store, source, transaction, options, stats: noStats() }
+  onProgress?.({ type: 'step', step: 'pulling' })
+  const images: PulledImage[] = []
+  for (const image of selected) images.push(await pullImage(job, image))
+  const name = options.name ?? source.name
+  transaction.setRef(name, top.descriptor)
+  onProgress?.({ type: 'step', step: 'making durable' })
+  await transaction.commit({ signal })
+  return { name, top: top.descriptor.digest, images, stats: job.stats }
+}
+
+interface Job {
+  readonly store: Store
+  readonly source: Source
+  readonly transaction: Transaction
+  readonly options: PullOptions
+  readonly stats: Mutable<PullStats>
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+function noStats(): Mutable<PullStats> {
+  return { layersPulled: 0, layersPresent: 0, files: 0, blobBytes: 0, tarBytes: 0, newObjects: 0, newBytes: 0 }
+}
+
+async function select(source: Source, top: Document, options: PullOptions): Promise<Selected[]> {
+  const fetch = (descriptor: Descriptor): Promise<Uint8Array> => source.fetch(descriptor, { signal: options.signal })
+  if (options.allPlatforms === true) return selectAllImages(top, fetch)
+  return [await selectImage(top, options.platform ?? hostPlatform(), fetch)]
+}
+
+async function pullImage(job: Job, image: Selected): Promise<PulledImage> {
+  const { source, transaction, options } = job
+  for (const document of image.trail) transaction.putBlob(document.descriptor.digest, document.bytes)
+  const keepSelinux = options.keepSelinux === true
+  const known = job.store.record(image.descriptor.digest)
+  if (known?.keepSelinux === keepSelinux && isWhole(job.store, known)) return already(job, known)
+  const configBytes = await source.fetch(image.manifest.config, { signal: options.signal })
+  const config = parseConfig(configBytes, image.manifest.layers.length)
+  const layers = await pullLayers(job, image.manifest.layers, config)
+  options.onProgress?.({ type: 'step', step: 'composing image' })
+  const composed = composeLayers(
+    layers.map(({ bytes, record }) => ({ bytes, kind: record.kind })),
+    { keepSelinux },
+  )
+  transaction.putImage(composed.digest, composed.bytes)
+  transaction.putBlob(image.manifest.config.digest, configBytes)
+  const record: ImageRecord = {
+    manifest: image.descriptor,
+    config: image.manifest.config,
+    platform: image.platform ?? config.platform,
+    layers: layers.map((layer) => layer.record),
+    images: { default: composed.digest },
+    origin: { source: source.name },
+    keepSelinux,
+    size: composed.size,
+  }
+  transaction.putRecord(record)
+  return describe(record, composed.digest)
+}
+
+/** Whether what the record names is there; what it is worth, fsck checks. */
+function isWhole(store: Store, record: ImageRecord): boolean {
+  const image = record.images.default
+  return (
+    image !== undefined &&
+    existsSync(store.imagePath(image)) &&
+    record.layers.every(({ recipe }) => store.hasRecipe(recipe))
+  )
+}
+
+function already(job: Job, record: ImageRecord): PulledImage {
+  job.stats.layersPresent += record.layers.length
+  const image = record.images.default
+  if (image === undefined)
+    throw new OnefoldError('CORRUPT', `Cannot use record ${record.manifest.digest}: it names no image`)
+  return describe(record, image)
+}
+
+function describe(record: ImageRecord, image: VerityDigest): PulledImage {
+  return {
+    manifest: record.manifest.digest,
+    config: record.config.digest,
+    image,
+    platform: formatPlatform(record.platform),
+  }
+}
+
+interface PulledLayer {
+  readonly record: LayerRecord
+  /** Its recipe. */
+  readonly bytes: Uint8Array
+}
+
+/** The layers of a manifest in its order: those the store knows by their proven diffID, and those it has to import. */
+async function pullLayers(job: Job, blobs: readonly Descriptor[], config: ImageConfig): Promise<PulledLayer[]> {
+  const { source, transaction, options, stats } = job
+  const wanted = blobs.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
+  const present = new Map<DiffId, PulledLayer>()
+  for (const { diffId } of wanted) {
+    const record = present.has(diffId) ? undefined : await transaction.findLayer({ diffId })
+    if (record !== undefined) present.set(diffId, { record, bytes: transaction.readRecipe(record.recipe) })
+  }
+  const missing = wanted.filter(({ diffId }) => !present.has(diffId))
+  const imported = await importLayers(source, missing, {
+    storeRoot: transaction.root,
+    transaction: transaction.folder,
+    limits: { ...defaultLimits, ...options.limits },
+    signal: options.signal,
+    onProgress: options.onProgress,
+    onLayer: ({ blob, diffId }, result) => transaction.noteLayer(provenLayer(blob, diffId, source.kind, result.recipe)),
+  })
+  stats.layersPresent += wanted.length - imported.size
+  for (const result of imported.values()) count(stats, result)
+  return wanted.map(({ blob, diffId }) => {
+    const known = present.get(diffId)
+    if (known !== undefined) return { record: { ...known.record, blob, kind: source.kind }, bytes: known.bytes }
+    const result = imported.get(diffId)
+    if (result === undefined) throw new Error(`layer ${diffId} was neither present nor imported`)
+    return { record: provenLayer(blob, diffId, source.kind, result.recipe), bytes: result.recipeBytes }
+  })
+}
+
+function provenLayer(blob: Descriptor, diffId: DiffId, kind: LayerKind, recipe: RecipeDigest): LayerRecord {
+  return { blob, diffId, recipe, kind, proof: 'proven' }
+}
+
+function diffIdAt(config: ImageConfig, index: number): DiffId {
+  const diffId = config.diffIds[index]
+  if (diffId === undefined) throw new Error('parseConfig() lets no config through that has fewer diffIDs than layers')
+  return diffId
+}
+
+function count(stats: Mutable<PullStats>, result: LayerResult): void {
+  stats.layersPulled++
+  stats.files += result.files
+  stats.blobBytes += result.blobBytes
+  stats.tarBytes += result.tarBytes
+  stats.newObjects += result.newObjects
+  stats.newBytes += result.newBytes
+}
