@@ -25,11 +25,18 @@ export function openObject(root: string, digest: VerityDigest): OpenObject {
   return { ...file, [Symbol.dispose]: () => closeSync(file.fd) }
 }
 
-/** `length` bytes from `offset`, by default all of it, in chunks of up to 1 MiB that belong to the reader. */
+export interface ByteRange {
+  /** Default 0. */
+  readonly offset?: number | undefined
+  /** Default: up to the end. */
+  readonly length?: number | undefined
+}
+
+/** In chunks of up to 1 MiB that belong to the reader. */
 export async function* readObject(
   root: string,
   digest: VerityDigest,
-  range: { readonly offset?: number; readonly length?: number } = {},
+  range: ByteRange = {},
 ): AsyncGenerator<Uint8Array> {
   using file = openObject(root, digest)
   const { offset = 0, length = Math.max(0, file.size - offset) } = range

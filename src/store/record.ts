@@ -85,7 +85,7 @@ export function parseRecord(bytes: Uint8Array, name: Digest): ImageRecord {
     layers: (fields.objects('layers') ?? []).map(readLayer),
     images: readImages(required(fields, 'images')),
     origin: { source: required(fields, 'origin').text('source') },
-    keepSelinux: fields.boolean('keepSelinux') ?? false,
+    keepSelinux: readBoolean(fields, 'keepSelinux'),
     size: fields.size('size'),
   }
 }
@@ -127,6 +127,12 @@ function readPlatform(fields: Fields): Platform {
     ...(variant === undefined ? {} : { variant }),
     ...(osVersion === undefined ? {} : { osVersion }),
   }
+}
+
+function readBoolean(fields: Fields, name: string): boolean {
+  const value = fields.boolean(name)
+  if (value === undefined) throw fields.bad(name, 'true or false')
+  return value
 }
 
 function required(fields: Fields, name: string): Fields {

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
-import { type Digest, checkDigest, isDigest } from '../digest.ts'
+import { type Digest, type VerityDigest, checkDigest, isDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { fileError, readWhole } from './files.ts'
-import { blobPath, recordPath } from './layout.ts'
+import { blobPath, imagePath, recordPath } from './layout.ts'
 import { type ImageRecord, parseRecord, recordMax } from './record.ts'
 
 /** Reading of the small things in a store, each checked against its name. Undefined: there is none. */
@@ -29,6 +29,14 @@ export function readBlob(root: string, digest: Digest): Uint8Array | undefined {
     throw new OnefoldError('CORRUPT', `Cannot read ${what}: its bytes hash to something else`, { cause })
   }
   return bytes
+}
+
+/** EROFS metadata of a million entries with long names and some xattrs each. */
+const imageMax = 2 ** 30
+
+/** Not checked: it is opened far more often than it could change, and a mount is verified by the kernel or on request. */
+export function readImageFile(root: string, digest: VerityDigest): Uint8Array | undefined {
+  return readWhole(imagePath(root, digest), `image ${digest}`, imageMax)
 }
 
 /** Names of a folder of the store in code unit order. */

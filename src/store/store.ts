@@ -1,17 +1,19 @@
+import { existsSync } from 'node:fs'
 import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import { readWhole } from './files.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
 import { openFolder } from './folder.ts'
-import { defaultRoot, imagePath } from './layout.ts'
-import { type OpenObject, openObject, readObject } from './objects.ts'
+import { defaultRoot, imagePath, recipePath } from './layout.ts'
+import { type ByteRange, type OpenObject, openObject, readObject } from './objects.ts'
 import { readRecipeFile } from './recipes.ts'
-import { readBlob, readRecord } from './records.ts'
+import { readBlob, readImageFile, readRecord } from './records.ts'
 import type { ImageRecord } from './record.ts'
 import { listRefs, readRef } from './refs.ts'
 import { removeImage, tagImage } from './tag.ts'
 import { type AbortOptions, type RefCondition, type Transaction, beginTransaction } from './transaction.ts'
+
+export type { FindOptions, ListedImage, StoredImage } from './find.ts'
 
 export interface OpenOptions {
   /** Make the store when there is none; default true. Commands that only read say false. */
@@ -22,9 +24,6 @@ export interface OpenOptions {
 export async function openStore(root: string = defaultRoot(), options: OpenOptions = {}): Promise<Store> {
   return new Store(openFolder(root, options.create ?? true))
 }
-
-/** Images are EROFS metadata: a million entries with long names and some xattrs each. */
-const imageMax = 2 ** 30
 
 /**
  * A store of images. Reading takes no lock and never waits; what is read is checked against its name, but for objects,
@@ -90,6 +89,10 @@ export class Store implements AsyncDisposable {
     return readRecipeFile(this.root, digest) ?? absent(`recipe ${digest}`)
   }
 
+  hasRecipe(digest: RecipeDigest): boolean {
+    return existsSync(recipePath(this.root, digest))
+  }
+
   /** Where the composefs image is, or would be. */
   imagePath(digest: VerityDigest): string {
     return imagePath(this.root, digest)
@@ -97,17 +100,20 @@ export class Store implements AsyncDisposable {
 
   /** The composefs image, not checked against its name; undefined when it has to be made again from the recipes. */
   image(digest: VerityDigest): Uint8Array | undefined {
-    return readWhole(imagePath(this.root, digest), `image ${digest}`, imageMax)
+    return readImageFile(this.root, digest)
+  }
+
+  /** What overlayfs takes as data directory. */
+  get objectsPath(): string {
+    return `${this.root}/objects`
   }
 
   openObject(digest: VerityDigest): OpenObject {
     return openObject(this.root, digest)
   }
 
-  readObject(
-    digest: VerityDigest,
-    range?: { readonly offset?: number; readonly length?: number },
-  ): AsyncIterable<Uint8Array> {
+  /** In chunks of up to 1 MiB that belong to the reader. */
+  readObject(digest: VerityDigest, range?: ByteRange): AsyncIterable<Uint8Array> {
     return readObject(this.root, digest, range)
   }
 

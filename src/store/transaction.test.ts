@@ -42,6 +42,7 @@ test('nothing of a transaction is visible before its commit, and all of it after
     layers: [],
     images: {},
     origin: { source: 'x' },
+    keepSelinux: false,
     size: 100,
   }
   transaction.putRecord(record)
