@@ -36,6 +36,12 @@ export function parseVerityDigest(text: string): VerityDigest {
   return text as VerityDigest
 }
 
+/** The digest that 32 raw bytes are. */
+export function verityDigestFrom(bytes: Buffer, at = 0): VerityDigest {
+  if (at + 32 > bytes.length) throw badHex(bytes.toString('hex', at))
+  return bytes.toString('hex', at, at + 32) as VerityDigest
+}
+
 export function parseRecipeDigest(text: string): RecipeDigest {
   if (!hex256.test(text)) throw badHex(text)
   return text as RecipeDigest

@@ -92,10 +92,14 @@ export function isChecksumRight(block: Block): boolean {
 
 export function dialectOf({ bytes, at }: Block): Dialect {
   const magic = at + fields.magic[0]
-  if (bytes[magic] !== 0x75 || bytes.toString('latin1', magic, magic + 5) !== 'ustar') return 'v7'
-  if (bytes[magic + 5] === 0)
-    return bytes.toString('latin1', at + starTrailerAt, at + blockBytes) === 'tar\0' ? 'star' : 'ustar'
-  return bytes[magic + 5] === 0x20 && bytes[magic + 6] === 0x20 && bytes[magic + 7] === 0 ? 'gnu' : 'v7'
+  if (!hasText(bytes, magic, 'ustar')) return 'v7'
+  if (bytes[magic + 5] === 0) return hasText(bytes, at + starTrailerAt, 'tar\0') ? 'star' : 'ustar'
+  return hasText(bytes, magic + 5, '  \0') ? 'gnu' : 'v7'
+}
+
+function hasText(bytes: Uint8Array, at: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false
+  return true
 }
 
 /** The bytes of a text field up to its first NUL, one char per byte. */

@@ -413,7 +413,18 @@ describe('sparse files', () => {
       'BAD_FORMAT',
       /number that is none/,
     ],
-    ['a real size that is no number', gnu(holes, 'abcde', (b) => void b.write('x', 483)), 'LIMIT', /NaN bytes/],
+    [
+      'a real size that is no number',
+      gnu(holes, 'abcde', (b) => void b.write('x', 483)),
+      'BAD_FORMAT',
+      /real size is not a number/,
+    ],
+    [
+      'a negative real size',
+      gnu([], '', (b) => void b.write(base256(-5n, 12), 483, 'latin1')),
+      'BAD_FORMAT',
+      /real size is not/,
+    ],
     [
       'a real size beyond all',
       gnu(holes, 'abcde', (b) => void b.write(base256(2n ** 62n, 12), 483, 'latin1')),

@@ -7,11 +7,11 @@
  * FORMAT.md in this folder says which of the known readers each decision follows.
  */
 import { OnefoldError } from '../../error.ts'
-import { type Entry, type EntryType, noContent } from '../entry.ts'
-import { cleanPath, maxPathBytes, quoteName } from '../path.ts'
+import type { Entry, EntryType } from '../entry.ts'
+import { quoteName } from '../path.ts'
+import { type EntryHeader, badEntry, entryTypes, readEntryHeader, readSize } from './entry.ts'
 import {
   type Block,
-  type Dialect,
   blockBytes,
   dialectOf,
   fields,
@@ -19,30 +19,21 @@ import {
   isZeroBlock,
   paddingOf,
   readName,
-  readNumber,
-  readText,
 } from './header.ts'
-import {
-  type PaxRecords,
-  badAttribute,
-  noRecords,
-  parsePaxRecords,
-  paxName,
-  paxNumber,
-  paxTime,
-  paxXattrs,
-} from './pax.ts'
+import { type TarLimits, type TarOptions, defaultTarLimits } from './limits.ts'
+import { type PaxRecords, noRecords, parsePaxRecords } from './pax.ts'
 import {
   MapReader,
   type Ranges,
   checkRanges,
   gnuExtensionPairs,
   gnuHeaderPairs,
-  gnuRealSize,
   parseMapRecord,
   readGnuPairs,
   tooManyRanges,
 } from './sparse.ts'
+
+export type { TarLimits, TarOptions }
 
 export interface TarHandler {
   /** Bytes that are not file content, in order: headers, pax records, sparse maps, padding, and all from the end marker on. */
@@ -63,59 +54,8 @@ export interface TarBody {
   readonly ranges: Ranges | undefined
 }
 
-export interface TarLimits {
-  /** Bytes of one file, holes included. */
-  readonly maxEntrySize?: number
-  /** Bytes of all files together, holes included. */
-  readonly maxTotal?: number
-  readonly maxEntries?: number
-  /** Bytes of extended headers (pax, GNU long names) in front of one entry. */
-  readonly maxPaxBytes?: number
-  /** Parts of one sparse file. */
-  readonly maxSparseRanges?: number
-  /** Bytes after the end marker. */
-  readonly maxTrailing?: number
-}
-
-export interface TarOptions extends TarLimits {
-  /**
-   * Whether a global pax header (typeflag g) says something about the entries after it. POSIX and GNU tar: yes. Go's
-   * archive/tar, hence every container engine, and libarchive: no, and so a layer means what it means to them.
-   */
-  readonly globalHeaders?: 'ignore' | 'apply'
-}
-
-const GiB = 2 ** 30
-
-export const defaultTarLimits: Required<TarLimits> = {
-  maxEntrySize: 256 * GiB,
-  maxTotal: 1024 * GiB,
-  maxEntries: 4_000_000,
-  maxPaxBytes: 2 ** 20,
-  maxSparseRanges: 100_000,
-  maxTrailing: 64 * 2 ** 20,
-}
-
 /** Extended headers in a row; each may override the one before, so more than a few are nobody's honest work. */
 const maxExtendedHeaders = 1000
-
-/** Largest ids of Linux: uid_t with −1 left out, and dev_t's 12 and 20 bits. */
-const maxId = 0xfffffffe
-const maxMajor = 0xfff
-const maxMinor = 0xfffff
-
-const entryTypes: Readonly<Record<string, EntryType>> = {
-  '\0': 'file',
-  '0': 'file',
-  '1': 'hardlink',
-  '2': 'symlink',
-  '3': 'char',
-  '4': 'block',
-  '5': 'directory',
-  '6': 'fifo',
-  '7': 'file', // "contiguous": a hint for real-time file systems
-  S: 'file', // old GNU sparse
-}
 
 /** What the parser expects next. */
 const HEADER = 0
@@ -130,14 +70,6 @@ type State = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
 
 interface Extended {
   readonly flag: string
-  readonly size: number
-}
-
-/** An entry whose header is read and whose sparse map may still be coming. */
-interface Pending {
-  readonly entry: Omit<Entry, 'content'>
-  /** What the header says lies in the archive, a pax 1.0 map included. */
-  readonly stored: number
   readonly size: number
 }
 
@@ -173,7 +105,8 @@ export class TarParser {
   #longName: string | undefined
   #longLink: string | undefined
 
-  #pending: Pending | undefined
+  /** An entry whose header is read and whose sparse map is still coming. */
+  #pending: EntryHeader | undefined
   #numbers: number[] = []
   #mapReader: MapReader | undefined
 
@@ -309,9 +242,10 @@ export class TarParser {
       return
     }
     if (!isChecksumRight(block)) throw this.#bad('the checksum of a header is wrong')
-    const flag = block.bytes.toString('latin1', block.at + fields.typeflag[0], block.at + fields.typeflag[0] + 1)
-    const type = entryTypes[flag]
-    if (type !== undefined) return this.#readEntry(block, flag, type)
+    const byte = block.bytes[block.at + fields.typeflag[0]]!
+    const type = entryTypes.get(byte)
+    if (type !== undefined) return this.#readEntry(block, byte, type)
+    const flag = String.fromCharCode(byte)
     if (flag === 'x' || flag === 'g' || flag === 'L' || flag === 'K') return this.#beginExtended(block, flag)
     if (flag === 'V') return this.#readLabel(block)
     throw new OnefoldError(
@@ -328,11 +262,11 @@ export class TarParser {
 
   /** GNU's volume label: a header without entry or body. */
   #readLabel(block: Block): void {
-    if (this.#number(block, 'size') !== 0) throw this.#bad('a volume label has a body')
+    if (readSize(block) !== 0) throw this.#bad('a volume label has a body')
   }
 
   #beginExtended(block: Block, flag: string): void {
-    const size = this.#number(block, 'size')
+    const size = readSize(block)
     if (size < 0) throw this.#bad('an extended header has a negative size')
     this.#extendedHeaders++
     this.#extendedBytes += size
@@ -386,96 +320,52 @@ export class TarParser {
 
   // Entries.
 
-  #readEntry(block: Block, flag: string, flagType: EntryType): void {
-    const dialect = dialectOf(block)
-    const records = this.#records ?? this.#globals
-    const sparse = flag === 'S' ? 'gnu' : sparseVersion(records)
-    const name =
-      (sparse === undefined ? undefined : paxName(records, 'GNU.sparse.name')) ??
-      this.#longName ??
-      paxName(records, 'path') ??
-      readName(block, dialect)
-    // Before there was a typeflag for directories, a slash at the end of the name made one.
-    const type = flag === '\0' && name.endsWith('/') ? 'directory' : flagType
-    const path = cleanPath(name)
-    if (path === '' && type !== 'directory') throw badEntry(name, `a ${type} has no name`)
-
-    const device = type === 'char' || type === 'block'
-    const time = paxTime(records, 'mtime')
-    const entry = {
-      path,
-      type,
-      mode: this.#number(block, 'mode') & 0o7777,
-      uid: this.#id(block, records, 'uid'),
-      gid: this.#id(block, records, 'gid'),
-      mtime: time?.seconds ?? this.#number(block, 'mtime'),
-      mtimeNsec: time?.nanoseconds ?? 0,
-      major: device ? this.#device(block, dialect, 'devmajor', records, maxMajor) : 0,
-      minor: device ? this.#device(block, dialect, 'devminor', records, maxMinor) : 0,
-      link: type === 'symlink' || type === 'hardlink' ? this.#link(block, records, type, name) : '',
-      xattrs: records.size === 0 ? paxXattrs(noRecords) : paxXattrs(records),
+  #readEntry(block: Block, flag: number, type: EntryType): void {
+    const header = readEntryHeader(block, flag, type, {
+      records: this.#records ?? this.#globals,
+      longName: this.#longName,
+      longLink: this.#longLink,
+    })
+    this.#checkSize(header)
+    switch (header.map) {
+      case undefined:
+        return this.#beginEntry(header, undefined)
+      case 'record':
+        return this.#beginSparse(header, parseMapRecord(header.mapRecord, this.#limits.maxSparseRanges))
+      case 'body':
+        this.#mapReader = new MapReader(this.#limits.maxSparseRanges)
+        this.#state = PAX_MAP
+        break
+      case 'gnu':
+        this.#numbers = []
+        this.#state = GNU_MAP
+        if (!readGnuPairs(block, gnuHeaderPairs, this.#numbers)) return this.#beginSparse(header, this.#numbers)
     }
-    if (!Number.isSafeInteger(entry.mtime)) throw badEntry(name, 'its mtime is beyond 2^53')
-    const stored = paxNumber(records, 'size') ?? this.#number(block, 'size')
-    if (type !== 'file') {
-      // As in Go: these are headers only, whatever their size says. A hard link's size is often its target's.
-      if (sparse !== undefined) throw badEntry(name, `a ${type} cannot be sparse`)
-      this.#beginEntry({ entry, stored: 0, size: 0 }, undefined)
-    } else if (stored < 0) throw badEntry(name, 'its size is negative')
-    else if (sparse === undefined) this.#beginEntry({ entry, stored, size: stored }, undefined)
-    else if (sparse === 'gnu') this.#beginGnuSparse(block, dialect, entry, stored)
-    else this.#beginPaxSparse(sparse, records, entry, stored)
-  }
-
-  #beginGnuSparse(block: Block, dialect: Dialect, entry: Omit<Entry, 'content'>, stored: number): void {
-    if (dialect !== 'gnu') throw badEntry(entry.path, 'it is sparse in a dialect that is not GNU')
-    this.#pending = { entry, stored, size: readNumber(block, ...gnuRealSize) }
-    this.#numbers = []
-    this.#state = GNU_MAP
-    if (!readGnuPairs(block, gnuHeaderPairs, this.#numbers)) this.#endGnuMap()
-  }
-
-  #beginPaxSparse(where: 'record' | 'body', records: PaxRecords, entry: Omit<Entry, 'content'>, stored: number): void {
-    const size = paxNumber(records, 'GNU.sparse.realsize') ?? paxNumber(records, 'GNU.sparse.size')
-    if (size === undefined || size < 0) throw badEntry(entry.path, 'it is sparse, and its real size is missing')
-    this.#pending = { entry, stored, size }
-    if (where === 'record') {
-      const numbers = parseMapRecord(records.get('GNU.sparse.map') ?? '', this.#limits.maxSparseRanges)
-      return this.#beginEntry(this.#pending, this.#ranges(this.#pending, numbers))
-    }
-    this.#mapReader = new MapReader(this.#limits.maxSparseRanges)
-    this.#state = PAX_MAP
+    this.#pending = header
   }
 
   #readGnuMap(): void {
     const more = readGnuPairs(this.#block, gnuExtensionPairs, this.#numbers)
     if (this.#numbers.length > this.#limits.maxSparseRanges * 2) throw tooManyRanges(this.#limits.maxSparseRanges)
-    if (!more) this.#endGnuMap()
-  }
-
-  #endGnuMap(): void {
-    this.#beginEntry(this.#pending!, this.#ranges(this.#pending!, this.#numbers))
+    if (!more) this.#beginSparse(this.#pending!, this.#numbers)
   }
 
   #readPaxMap(): void {
-    const { entry, stored, size } = this.#pending!
-    const data = stored - blockBytes
-    if (data < 0) throw badEntry(entry.path, 'its sparse map is longer than its body')
-    this.#pending = { entry, stored: data, size }
-    if (this.#mapReader!.read(this.#block))
-      this.#beginEntry(this.#pending, this.#ranges(this.#pending, this.#mapReader!.numbers))
+    const header = this.#pending!
+    const stored = header.stored - blockBytes
+    if (stored < 0) throw badEntry(header.entry.path, 'its sparse map is longer than its body')
+    this.#pending = { ...header, stored }
+    if (this.#mapReader!.read(this.#block)) this.#beginSparse(this.#pending, this.#mapReader!.numbers)
   }
 
-  #ranges({ entry, stored, size }: Pending, numbers: readonly number[]): Ranges {
-    this.#checkSize(entry.path, size)
-    return checkRanges(numbers, size, stored)
+  #beginSparse(header: EntryHeader, numbers: readonly number[]): void {
+    this.#beginEntry(header, checkRanges(numbers, header.size, header.stored))
   }
 
   /** Everything about the entry is known: tell the handler, then expect its body. */
-  #beginEntry({ entry, stored, size }: Pending, ranges: Ranges | undefined): void {
+  #beginEntry({ entry, stored, size }: EntryHeader, ranges: Ranges | undefined): void {
     if (++this.#entries > this.#limits.maxEntries)
       throw this.#over('maxEntries', 'the archive', `it has more than ${this.#limits.maxEntries} entries`)
-    this.#checkSize(entry.path, size)
     this.#total += size
     if (this.#total > this.#limits.maxTotal)
       throw this.#over('maxTotal', quoteName(entry.path), `the files up to here have ${this.#total} bytes`)
@@ -484,7 +374,7 @@ export class TarParser {
     this.#padding = paddingOf(stored)
     this.#silent = false
     this.#flushFraming()
-    this.#handler.entry(withContent(entry, size), { stored, size, ranges })
+    this.#handler.entry(entry, { stored, size, ranges })
     if (this.#left === 0) this.#endEntry()
     else this.#state = BODY
   }
@@ -504,39 +394,11 @@ export class TarParser {
     this.#extendedBytes = 0
   }
 
-  // Fields.
-
-  #number(block: Block, field: 'mode' | 'size' | 'mtime' | 'uid' | 'gid' | 'devmajor' | 'devminor'): number {
-    const value = readNumber(block, fields[field][0], fields[field][1])
-    if (Number.isNaN(value)) throw this.#bad(`the field ${field} of a header is not a number`)
-    return value
-  }
-
-  #id(block: Block, records: PaxRecords, key: 'uid' | 'gid'): number {
-    const id = paxNumber(records, key) ?? this.#number(block, key)
-    if (id < 0 || id > maxId) throw badAttribute(key, String(id))
-    return id
-  }
-
-  /** v7 has no device fields; star's own records hold what no longer fits into them. */
-  #device(block: Block, dialect: Dialect, field: 'devmajor' | 'devminor', records: PaxRecords, limit: number): number {
-    const value = paxNumber(records, `SCHILY.${field}`) ?? (dialect === 'v7' ? 0 : this.#number(block, field))
-    if (value < 0 || value > limit) throw badAttribute(field, String(value))
-    return value
-  }
-
-  #link(block: Block, records: PaxRecords, type: EntryType, name: string): string {
-    const target = this.#longLink ?? paxName(records, 'linkpath') ?? readText(block, ...fields.linkname)
-    if (target === '') throw badEntry(name, `a ${type} has no target`)
-    if (type === 'hardlink') return cleanPath(target)
-    if (target.length >= maxPathBytes) throw badEntry(name, `its target has ${target.length} bytes`)
-    return target
-  }
-
   // Errors.
 
-  #checkSize(path: string, size: number): void {
-    if (!(size <= this.#limits.maxEntrySize)) throw this.#over('maxEntrySize', quoteName(path), `it has ${size} bytes`)
+  #checkSize({ entry, size }: EntryHeader): void {
+    if (!(size <= this.#limits.maxEntrySize))
+      throw this.#over('maxEntrySize', quoteName(entry.path), `it has ${size} bytes`)
   }
 
   get #position(): number {
@@ -556,38 +418,7 @@ export class TarParser {
   }
 }
 
-function withContent(entry: Omit<Entry, 'content'>, size: number): Entry {
-  return {
-    path: entry.path,
-    type: entry.type,
-    mode: entry.mode,
-    uid: entry.uid,
-    gid: entry.gid,
-    mtime: entry.mtime,
-    mtimeNsec: entry.mtimeNsec,
-    major: entry.major,
-    minor: entry.minor,
-    link: entry.link,
-    xattrs: entry.xattrs,
-    content: size === 0 ? noContent : { kind: 'unknown', size },
-  }
-}
-
-/** Which pax encoding of a sparse map the records announce: 0.0 and 0.1 in a record, 1.0 in the body. */
-function sparseVersion(records: PaxRecords): 'record' | 'body' | undefined {
-  if (records.size === 0) return undefined
-  const [major, minor] = [records.get('GNU.sparse.major'), records.get('GNU.sparse.minor')]
-  if (major === undefined && minor === undefined) return records.has('GNU.sparse.map') ? 'record' : undefined
-  if (major === '0' && (minor === '0' || minor === '1')) return 'record'
-  if (major === '1' && minor === '0') return 'body'
-  throw new OnefoldError('UNSUPPORTED', `Cannot read a sparse file: its format is GNU.sparse ${major}.${minor}`)
-}
-
 function upToNul(bytes: Buffer): string {
   const nul = bytes.indexOf(0)
   return bytes.toString('latin1', 0, nul === -1 ? bytes.length : nul)
-}
-
-function badEntry(name: string, found: string): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot read tar entry ${quoteName(name)}: ${found}`)
 }

@@ -124,6 +124,7 @@ export function paxTime(records: PaxRecords, key: string): Time | undefined {
  * usually beside star's, which then is the one to believe.
  */
 export function paxXattrs(records: PaxRecords): Xattrs {
+  if (records.size === 0) return noXattrs
   let xattrs: Map<string, Uint8Array> | undefined
   for (const [key, value] of records) {
     const star = key.startsWith(schilyXattr)

@@ -10,7 +10,7 @@ import {
   type VerityDigest,
   parseDiffId,
   parseRecipeDigest,
-  parseVerityDigest,
+  verityDigestFrom,
 } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { type Content, type Entry, sizeOf } from '../entry.ts'
@@ -206,9 +206,9 @@ export function readRecipe(bytes: Uint8Array): Recipe {
   const end = checkOperations(buffer)
   return {
     ...end,
-    entries: (options = {}) => entries(buffer, options),
+    entries: (options = {}) => entries(buffer, end.tarSize, options),
     objects: () => objects(buffer),
-    rebuild: () => rebuild(buffer),
+    rebuild: () => rebuild(buffer, end.tarSize),
   }
 }
 
@@ -279,7 +279,7 @@ class Cursor {
   }
 
   digest(): VerityDigest {
-    return parseVerityDigest(this.bytes.toString('hex', this.from, this.from + digestBytes))
+    return verityDigestFrom(this.bytes, this.from)
   }
 
   /** The parts of a sparse file that lie in the tar. */
@@ -354,9 +354,16 @@ const portionBytes = 1 << 18
 
 /** Framing is gathered in portions that are handed out and never written again. */
 class Portion {
-  #memory = Buffer.alloc(portionBytes)
+  readonly #size: number
+  #memory: Buffer
   #from = 0
   #to = 0
+
+  /** @param most bytes that will be added in all: a small layer takes little memory */
+  constructor(most: number) {
+    this.#size = Math.min(portionBytes, most + 1)
+    this.#memory = Buffer.alloc(this.#size)
+  }
 
   get length(): number {
     return this.#to - this.#from
@@ -379,7 +386,7 @@ class Portion {
     const bytes = this.#memory.subarray(this.#from, this.#to)
     this.#from = this.#to
     if (this.#to === this.#memory.length) {
-      this.#memory = Buffer.alloc(portionBytes)
+      this.#memory = Buffer.alloc(this.#size)
       this.#from = this.#to = 0
     }
     return bytes
@@ -390,9 +397,9 @@ class Portion {
   }
 }
 
-function* rebuild(bytes: Buffer): Generator<Uint8Array | ObjectPiece> {
+function* rebuild(bytes: Buffer, tarSize: number): Generator<Uint8Array | ObjectPiece> {
   const cursor = new Cursor(bytes)
-  const portion = new Portion()
+  const portion = new Portion(tarSize)
   while (cursor.next()) {
     if (cursor.kind === ZEROS || cursor.kind === RAW || cursor.kind === INLINE) yield* fill(cursor, portion)
     else if (cursor.kind === SPARSE_INLINE) {
@@ -407,14 +414,17 @@ function* rebuild(bytes: Buffer): Generator<Uint8Array | ObjectPiece> {
   if (portion.length > 0) yield portion.take()
 }
 
-/** Adds bytes of the current operation to the portion, yielding it each time it is full. */
+/**
+ * Adds bytes of the current operation to the portion. A portion that is full is yielded only when more is to come: what
+ * belongs to the header at its end, the next operation, then is known.
+ */
 function* fill(cursor: Cursor, portion: Portion, offset = 0, length = cursor.length): Generator<Uint8Array> {
   for (let done = 0; done < length;) {
+    if (portion.full) yield portion.take()
     done +=
       cursor.kind === ZEROS
         ? portion.zeros(length - done)
         : portion.add(cursor.bytes, cursor.from + offset + done, length - done)
-    if (portion.full) yield portion.take()
   }
 }
 
@@ -425,10 +435,10 @@ interface FileAt {
   readonly ranges: Ranges | undefined
 }
 
-function* entries(bytes: Buffer, options: Pick<TarOptions, 'globalHeaders'>): Generator<Entry> {
+function* entries(bytes: Buffer, tarSize: number, options: Pick<TarOptions, 'globalHeaders'>): Generator<Entry> {
   const reader = new EntryReader(options)
   const cursor = new Cursor(bytes)
-  const portion = new Portion()
+  const portion = new Portion(tarSize)
   let framing = 0
   while (cursor.next()) {
     if (cursor.isFile()) {
@@ -512,7 +522,25 @@ class EntryReader {
     if (file?.framing !== this.#framing || sizeOf(file.content) !== body.size || !sameRanges(file.ranges, body.ranges))
       throw damaged(`the content of ${JSON.stringify(entry.path)} is not where its header is`)
     this.#parser.bodyElsewhere()
-    this.#entries.push({ ...entry, content: file.content })
+    this.#entries.push(withContent(entry, file.content))
+  }
+}
+
+/** Written out: spreading costs four times as much, once per file of every layer. */
+function withContent(entry: Entry, content: Content): Entry {
+  return {
+    path: entry.path,
+    type: entry.type,
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    mtime: entry.mtime,
+    mtimeNsec: entry.mtimeNsec,
+    major: entry.major,
+    minor: entry.minor,
+    link: entry.link,
+    xattrs: entry.xattrs,
+    content,
   }
 }
 

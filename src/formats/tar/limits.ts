@@ -1,0 +1,33 @@
+/** What a tar may ask for. All of it is the archive's to choose, so all of it has a bound that its reader can set. */
+export interface TarLimits {
+  /** Bytes of one file, holes included. */
+  readonly maxEntrySize?: number
+  /** Bytes of all files together, holes included. */
+  readonly maxTotal?: number
+  readonly maxEntries?: number
+  /** Bytes of extended headers (pax, GNU long names) in front of one entry. */
+  readonly maxPaxBytes?: number
+  /** Parts of one sparse file. */
+  readonly maxSparseRanges?: number
+  /** Bytes after the end marker. */
+  readonly maxTrailing?: number
+}
+
+export interface TarOptions extends TarLimits {
+  /**
+   * Whether a global pax header (typeflag g) says something about the entries after it. POSIX and GNU tar: yes. Go's
+   * archive/tar, hence every container engine, and libarchive: no, and so a layer means what it means to them.
+   */
+  readonly globalHeaders?: 'ignore' | 'apply'
+}
+
+const GiB = 2 ** 30
+
+export const defaultTarLimits: Required<TarLimits> = {
+  maxEntrySize: 256 * GiB,
+  maxTotal: 1024 * GiB,
+  maxEntries: 4_000_000,
+  maxPaxBytes: 2 ** 20,
+  maxSparseRanges: 100_000,
+  maxTrailing: 64 * 2 ** 20,
+}
