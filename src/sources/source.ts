@@ -12,7 +12,7 @@ export interface Source {
   fetch(descriptor: Descriptor, options?: AbortOptions): Promise<Uint8Array>
   /**
    * The bytes of a blob in order, from `offset` to exactly `descriptor.size`, NOT verified: the reader hashes them.
-   * Broken connections are resumed behind the scenes. Chunks belong to the reader and have any size above 0.
+   * Broken connections are resumed behind the scenes. Chunks have any size above 0.
    */
   blob(descriptor: Descriptor, options?: BlobOptions): AsyncIterable<Uint8Array>
   /** Where the blob lies as a range of a local file, when it does: lets an importing thread read it itself. */
@@ -27,6 +27,11 @@ export interface AbortOptions {
 export interface BlobOptions extends AbortOptions {
   /** First byte wanted, 0 … descriptor.size; default 0. */
   readonly offset?: number | undefined
+  /**
+   * Chunks need only be good until the next one is asked for; default they are the reader's to keep. A source may then
+   * use its buffers again, which makes reading several times cheaper.
+   */
+  readonly lent?: boolean | undefined
 }
 
 /** A small document as served, with the descriptor that its bytes have. */

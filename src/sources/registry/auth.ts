@@ -1,10 +1,10 @@
 import { OnefoldError } from '../../error.ts'
-import { readBody } from './body.ts'
+import { readFeed } from './feed.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { isLoopback } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
-import { type Request, type Response, type Transport, discard, shownUrl } from './transport.ts'
+import { type Request, type Response, type Transport, shownUrl } from './transport.ts'
 
 export interface AuthorizerOptions {
   readonly transport: Transport
@@ -120,8 +120,8 @@ export class Authorizer {
     const { transport } = this.#options
     const response = await transport.send(sent)
     if (response.status === 200)
-      return readBody(response.message, tokenMax, { ...sent, stallTimeout: transport.stallTimeout })
-    discard(response.message)
+      return readFeed(response.body, tokenMax, { ...sent, stallTimeout: transport.stallTimeout })
+    response.body.drop()
     const found = `the token server ${shownUrl(response.url)} answers ${response.status}`
     if (response.status === 429 || response.status >= 500)
       throw new TransientError('NETWORK', `Cannot ${sent.action}: ${found}`, {

@@ -1,10 +1,10 @@
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import type { BlobOptions } from '../source.ts'
-import { bodyChunks } from './body.ts'
+import { feedChunks } from './feed.ts'
 import type { RegistryClient } from './client.ts'
 import { Attempts, TransientError } from './retry.ts'
-import { type Response, discard } from './transport.ts'
+import type { Response } from './transport.ts'
 
 /**
  * The bytes of a blob from `offset` to `descriptor.size`, exactly so many, unverified. A broken connection goes on at
@@ -54,10 +54,10 @@ class Reading {
     const ranged = this.#ranges && this.position > 0
     const headers: Record<string, string> = ranged ? { range: `bytes=${this.position}-` } : {}
     const common = { action: this.#action, signal: this.#options.signal }
-    const response = await this.#client.open({ ...common, path: `blobs/${digest}`, headers })
+    const response = await this.#client.open({ ...common, lent: this.#options.lent, path: `blobs/${digest}`, headers })
     const { start, end } = this.#extent(response, ranged)
     let at = start
-    for await (const chunk of bodyChunks(response.message, {
+    for await (const chunk of feedChunks(response.body, {
       ...common,
       stallTimeout: this.#client.transport.stallTimeout,
     })) {
@@ -78,7 +78,7 @@ class Reading {
     const { status, headers } = response
     if (status === 206 && ranged) return this.#rangeExtent(response)
     if (status !== 200) {
-      discard(response.message)
+      response.body.drop()
       if (status === 416 && ranged) throw this.#rangeRefused(headers['content-range'])
       throw new OnefoldError(
         'NETWORK',
@@ -87,23 +87,23 @@ class Reading {
     }
     const length = headers['content-length']
     if (length !== undefined && Number(length) !== size) {
-      response.message.destroy()
+      response.body.drop()
       throw this.#mismatch(`${length} bytes${encodingNote(headers['content-encoding'])}`)
     }
     return { start: 0, end: size }
   }
 
-  #rangeExtent({ message, headers }: Response): { start: number; end: number } {
+  #rangeExtent({ body, headers }: Response): { start: number; end: number } {
     const { size } = this.#descriptor
     const [, first, last, total] =
       /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/.exec(headers['content-range'] ?? '') ?? []
     const end = Number(last) + 1
     if (total !== undefined && total !== '*' && Number(total) !== size) {
-      message.destroy()
+      body.drop()
       throw this.#mismatch(`${total} bytes`)
     }
     if (Number(first) === this.position && end > this.position && end <= size) return { start: this.position, end }
-    message.destroy()
+    body.drop()
     this.#ranges = false
     throw new TransientError(
       'NETWORK',

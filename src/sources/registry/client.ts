@@ -1,18 +1,10 @@
 import { OnefoldError } from '../../error.ts'
 import { Authorizer } from './auth.ts'
-import { readBody } from './body.ts'
+import { readFeed } from './feed.ts'
 import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
 import { type Reference, isLoopback, transportHost } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
-import {
-  type Request,
-  type Response,
-  Transport,
-  type TransportOptions,
-  discard,
-  shownUrl,
-  speaksNoTls,
-} from './transport.ts'
+import { type Request, type Response, Transport, type TransportOptions, shownUrl, speaksNoTls } from './transport.ts'
 
 export interface RegistryOptions extends TransportOptions, CredentialOptions {
   /** Instead of what the files and helpers of docker and podman know. */
@@ -27,6 +19,8 @@ export interface Question {
   readonly headers?: Readonly<Record<string, string>>
   readonly action: string
   readonly signal?: AbortSignal | undefined
+  /** As in a Request. */
+  readonly lent?: boolean | undefined
 }
 
 const errorBodyMax = 64 * 1024
@@ -55,7 +49,7 @@ export class RegistryClient {
   async document(question: Question, limit: number): Promise<{ bytes: Buffer; response: Response }> {
     return retrying(this.retry, question.signal, async () => {
       const response = await this.open(question)
-      const bytes = await readBody(response.message, limit, { ...question, stallTimeout: this.transport.stallTimeout })
+      const bytes = await readFeed(response.body, limit, { ...question, stallTimeout: this.transport.stallTimeout })
       return { bytes, response }
     })
   }
@@ -76,7 +70,7 @@ export class RegistryClient {
       if (response.status === 200 || response.status === 206 || response.status === 416) return response
       const mayRenew = response.status === 401 && !response.foreign && renewals < 2
       if (!mayRenew) throw await this.#statusError(question, response)
-      discard(response.message)
+      response.body.drop()
       await this.#authorizer.renew(response, used, request)
     }
   }
@@ -107,7 +101,7 @@ export class RegistryClient {
         const response = await this.transport.send({ ...question, method: 'GET', url, headers })
         // A TLS server tells those who come in plain text with 400.
         if (protocol === 'http' && response.status === 400) throw await this.#statusError(question, response)
-        discard(response.message)
+        response.body.drop()
         return url.origin
       } catch (error) {
         if (!(error instanceof OnefoldError)) throw error
@@ -120,7 +114,7 @@ export class RegistryClient {
   async #statusError(question: Question, response: Response): Promise<OnefoldError> {
     const { status, headers, foreign } = response
     const said = foreign ? '' : await this.#readErrors(question, response)
-    discard(response.message)
+    response.body.drop()
     const found = `${foreign ? shownUrl(response.url) : this.#reference.host} answers ${status}${said}`
     const message = `Cannot ${question.action}: ${found}`
     if (isTransient(status))
@@ -137,10 +131,10 @@ export class RegistryClient {
   }
 
   /** The error list of the distribution spec as `: CODE message`, or nothing. */
-  async #readErrors(question: Question, { message, headers }: Response): Promise<string> {
+  async #readErrors(question: Question, { body, headers }: Response): Promise<string> {
     if (Number(headers['content-length'] ?? 0) > errorBodyMax) return ''
     const options = { ...question, stallTimeout: Math.min(5000, this.transport.stallTimeout) }
-    const bytes = await readBody(message, errorBodyMax, options).catch((error: unknown) => {
+    const bytes = await readFeed(body, errorBodyMax, options).catch((error: unknown) => {
       if (error instanceof OnefoldError) return undefined
       throw error
     })

@@ -1,8 +1,11 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Agent as HttpAgent, RequestOptions } from 'node:http'
 import type { Agent as HttpsAgent } from 'node:https'
+import type { SecureContext } from 'node:tls'
 import { OnefoldError, errnoOf } from '../../error.ts'
+import { type Feed, MessageFeed } from './feed.ts'
 import { isLoopback } from './reference.ts'
 import { TransientError } from './retry.ts'
+import { Tap, tapConnections } from './tap.ts'
 import { type TlsFiles, tlsContext } from './tls.ts'
 
 export interface TransportOptions {
@@ -26,6 +29,8 @@ export interface Request {
   /** For errors: what is being done, as in "Cannot ⟨…⟩". */
   readonly action: string
   readonly signal?: AbortSignal | undefined
+  /** The chunks of a large body may be lent: good only until the next one is taken. */
+  readonly lent?: boolean | undefined
 }
 
 export interface Response {
@@ -35,9 +40,16 @@ export interface Response {
   readonly url: URL
   /** It was not the origin that was asked: credentials stayed behind, and a refusal says nothing about them. */
   readonly foreign: boolean
-  readonly message: IncomingMessage
+  readonly body: Feed
 }
 
+interface Answer {
+  readonly message: IncomingMessage
+  readonly body: Feed
+}
+
+/** Lending a body ends its connection, which is a price that short ones are not worth. */
+const lentMin = 1024 * 1024
 const redirectMax = 10
 const redirects = new Set([301, 302, 303, 307, 308])
 
@@ -71,11 +83,11 @@ export class Transport {
     let { url, headers } = request
     let foreign = false
     for (let hops = 0; ; hops++) {
-      const message = await this.#exchange({ ...request, url, headers })
+      const { message, body } = await this.#exchange({ ...request, url, headers })
       const status = message.statusCode ?? 0
       const location = redirects.has(status) && request.method === 'GET' ? message.headers.location : undefined
-      if (location === undefined) return { status, headers: message.headers, url, foreign, message }
-      discard(message)
+      if (location === undefined) return { status, headers: message.headers, url, foreign, body }
+      body.drop()
       if (hops === redirectMax) throw failed(request, url, `it redirects more than ${redirectMax} times`)
       const next = this.#redirected(request, url, location)
       if (next.origin !== url.origin) {
@@ -106,7 +118,7 @@ export class Transport {
   }
 
   /** One exchange; authorities of the system are added when the built-in ones do not know the certificate's. */
-  async #exchange(request: Request): Promise<IncomingMessage> {
+  async #exchange(request: Request): Promise<Answer> {
     for (;;) {
       if (this.#closed) throw new OnefoldError('USAGE', `Cannot ${request.action}: the source was closed`)
       const agent = await this.#agent(request)
@@ -124,16 +136,18 @@ export class Transport {
     }
   }
 
-  async #once(request: Request, agent: HttpAgent | HttpsAgent): Promise<IncomingMessage | Failure> {
+  async #once(request: Request, agent: HttpAgent | HttpsAgent): Promise<Answer | Failure> {
     const { request: open } = request.url.protocol === 'https:' ? await import('node:https') : await import('node:http')
     request.signal?.throwIfAborted()
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage | Failure>()
+    const { promise, resolve, reject } = Promise.withResolvers<Answer | Failure>()
     const { url, method, body } = request
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
     const options: RequestOptions = { method, agent, headers: { ...request.headers, ...length } }
     if (request.signal !== undefined) options.signal = request.signal
     let stalled = false
-    const sent: ClientRequest = open(url, options, resolve)
+    const sent: ClientRequest = open(url, options)
+    if (request.lent === true) holdBody(sent)
+    sent.on('response', (message) => resolve({ message, body: bodyOf(message, request) }))
     const timer = setTimeout(() => {
       stalled = true
       sent.destroy()
@@ -161,12 +175,19 @@ export class Transport {
   }
 
   async #makeAgent(url: URL): Promise<HttpAgent | HttpsAgent> {
-    const proxy = isLoopback(url.host) ? {} : { proxyEnv: { ...(this.#options.env ?? process.env) } }
-    const options = { keepAlive: true, scheduling: 'lifo' as const, ...proxy }
-    if (url.protocol === 'http:') return new (await import('node:http')).Agent(options)
+    const proxyEnv = isLoopback(url.host) ? undefined : proxiesOf(this.#options.env ?? process.env)
+    const options = { keepAlive: true, ...(proxyEnv === undefined ? {} : { proxyEnv }) }
+    const agent =
+      url.protocol === 'http:'
+        ? new (await import('node:http')).Agent(options)
+        : new (await import('node:https')).Agent({ ...options, ...(await this.#tls(url)) })
+    if (proxyEnv === undefined) tapConnections(agent)
+    return agent
+  }
+
+  async #tls(url: URL): Promise<{ secureContext: SecureContext; rejectUnauthorized: boolean }> {
     const files: TlsFiles = { ...this.#options, host: url.host, system: this.#systemAuthorities }
-    const tls = { secureContext: await tlsContext(files), rejectUnauthorized: !this.insecure }
-    return new (await import('node:https')).Agent({ ...options, ...tls })
+    return { secureContext: await tlsContext(files), rejectUnauthorized: !this.insecure }
   }
 
   #explained(request: Request, { error, stalled }: Failure): OnefoldError {
@@ -197,10 +218,28 @@ class Failure {
   }
 }
 
-/** Lets go of a body that nobody wants; a short one is read, which keeps the connection for the next request. */
-export function discard(message: IncomingMessage): void {
-  if (Number(message.headers['content-length'] ?? Infinity) <= 64 * 1024) message.resume()
-  else message.destroy()
+/** The body must be held before its first byte comes; informational answers have heads of their own. */
+function holdBody(sent: ClientRequest): void {
+  sent.on('socket', (socket: unknown) => {
+    if (!(socket instanceof Tap)) return
+    socket.holdBody()
+    sent.on('information', () => socket.holdBody())
+  })
+}
+
+function bodyOf(message: IncomingMessage, request: Request): Feed {
+  const tap: unknown = message.socket
+  if (request.lent !== true || !(tap instanceof Tap)) return new MessageFeed(message)
+  const { statusCode = 0, headers } = message
+  const length = Number(headers['content-length'] ?? 0)
+  if ([200, 206].includes(statusCode) && length >= lentMin && headers['transfer-encoding'] === undefined) {
+    // Its parser takes the body for lost when the connection ends, and we know better.
+    message.on('error', () => undefined)
+    return tap.takeBody(length)
+  }
+  // The parser is at work on the head and cannot be given more before it has returned.
+  process.nextTick(() => tap.passBody())
+  return new MessageFeed(message)
 }
 
 /** Scheme, host and path: a query may be a signature, userinfo a password. */
@@ -271,6 +310,12 @@ function permanent(code: string, url: URL): { found: string; hint: string; waits
   if (code === 'ENOTFOUND')
     return { found: `there is no host ${JSON.stringify(hostname)}`, hint: 'Check the name and the DNS.', waits: true }
   return undefined
+}
+
+/** Only what concerns proxies, and undefined when there is none: connections without are tapped. */
+function proxiesOf(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> | undefined {
+  const named = Object.entries(env).filter(([name, value]) => /^(?:https?|no)_proxy$/i.test(name) && value !== '')
+  return named.some(([name]) => /^http/i.test(name)) ? Object.fromEntries(named) : undefined
 }
 
 function without(headers: Readonly<Record<string, string>>, name: string): Record<string, string> {

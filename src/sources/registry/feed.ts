@@ -1,0 +1,126 @@
+import type { IncomingMessage } from 'node:http'
+import { OnefoldError } from '../../error.ts'
+import { TransientError } from './retry.ts'
+
+/** The body of an answer as it comes in, pushed by the other side and pulled by us. */
+export interface Feed {
+  /** 'ended' once all has come as announced; there may still be something to take. */
+  readonly state: 'open' | 'ended' | 'broken'
+  /** What is there, without waiting. */
+  take(): Uint8Array | undefined
+  /** Called when there is more to take or the state has changed. */
+  notify: () => void
+  /** Nobody wants the rest. */
+  drop(): void
+}
+
+export interface ReadOptions {
+  /** For errors: what is being done, as in "Cannot ⟨…⟩". */
+  readonly action: string
+  /** Milliseconds that the other side may stay silent while we wait for it; a slow reader of ours does not count. */
+  readonly stallTimeout: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** So much is read ahead of the reader before the connection is held back. */
+const aheadMax = 1024 * 1024
+
+/** The chunks of a feed until it ends; one that breaks off or falls silent is a TransientError. */
+export async function* feedChunks(feed: Feed, options: ReadOptions): AsyncGenerator<Uint8Array> {
+  const { action, stallTimeout, signal } = options
+  let wake: (() => void) | undefined
+  let stalled = false
+  const stop = (): void => wake?.()
+  const timer = setTimeout(() => {
+    stalled = wake !== undefined
+    wake?.()
+  }, stallTimeout)
+  feed.notify = stop
+  signal?.addEventListener('abort', stop)
+  try {
+    for (;;) {
+      signal?.throwIfAborted()
+      const chunk = feed.take()
+      if (chunk !== undefined) {
+        yield chunk
+        continue
+      }
+      if (feed.state === 'ended') return
+      if (feed.state === 'broken') throw transient(action, 'the connection broke off')
+      if (stalled) throw transient(action, `nothing came for ${stallTimeout / 1000} s`)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      wake = resolve
+      timer.refresh()
+      await promise
+      wake = undefined
+    }
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', stop)
+    if (feed.state !== 'ended') feed.drop()
+  }
+}
+
+/** A whole small body; LIMIT when it is longer than `limit` bytes. */
+export async function readFeed(feed: Feed, limit: number, options: ReadOptions): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of feedChunks(feed, options)) {
+    length += chunk.length
+    if (length > limit)
+      throw new OnefoldError(
+        'LIMIT',
+        `Cannot ${options.action}: expected at most ${limit} bytes, the registry sends more`,
+      )
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}
+
+/** A body as node:http parses it. Its chunks are new buffers, which the reader may keep. */
+export class MessageFeed implements Feed {
+  state: Feed['state'] = 'open'
+  notify = (): void => undefined
+  readonly #message: IncomingMessage
+  readonly #chunks: Uint8Array[] = []
+  #ahead = 0
+
+  constructor(message: IncomingMessage) {
+    this.#message = message
+    const closed = (): void => this.#close(message.complete ? 'ended' : 'broken')
+    message.on('data', (chunk: Uint8Array) => this.#add(chunk))
+    message.on('end', closed)
+    message.on('close', closed)
+    message.on('error', () => this.#close('broken'))
+  }
+
+  take(): Uint8Array | undefined {
+    const chunk = this.#chunks.shift()
+    this.#ahead -= chunk?.length ?? 0
+    if (this.#ahead < aheadMax / 2 && this.#message.isPaused()) this.#message.resume()
+    return chunk
+  }
+
+  /** A short rest is read, which keeps the connection for the next request. */
+  drop(): void {
+    this.#message.removeAllListeners('data')
+    if (Number(this.#message.headers['content-length'] ?? Infinity) <= 64 * 1024) this.#message.resume()
+    else this.#message.destroy()
+  }
+
+  #add(chunk: Uint8Array): void {
+    this.#chunks.push(chunk)
+    this.#ahead += chunk.length
+    if (this.#ahead >= aheadMax) this.#message.pause()
+    this.notify()
+  }
+
+  #close(state: Feed['state']): void {
+    if (this.state === 'open') this.state = state
+    this.notify()
+  }
+}
+
+function transient(action: string, found: string): TransientError {
+  return new TransientError('NETWORK', `Cannot ${action}: ${found}`)
+}
