@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { type DiffId, digestOf, parseDiffId } from '../src/digest.ts'
@@ -15,6 +14,7 @@ import { type RunConfig, writeConfig } from '../src/formats/oci/config.ts'
 import { writeIndex, writeManifest } from '../src/formats/oci/manifest.ts'
 import { mediaTypes } from '../src/formats/oci/media-types.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../src/formats/tar/write.ts'
+import { scratch } from './scratch.ts'
 
 /** An entry with the bytes that a test wants in it. */
 export interface TestEntry {
@@ -152,18 +152,12 @@ export interface TestImage extends BuiltImage, Disposable {
 
 /** One image in a layout of its own, tagged `latest`; removed when it goes out of scope. */
 export function makeImage(options: ImageOptions): TestImage {
-  const place = temporaryFolder()
-  const layout = new LayoutBuilder(join(place.path, 'layout'))
+  const place = scratch('image')
+  const layout = new LayoutBuilder(place.at('layout'))
   const image = layout.image(options)
   layout.tag(image.manifest, 'latest')
   const { folder } = layout
   return { ...image, layout, folder, name: `oci:${folder}:latest`, [Symbol.dispose]: () => place[Symbol.dispose]() }
-}
-
-/** A new directory that is removed, with all that is in it, when it goes out of scope. */
-export function temporaryFolder(): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'onefold-test-'))
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
 }
 
 const layerTypes: Readonly<Record<TestCompression, string>> = {
