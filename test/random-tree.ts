@@ -210,10 +210,12 @@ export function outline(root: Directory): unknown[] {
   return lines
 }
 
-function facts({ children: _, xattrs: attributes, content: held, ...rest }: Inode): object {
+function facts(each: Inode): object {
+  const { content: held } = each
   return {
-    ...rest,
-    xattrs: [...attributes].map(([name, value]) => `${name}=${hash('sha1', value)}`).sort(),
+    ...each,
+    children: undefined,
+    xattrs: [...each.xattrs].map(([name, value]) => `${name}=${hash('sha1', value)}`).sort(),
     content: held.kind === 'inline' ? `inline ${held.bytes.length} ${hash('sha1', held.bytes)}` : { ...held },
   }
 }

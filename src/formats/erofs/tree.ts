@@ -224,10 +224,11 @@ export class ErofsView {
     const info = this.#meaning.describe(raw)
     if (this.#meaning.mayHoldWhiteouts(info) && this.#holdsWhiteouts(raw))
       return { ...info, xattrs: this.#meaning.withoutWhiteoutMarks(info.xattrs) }
+    // A hard link to a whiteout does not mark its own directory; looking for the others would mean reading the whole image.
     const isWhiteout =
-      parent !== undefined &&
       this.#meaning.mayBeWhiteout(info) &&
-      this.#meaning.mayHoldWhiteouts(this.#meaning.describe(parent))
+      parent !== undefined &&
+      (info.nlink > 1 || this.#meaning.mayHoldWhiteouts(this.#meaning.describe(parent)))
     return isWhiteout ? asWhiteout(info) : info
   }
 
