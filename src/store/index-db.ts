@@ -13,6 +13,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { type Digest, type DiffId, isDigest } from '../digest.ts'
 import { hasCode } from '../error.ts'
 import { fileError } from './files.ts'
+import { indexFile } from './layout.ts'
 import type { ImageRecord, LayerRecord } from './record.ts'
 import { listRecords, readRecord } from './records.ts'
 
@@ -99,7 +100,7 @@ export class LayerIndex implements Disposable {
   }
 
   get #path(): string {
-    return `${this.#root}/index.db`
+    return `${this.#root}/${indexFile}`
   }
 
   #failed(error: unknown): Error {

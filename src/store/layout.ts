@@ -22,14 +22,17 @@
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, hexOf } from '../digest.ts'
+import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, hexOf, isDigest } from '../digest.ts'
 
 /** Folders every store has, in the order in which a commit fills them: nothing is named before what it needs. */
 export const folders = ['objects', 'layers', 'images', 'blobs', 'records', 'refs'] as const
 export type Folder = (typeof folders)[number]
+/** Those whose files are named by digests. */
+export type DigestFolder = Exclude<Folder, 'refs'>
 
 export const storeFile = 'store.json'
 export const lockFile = 'lock'
+export const indexFile = 'index.db'
 export const tmpFolder = 'tmp'
 
 export function defaultRoot(): string {
@@ -67,4 +70,20 @@ export function blobPath(root: string, digest: Digest): string {
 
 export function notePath(transaction: string, blob: Digest): string {
   return `${transaction}/notes/${blob}`
+}
+
+/** What the name of a file in a folder stands for, the inverse of the paths above; undefined when it is none of ours. */
+export function digestOfName(folder: DigestFolder, name: string): string | undefined {
+  switch (folder) {
+    case 'records':
+      return isDigest(name) ? name : undefined
+    case 'blobs':
+      return isDigest(name.replace('/', ':')) ? name.replace('/', ':') : undefined
+    case 'images':
+      return /^[0-9a-f]{64}\.erofs$/.test(name) ? name.slice(0, 64) : undefined
+    case 'layers':
+      return /^[0-9a-f]{64}$/.test(name) ? name : undefined
+    case 'objects':
+      return /^[0-9a-f]{2}\/[0-9a-f]{62}$/.test(name) ? name.replace('/', '') : undefined
+  }
 }

@@ -2,10 +2,14 @@ import { existsSync } from 'node:fs'
 import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
+import { readRecipe } from '../formats/tar/recipe.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
 import { openFolder } from './folder.ts'
+import type { FsckOptions, FsckReport } from './fsck.ts'
+import type { GcOptions, GcReport } from './gc.ts'
 import { defaultRoot, imagePath, recipePath } from './layout.ts'
 import { type ByteRange, type OpenObject, openObject, readObject } from './objects.ts'
+import { rebuildTar } from './rebuild.ts'
 import { readRecipeFile } from './recipes.ts'
 import { readBlob, readImageFile, readRecord } from './records.ts'
 import type { ImageRecord } from './record.ts'
@@ -14,6 +18,8 @@ import { removeImage, tagImage } from './tag.ts'
 import { type AbortOptions, type RefCondition, type Transaction, beginTransaction } from './transaction.ts'
 
 export type { FindOptions, ListedImage, StoredImage } from './find.ts'
+export type { Damage, DamageKind, FsckOptions, FsckReport } from './fsck.ts'
+export type { GcOptions, GcReport } from './gc.ts'
 
 export interface OpenOptions {
   /** Make the store when there is none; default true. Commands that only read say false. */
@@ -75,6 +81,18 @@ export class Store implements AsyncDisposable {
     return await removeImage(this.root, image, options)
   }
 
+  /** Deletes what no name, mount or living transaction needs. BUSY when another collection is at it. */
+  async gc(options?: GcOptions): Promise<GcReport> {
+    const { collectGarbage } = await import('./gc.ts')
+    return await collectGarbage(this.root, options)
+  }
+
+  /** Compares everything with its name. Changes nothing; damage is in the report, not an error. */
+  async fsck(options?: FsckOptions): Promise<FsckReport> {
+    const { checkStore } = await import('./fsck.ts')
+    return await checkStore(this.root, options)
+  }
+
   record(manifest: Digest): ImageRecord | undefined {
     return readRecord(this.root, manifest)
   }
@@ -91,6 +109,11 @@ export class Store implements AsyncDisposable {
 
   hasRecipe(digest: RecipeDigest): boolean {
     return existsSync(recipePath(this.root, digest))
+  }
+
+  /** The tar of a layer, bit for bit; chunks are valid until the next is asked for. */
+  rebuildTar(digest: RecipeDigest): Generator<Uint8Array> {
+    return rebuildTar(this.root, readRecipe(this.recipe(digest)))
   }
 
   /** Where the composefs image is, or would be. */

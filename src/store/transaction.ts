@@ -45,6 +45,7 @@ export class Transaction implements AsyncDisposable {
   readonly #staging: Staging
   readonly #layers: LayerRecord[] = []
   readonly #records: ImageRecord[] = []
+  readonly #known = new Set<Digest>()
   readonly #refs = new Map<string, { readonly descriptor: Descriptor; readonly condition: RefCondition }>()
   #writeback: Writeback | undefined
   #index: LayerIndex | undefined
@@ -94,6 +95,8 @@ export class Transaction implements AsyncDisposable {
 
   putBlob(digest: Digest, bytes: Uint8Array): void {
     checkDigest(bytes, digest, `blob ${digest}`)
+    // Whoever finds the record of a manifest relies on it, and must not find it collected at the end.
+    if (existsSync(recordPath(this.root, digest))) this.#known.add(digest)
     mkdirSync(`${this.folder}/blobs/${algorithmOf(digest)}`, { recursive: true })
     this.#put(blobPath(this.folder, digest), bytes)
   }
@@ -181,6 +184,7 @@ export class Transaction implements AsyncDisposable {
 
   #check(): void {
     if (readGeneration(this.root) !== this.#generation) checkHolds(this.root, this.folder)
+    for (const manifest of this.#known) this.#require(recordPath, manifest)
     for (const record of this.#records) this.#checkRecord(record)
     for (const [name, { descriptor, condition }] of this.#refs) {
       this.#require(recordPath, descriptor.digest, blobPath)
