@@ -22,6 +22,8 @@ export interface Command {
   readonly restAfter?: number
   /** @returns the exit code; nothing means 0 */
   run(call: Call): Promise<number | void>
+  /** The exit code for an error of this command, where the usual one would not tell enough. */
+  exitCode?(error: unknown): number | undefined
 }
 
 export interface Example {

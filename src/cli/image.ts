@@ -1,5 +1,4 @@
 import { OnefoldError } from '../error.ts'
-import { readErofs } from '../formats/erofs/tree.ts'
 import { type Found, lookup } from '../image/path.ts'
 import type { Directory } from '../image/tree.ts'
 import type { StoredImage } from '../store/find.ts'
@@ -41,8 +40,8 @@ export async function openCallStore(call: Call, create = true): Promise<Store> {
 
 /** The merged tree of a stored image, as its user sees it. */
 export async function treeOf(store: Store, image: StoredImage): Promise<Directory> {
-  const { imageBytes } = await import('../transfer/image.ts')
-  return readErofs(await imageBytes(store, image.record))
+  const { readTree } = await import('../api.ts')
+  return readTree(store, image)
 }
 
 /** @throws NOT_FOUND naming the path */

@@ -25,7 +25,12 @@ async function dispatch(args: readonly string[]): Promise<number> {
   const command = await commandTable[name].load()
   const parsed = parseCommand(name, command, rest)
   if (parsed.options.flag('help')) return help(name)
-  return (await command.run(callFor(parsed))) ?? exitCodes.ok
+  try {
+    return (await command.run(callFor(parsed))) ?? exitCodes.ok
+  } catch (error) {
+    const usual = report(error, parsed.options.flag('verbose'))
+    return command.exitCode?.(error) ?? usual
+  }
 }
 
 async function withoutCommand(args: readonly string[]): Promise<number> {

@@ -33,9 +33,8 @@ export const mount: Command = {
     const upper = options.text('upper')
     await using store = await openCallStore(call)
     const image = await obtainImage(call, store, name)
-    const { ensureImage } = await import('../../transfer/image.ts')
-    const { mountImage } = await import('../../mount/mount.ts')
-    const mounted = mountImage(store, await ensureImage(store, image.record), {
+    const { mount: mountStored } = await import('../../api.ts')
+    const mounted = await mountStored(store, image, {
       name,
       rw: options.flag('rw'),
       volatile: options.flag('volatile'),

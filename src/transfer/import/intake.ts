@@ -11,7 +11,8 @@ const zeros = new Uint8Array(1024 * 1024)
 /** Turns file bodies, as they come by in a tar, into content: inline bytes, or objects staged in a transaction. */
 export class FileIntake {
   readonly #staging: Staging
-  #file: SmallFile | LargeFile = new SmallFile({ stored: 0, size: 0, ranges: undefined })
+  readonly #scratch = new Scratch()
+  #file: SmallFile | LargeFile = new SmallFile({ stored: 0, size: 0, ranges: undefined }, this.#scratch)
   #pending: Pending[] = []
   newObjects = 0
   newBytes = 0
@@ -21,7 +22,8 @@ export class FileIntake {
   }
 
   begin(body: TarBody): void {
-    this.#file = body.size <= bufferedMax ? new SmallFile(body) : new LargeFile(body, this.#staging.openFile())
+    this.#file =
+      body.size <= bufferedMax ? new SmallFile(body, this.#scratch) : new LargeFile(body, this.#staging.openFile())
   }
 
   /** `bytes` may be kept as they are until settle(). */
@@ -74,15 +76,32 @@ interface Pending {
   readonly bytes: Uint8Array
 }
 
+/**
+ * Room for files that reach from one piece of the tar into the next. Of those at most one is still to be settled while
+ * the next one begins, so two buffers serve them all; fresh memory would cost more than the copy.
+ */
+class Scratch {
+  readonly #buffers: Uint8Array[] = []
+  #turn = 0
+
+  take(size: number): Uint8Array {
+    this.#turn = 1 - this.#turn
+    const buffer = (this.#buffers[this.#turn] ??= new Uint8Array(bufferedMax))
+    return buffer.subarray(0, size)
+  }
+}
+
 /** A file that fits in memory; most lie in one piece in the caller's buffer and are never copied. */
 class SmallFile {
   readonly size: number
   readonly #cursor: RangeCursor
+  readonly #scratch: Scratch
   #whole: Uint8Array | undefined
   #copy: Uint8Array | undefined
 
-  constructor(body: TarBody) {
+  constructor(body: TarBody, scratch: Scratch) {
     this.size = body.size
+    this.#scratch = scratch
     this.#cursor = new RangeCursor(body)
   }
 
@@ -91,7 +110,7 @@ class SmallFile {
       this.#whole = bytes
       return
     }
-    this.#copy ??= new Uint8Array(this.size)
+    this.#copy ??= this.#cursor.dense ? this.#scratch.take(this.size) : new Uint8Array(this.size)
     for (const [offset, piece] of this.#cursor.place(bytes)) this.#copy.set(piece, offset)
   }
 

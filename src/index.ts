@@ -1,0 +1,30 @@
+/**
+ * onefold as a library: the same things as the command, with types, AbortSignals and progress events.
+ *
+ *     import { openStore, openSource, pull, mount, unmount } from 'onefold'
+ */
+export { openStore, Store, type OpenOptions } from './store/store.ts'
+export type { StoredImage, ListedImage, FindOptions } from './store/find.ts'
+export type { ImageRecord, LayerRecord } from './store/record.ts'
+
+export { openSource, type SourceOptions } from './sources/open.ts'
+export type { Source } from './sources/source.ts'
+
+export { pull, type PullOptions, type PullResult, type PulledImage, type PullStats } from './transfer/pull.ts'
+export { obtain, type ObtainOptions } from './transfer/obtain.ts'
+export type { PullEvent, OnProgress } from './transfer/progress.ts'
+export { type ImportLimits, defaultLimits } from './transfer/import/job.ts'
+
+export { mount, unmount, readTree, type MountOptions, type MountRecord, type ImageChoice } from './api.ts'
+export { listMounts, type MountStatus } from './mount/status.ts'
+export { runImage, type RunOptions, type RunResult } from './run/run.ts'
+
+export { lookup } from './image/path.ts'
+export { diffTrees, type Change } from './image/diff.ts'
+export { treeToJson, type JsonEntry } from './image/json.ts'
+export type { Directory, Inode } from './image/tree.ts'
+
+export { parsePlatform, hostPlatform } from './formats/oci/platform.ts'
+export type { Descriptor, Platform } from './formats/entry.ts'
+export type { Digest, DiffId, RecipeDigest, VerityDigest } from './digest.ts'
+export { OnefoldError, type Code } from './error.ts'
