@@ -32,6 +32,12 @@ describe('diffTrees', () => {
     ['one link less', 'file a\nlink b a\nlink c a', 'file a\nlink b a', ['a: links', 'b: links', 'removed c']],
     ['the first name gone', 'file a\nlink b a\nlink c a', 'file b\nlink c b', ['removed a', 'b: links', 'c: links']],
     ['other partners', 'file a\nlink b a\nfile c', 'file a\nfile b\nlink c a', ['b: links', 'c: links']],
+    [
+      'partners swapped',
+      'file a\nlink b a\nfile c\nlink d c',
+      'file a\nlink c a\nfile b\nlink d b',
+      ['b: links', 'c: links', 'd: links'],
+    ],
     ['depth before breadth', '', 'file a/z\nfile a.b\nfile b', ['added a', 'added a/z', 'added a.b', 'added b']],
   ]
   for (const [name, before, after, changes] of cases)

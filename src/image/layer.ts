@@ -2,7 +2,6 @@ import { OnefoldError } from '../error.ts'
 import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
 import { maxNameBytes, maxPathBytes, quoteName } from '../formats/path.ts'
 import {
-  type Child,
   type Directory,
   type Inode,
   S_IFBLK,
@@ -56,7 +55,7 @@ export class Layer {
   /** What does not show but may be the target of a hard link in the same layer: AUFS kept such files in `.wh..wh.plnk`. */
   readonly #hidden = new Map<string, Inode>()
   readonly #linked = new Set<Inode>()
-  /** Neighbours in a tar mostly share their parent. */
+  /** The last parent: neighbours in a tar mostly share it. What is put into it replaces its children, never itself. */
   #parentPath = ''
   #parent: Directory = this.#root
 
@@ -117,20 +116,14 @@ export class Layer {
     }
     checkName(name, entry)
     if (entry.type === 'directory') this.#placeDirectory(parent, name, entry)
-    else this.#replace(parent, name, entry.type === 'hardlink' ? this.#linkTarget(entry) : this.#inode(entry))
+    else parent.children.set(name, entry.type === 'hardlink' ? this.#linkTarget(entry) : this.#inode(entry))
   }
 
   #placeDirectory(parent: Directory, name: string, entry: Entry): void {
     const present = parent.children.get(name)
     const directory = present !== undefined && isDirectory(present) ? present : emptyDirectory()
     this.#describe(directory, entry)
-    if (directory !== present) this.#replace(parent, name, directory)
-  }
-
-  #replace(parent: Directory, name: string, child: Child): void {
-    const present = parent.children.get(name)
-    if (present !== undefined && isDirectory(present)) this.#forgetParent()
-    parent.children.set(name, child)
+    if (directory !== present) parent.children.set(name, directory)
   }
 
   #mark(parent: Directory, name: string, entry: Entry): void {
@@ -164,11 +157,6 @@ export class Layer {
     this.#parentPath = path
     this.#parent = directory
     return directory
-  }
-
-  #forgetParent(): void {
-    this.#parentPath = ''
-    this.#parent = this.#root
   }
 
   /** Markers other than the opaque one, what lies below any marker, and what eStargz added for itself. */
