@@ -98,6 +98,21 @@ describe('docker-archive: reads', () => {
       [mediaTypes.layerGzip, mediaTypes.layerZstd],
     ],
     [
+      'what Docker 25 wrote: a layout with a manifest.json that names its blobs',
+      [
+        ...blobsOf(config, ...tars.map((tar) => compressed(tar, 'gzip'))),
+        manifestOf({
+          Config: blobName(config),
+          RepoTags: ['app:1'],
+          Layers: tars.map((tar) => blobName(compressed(tar, 'gzip'))),
+          LayerSources: {},
+        }),
+        file('oci-layout', '{"imageLayoutVersion":"1.0.0"}'),
+        file('index.json', '{"schemaVersion":2,"manifests":[]}'),
+      ],
+      [mediaTypes.layerGzip, mediaTypes.layerGzip],
+    ],
+    [
       'the last of two members of the same name',
       [file('config.json', '{}'), file('1/layer.tar', 'x'), ...members, manifestOf(saved)],
       [mediaTypes.layer, mediaTypes.layer],
@@ -323,6 +338,14 @@ describe('dir: is refused', () => {
       await assert.rejects(readAll(`dir:${folder.path}`), { code, message })
     })
 })
+
+function blobName(bytes: Uint8Array): string {
+  return `blobs/${digestOf(bytes).replace(':', '/')}`
+}
+
+function blobsOf(...blobs: Uint8Array[]): TestEntry[] {
+  return blobs.map((bytes) => file(blobName(bytes), bytes))
+}
 
 function flip(bytes: Uint8Array, at = bytes.length >> 1): Uint8Array {
   const copy = Uint8Array.from(bytes)

@@ -18,7 +18,8 @@ const chunkSize = 1024 * 1024
 
 /**
  * The files below a directory. What is no regular file is refused: a stranger's layout could hold symlinks into the
- * rest of the machine, and opening a FIFO waits for ever. Names come from digests and constants, never from outside.
+ * rest of the machine, and opening a FIFO waits for ever. (Its directories
+ * may be links, as in layouts that share their blobs: names come from digests and constants, never from outside.)
  */
 export async function directoryFiles(path: string): Promise<FileSet> {
   const stats = await fileStatus(path)

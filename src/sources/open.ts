@@ -21,7 +21,7 @@ async function openNamed(text: string, name: SourceName, options: SourceOptions)
   switch (name.transport) {
     case 'docker': {
       const { registrySource } = await import('./registry/registry.ts')
-      return registrySource(name.reference, { ...options.registry, name: text })
+      return orLocal(text, registrySource(name.reference, { ...options.registry, name: text }))
     }
     case 'oci': {
       const { openLayout } = await import('./layout.ts')
@@ -69,6 +69,28 @@ async function closingOnError(files: FileSet, open: () => Promise<Source>): Prom
     await files.close()
     throw error
   }
+}
+
+/** A name that is a path as well stays a registry's; but when that has nothing of the kind, the path is worth a hint. */
+function orLocal(text: string, registry: Source): Source {
+  return {
+    ...registry,
+    async resolve(options) {
+      try {
+        return await registry.resolve(options)
+      } catch (error) {
+        throw await withLocalHint(text, error)
+      }
+    },
+  }
+}
+
+async function withLocalHint(text: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof OnefoldError) || !['NOT_FOUND', 'DENIED', 'NETWORK'].includes(error.code)) return error
+  const meant = await transportAt(text)
+  if (meant === undefined) return error
+  const hint = `There is a local "${text}"; to read that, write ${meant}.`
+  return new OnefoldError(error.code, error.message, { cause: error, hint })
 }
 
 /** A path without transport is the likeliest slip; what lies there tells what was probably meant. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { type TestCompression, compressed, file, makeImage, tarOf } from '../../test/images.ts'
+import { type TestCompression, compressed, file, tarOf } from '../../test/images.ts'
 import { scratch } from '../../test/scratch.ts'
 import { digestOf } from '../digest.ts'
 import { parseConfig } from '../formats/oci/config.ts'
@@ -80,26 +80,5 @@ describe('tar: refuses', () => {
     writeFileSync(folder.at('bomb'), compressed(Buffer.alloc(50_000_000), 'zstd'))
     await using bomb = await openSource(`tar:${folder.at('bomb')}`, { maxUnpackedBytes: 1_000_000 })
     await assert.rejects(bomb.resolve(), { code: 'LIMIT', message: /more than 1000000 bytes/ })
-  })
-})
-
-describe('a path without transport is answered with what it may be', () => {
-  test('a layout, a directory of skopeo, a tree, a file', async () => {
-    using image = makeImage({ layers: [] })
-    using folder = scratch('open')
-    mkdirSync(folder.at('dir'))
-    writeFileSync(folder.at('dir/manifest.json'), '')
-    writeFileSync(folder.at('x.tar'), '')
-    const hints: [path: string, hint: string][] = [
-      [image.folder, `Did you mean oci:${image.folder}?`],
-      [folder.at('dir'), `Did you mean dir:${folder.at('dir')}?`],
-      [folder.path, `Did you mean rootfs:${folder.path}?`],
-      [
-        folder.at('x.tar'),
-        `Did you mean docker-archive:${folder.at('x.tar')}, oci-archive:${folder.at('x.tar')} or tar:${folder.at('x.tar')}?`,
-      ],
-    ]
-    for (const [path, hint] of hints) await assert.rejects(openSource(path), { code: 'BAD_NAME', hint })
-    await assert.rejects(openSource('/nowhere'), { code: 'BAD_NAME', hint: /Say what lies there: oci:\/nowhere/ })
   })
 })
