@@ -1,0 +1,55 @@
+import { parseArgs } from 'node:util'
+import { buildImages } from './build.ts'
+import { collection } from './images.ts'
+import { type Options, pullApp, pullHundred, pullRebuild } from './pull.ts'
+import { type Report, machine, printReport, writeReport } from './report.ts'
+
+const benches: Readonly<Record<string, readonly [what: string, run: (options: Options) => Promise<Report>]>> = {
+  pull: ['pull and store a 4-layer image', pullApp],
+  rebuild: ['pull its rebuild: no layer the same, 70 % of the bytes', pullRebuild],
+  hundred: ['pull an image of 100 layers', pullHundred],
+}
+
+const usage = `Usage: npm run bench -- [--rounds N] [--only NAME]… [BENCH…]
+
+Measures onefold beside other programs, prints ratios and writes bench/results/*.json. Needs root and Debian.
+Inputs are made from Debian packages and kept in $ONEFOLD_BENCH_DIR (default: onefold-bench in the temporary folder).
+
+${Object.entries(benches)
+  .map(([name, [what]]) => `  ${name.padEnd(10)} ${what}`)
+  .join('\n')}
+  images     only make all the images
+
+  --rounds N   runs of each contender (default 5)
+  --only NAME  only the contenders whose name begins so, and the base of the ratios`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', multiple: true },
+    help: { type: 'boolean', short: 'h' },
+  },
+})
+
+const unknown = positionals.filter((name) => name !== 'images' && benches[name] === undefined)
+if (values.help === true || unknown.length > 0) {
+  for (const name of unknown) console.error(`Cannot run the bench "${name}": there is no such bench`)
+  console.log(usage)
+  process.exit(unknown.length > 0 ? 2 : 0)
+}
+if (process.getuid?.() !== 0) {
+  console.error('Cannot measure: every run mounts a fresh file system, and that needs root')
+  process.exit(1)
+}
+
+const say = (line: string): void => console.error(line)
+const options: Options = { rounds: Number(values.rounds), only: values.only, say }
+console.log(machine())
+if (positionals.includes('images')) await buildImages(collection, say)
+for (const [name, [, run]] of Object.entries(benches)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue
+  const report = await run(options)
+  printReport(report)
+  writeReport(report)
+}
