@@ -47,7 +47,11 @@ async function plainArchive(path: string, options: SourceOptions): Promise<Plain
   const { size } = await file.stat()
   const range = { path, offset: 0, length: size }
   if (detectCompression(await head(file)) === 'none') return { range, async close() {} }
-  const unpacked = decoded(readRange(range, options), path, options.maxUnpackedBytes ?? maxUnpackedBytesDefault)
+  const unpacked = decoded(
+    readRange(range, { signal: options.signal, lent: true }),
+    path,
+    options.maxUnpackedBytes ?? maxUnpackedBytesDefault,
+  )
   return keepTemporarily(unpacked, options.temporary)
 }
 

@@ -8,7 +8,7 @@ const outputSize = 1024 * 1024
 
 /**
  * The bytes of a gzip or zstd stream, of any number of members or frames; other bytes come out as they are. The first
- * chunk must hold the magic. BAD_FORMAT for damage, LIMIT above `maxBytes`: a few kilobytes can unfold to terabytes.
+ * chunk must hold the magic; each chunk given is good until the next. BAD_FORMAT for damage, LIMIT above `maxBytes`: a few kilobytes can unfold to terabytes.
  */
 export async function* decoded(
   chunks: AsyncIterable<Uint8Array>,
@@ -17,10 +17,11 @@ export async function* decoded(
 ): AsyncGenerator<Uint8Array> {
   let decoder: Decoder | undefined
   let total = 0
+  const output = new Uint8Array(outputSize)
   try {
     for await (const chunk of chunks) {
       decoder ??= decoderFor(chunk)
-      for (const piece of steps(decoder, chunk, what)) {
+      for (const piece of steps(decoder, chunk, output, what)) {
         total += piece.length
         if (total > maxBytes)
           throw new OnefoldError('LIMIT', `Cannot decompress "${what}": it unfolds to more than ${maxBytes} bytes`, {
@@ -35,17 +36,16 @@ export async function* decoded(
   }
 }
 
-function* steps(decoder: Decoder, chunk: Uint8Array, what: string): Generator<Uint8Array> {
+function* steps(decoder: Decoder, chunk: Uint8Array, output: Uint8Array, what: string): Generator<Uint8Array> {
   let rest = chunk
   for (;;) {
-    const output = new Uint8Array(outputSize)
     const { consumed, produced } = decoder.step(rest, output)
     rest = rest.subarray(consumed)
     if (produced > 0) yield output.subarray(0, produced)
     // A full output may have more behind it, even when all input is consumed.
     else if (rest.length > 0 && consumed === 0)
       throw new OnefoldError('BAD_FORMAT', `Cannot decompress "${what}": the decoder is stuck`)
-    if (rest.length === 0 && produced < outputSize) return
+    if (rest.length === 0 && produced < output.length) return
   }
 }
 

@@ -138,7 +138,7 @@ function digestInName(name: string): Digest | undefined {
 
 async function hashRange(range: FileRange, options: AbortOptions): Promise<Digest> {
   const hash = createHash('sha256')
-  for await (const chunk of readRange(range, options)) hash.update(chunk)
+  for await (const chunk of readRange(range, { ...options, lent: true })) hash.update(chunk)
   return parseDigest(`sha256:${hash.digest('hex')}`)
 }
 

@@ -2,7 +2,7 @@ import { constants, type BigIntStats } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
-import { type AbortOptions, type FileRange, documentMax } from './source.ts'
+import { type AbortOptions, type BlobOptions, type FileRange, documentMax } from './source.ts'
 
 /** Named files that belong together: those of a directory, or the members of an archive. */
 export interface FileSet {
@@ -58,25 +58,24 @@ export async function readRangeWhole(range: FileRange, what: string, options?: A
     )
   const bytes = new Uint8Array(range.length)
   let filled = 0
-  for await (const chunk of readRange(range, options)) {
+  for await (const chunk of readRange(range, { ...options, lent: true })) {
     bytes.set(chunk, filled)
     filled += chunk.length
   }
   return bytes
 }
 
-/** The bytes of a range in order, from `offset` of it; every chunk is the reader's own. IO when the file is shorter. */
-export async function* readRange(
-  range: FileRange,
-  options: AbortOptions & { readonly offset?: number | undefined } = {},
-): AsyncGenerator<Uint8Array> {
+/** The bytes of a range in order, from `offset` of it. IO when the file is shorter. */
+export async function* readRange(range: FileRange, options: BlobOptions = {}): AsyncGenerator<Uint8Array> {
   await using file = await openFile(range.path)
   let at = range.offset + (options.offset ?? 0)
   const end = range.offset + range.length
+  const lent = options.lent === true ? new Uint8Array(Math.min(chunkSize, range.length)) : undefined
   while (at < end) {
     options.signal?.throwIfAborted()
-    const chunk = new Uint8Array(Math.min(chunkSize, end - at))
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, at)
+    const length = Math.min(chunkSize, end - at)
+    const chunk = lent?.subarray(0, length) ?? new Uint8Array(length)
+    const { bytesRead } = await file.read(chunk, 0, length, at)
     if (bytesRead === 0)
       throw new OnefoldError('IO', `Cannot read "${range.path}": it ends at byte ${at}, expected ${end}`)
     at += bytesRead

@@ -41,7 +41,10 @@ export function localSource(parts: LocalParts): Source {
     async fetch(descriptor, options = {}) {
       options.signal?.throwIfAborted()
       refuseLarge(descriptor)
-      const bytes = await collect(read(await locateBlob(parts, descriptor), options), descriptor.size)
+      const bytes = await collect(
+        read(await locateBlob(parts, descriptor), { ...options, lent: true }),
+        descriptor.size,
+      )
       checkDigest(bytes, descriptor.digest, `${descriptor.mediaType} of "${parts.name}"`)
       return bytes
     },

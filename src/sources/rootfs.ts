@@ -25,7 +25,7 @@ export async function openRootfs(name: string, path: string, options: SourceOpti
 async function readLayer(tree: TreeTar, options: AbortOptions): Promise<PlainLayer> {
   const hash = createHash('sha256')
   let length = 0
-  for await (const chunk of tree.first(options)) {
+  for await (const chunk of tree.first({ ...options, lent: true })) {
     hash.update(chunk)
     length += chunk.length
   }
@@ -53,7 +53,7 @@ class TreeTar {
   }
 
   /** Makes the tar and remembers the change times. */
-  first(options: AbortOptions): AsyncGenerator<Uint8Array> {
+  first(options: BlobOptions): AsyncGenerator<Uint8Array> {
     const changed: bigint[] = []
     this.#changed = changed
     const onWarning = this.#options.onWarning ?? (() => {})
@@ -98,14 +98,14 @@ class TreeTar {
 }
 
 /** Joins small pieces: what takes them pays per chunk. */
-async function* batches(pieces: Iterable<Uint8Array>, { signal }: AbortOptions): AsyncGenerator<Uint8Array> {
+async function* batches(pieces: Iterable<Uint8Array>, { signal, lent }: BlobOptions): AsyncGenerator<Uint8Array> {
   let batch = new Uint8Array(batchSize)
   let used = 0
   for (const piece of pieces) {
     if (used + piece.length > batchSize) {
       signal?.throwIfAborted()
       if (used > 0) yield batch.subarray(0, used)
-      batch = new Uint8Array(batchSize)
+      if (lent !== true) batch = new Uint8Array(batchSize)
       used = 0
     }
     if (piece.length > batchSize) {

@@ -39,7 +39,7 @@ async function readLayer(range: FileRange, what: string, maxBytes: number, optio
   const tar = createHash('sha256')
   let compression: Compression | undefined
   const chunks = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of readRange(range, options)) {
+    for await (const chunk of readRange(range, { ...options, lent: true })) {
       compression ??= detectCompression(chunk)
       blob.update(chunk)
       yield chunk

@@ -21,7 +21,10 @@ export interface Found {
   readonly entry: Entry
   /** st_ctime in nanoseconds: changes whenever the inode does, and nobody can set it back. */
   readonly changed: bigint
-  /** The bytes of a file, exactly as many as `entry.content` says; for everything else nothing. Read before the next name. */
+  /**
+   * The bytes of a file, exactly as many as `entry.content` says; for everything else nothing. To be read before the
+   * next name is asked for; each chunk is good until the next one.
+   */
   content(): Generator<Uint8Array>
 }
 
@@ -57,6 +60,7 @@ class Walk {
   readonly #options: WalkOptions
   /** `device:inode` of files with further names → the first. */
   readonly #firstNames = new Map<string, string>()
+  readonly #buffer = new Uint8Array(chunkSize)
 
   constructor(root: string, options: WalkOptions) {
     this.#root = root
@@ -125,7 +129,7 @@ class Walk {
       xattrs: type === 'hardlink' ? noXattrs : readXattrs(shown, door),
       content: type === 'file' && stats.size > 0n ? { kind: 'unknown', size: Number(stats.size) } : noContent,
     }
-    return { entry, changed: stats.ctimeNs, content: () => readContent(shown, door, type, stats) }
+    return { entry, changed: stats.ctimeNs, content: () => readContent(shown, door, type, stats, this.#buffer) }
   }
 
   #warn(path: string, why: string): void {
@@ -139,18 +143,23 @@ class Walk {
 }
 
 /** The bytes of a file; an error when there are fewer, or when somebody writes to it meanwhile. */
-function* readContent(shown: string, door: string, type: EntryType, stats: BigIntStats): Generator<Uint8Array> {
+function* readContent(
+  shown: string,
+  door: string,
+  type: EntryType,
+  stats: BigIntStats,
+  buffer: Uint8Array,
+): Generator<Uint8Array> {
   if (type !== 'file' || stats.size === 0n) return
   // O_NONBLOCK: a FIFO that took the file's place must not block before it is noticed.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const fd = guarded(shown, () => openSync(bytesOf(door), flags))
   try {
     for (let left = Number(stats.size); left > 0;) {
-      const chunk = new Uint8Array(Math.min(chunkSize, left))
-      const read = guarded(shown, () => readSync(fd, chunk))
+      const read = guarded(shown, () => readSync(fd, buffer, 0, Math.min(buffer.length, left), null))
       if (read === 0) throw changedWhileRead(shown)
       left -= read
-      yield chunk.subarray(0, read)
+      yield buffer.subarray(0, read)
     }
     const after = fstatSync(fd, { bigint: true })
     if (after.ino !== stats.ino || after.ctimeNs !== stats.ctimeNs) throw changedWhileRead(shown)
