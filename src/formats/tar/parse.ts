@@ -19,6 +19,7 @@ import {
   isZeroBlock,
   paddingOf,
   readName,
+  viewOf,
 } from './header.ts'
 import { type TarLimits, type TarOptions, defaultTarLimits } from './limits.ts'
 import { type PaxRecords, noRecords, parsePaxRecords } from './pax.ts'
@@ -82,6 +83,7 @@ export class TarParser {
   /** Stream offset of the current chunk's first byte. */
   #base = 0
   #chunk: Buffer = Buffer.alloc(0)
+  #chunkView = viewOf(this.#chunk)
   #at = 0
   /** Where the framing not handed over yet begins in the chunk. */
   #framingFrom = 0
@@ -89,7 +91,9 @@ export class TarParser {
   /** A block that began in an earlier chunk. */
   readonly #carry = Buffer.alloc(blockBytes)
   #carried = 0
-  readonly #block: { bytes: Buffer; at: number } = { bytes: this.#carry, at: 0 }
+  readonly #carryView = viewOf(this.#carry)
+  /** The block being looked at: one object for all of them. */
+  readonly #block: { -readonly [key in keyof Block]: Block[key] } = { bytes: this.#carry, at: 0, view: this.#carryView }
 
   /** Bytes of body or padding still to come. */
   #left = 0
@@ -128,6 +132,7 @@ export class TarParser {
   /** The next bytes of the archive, as many or few as there are. After an error the parser is of no further use. */
   write(chunk: Uint8Array): void {
     this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
+    this.#chunkView = viewOf(chunk)
     this.#at = 0
     this.#framingFrom = 0
     while (this.#at < this.#chunk.length) this.#step()
@@ -184,6 +189,7 @@ export class TarParser {
     const available = this.#chunk.length - this.#at
     if (this.#carried === 0 && available >= blockBytes) {
       this.#block.bytes = this.#chunk
+      this.#block.view = this.#chunkView
       this.#block.at = this.#at
       this.#at += blockBytes
       return true
@@ -195,6 +201,7 @@ export class TarParser {
     if (this.#carried < blockBytes) return false
     this.#carried = 0
     this.#block.bytes = this.#carry
+    this.#block.view = this.#carryView
     this.#block.at = 0
     return true
   }

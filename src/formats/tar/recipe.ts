@@ -4,24 +4,26 @@
  * this folder has the picture; this file is version 1.
  */
 import { createHash } from 'node:crypto'
-import {
-  type DiffId,
-  type RecipeDigest,
-  type VerityDigest,
-  parseDiffId,
-  parseRecipeDigest,
-  verityDigestFrom,
-} from '../../digest.ts'
-import { OnefoldError, hasCode } from '../../error.ts'
+import { type RecipeDigest, type VerityDigest, parseRecipeDigest } from '../../digest.ts'
+import { hasCode } from '../../error.ts'
 import { type Content, type Entry, sizeOf } from '../entry.ts'
 import { type TarBody, type TarOptions, TarParser } from './parse.ts'
+import {
+  Cursor,
+  INLINE,
+  OBJECT,
+  RAW,
+  SPARSE_INLINE,
+  SPARSE_OBJECT,
+  ZEROS,
+  checkHeader,
+  copyShort,
+  damaged,
+} from './recipe-operations.ts'
+import type { RecipeEnd } from './recipe-write.ts'
 import type { Ranges } from './sparse.ts'
 
-export interface RecipeEnd {
-  readonly diffId: DiffId
-  /** Bytes of the whole tar. */
-  readonly tarSize: number
-}
+export { type RecipeEnd, RecipeWriter } from './recipe-write.ts'
 
 /** A part of the tar that is content: `length` bytes from `offset` of the object. */
 export interface ObjectPiece {
@@ -42,158 +44,6 @@ export interface Recipe extends RecipeEnd {
   rebuild(): Generator<Uint8Array | ObjectPiece>
 }
 
-const magic = Buffer.from('1fRECIPE', 'latin1')
-const version = 1
-const headerBytes = magic.length + 1
-
-/** Low three bits of an operation's number; the rest is its length or size. */
-const RAW = 0
-const ZEROS = 1
-const INLINE = 2
-const OBJECT = 3
-const SPARSE_INLINE = 4
-const SPARSE_OBJECT = 5
-const END = 6
-
-/** Shorter runs of zeros cost more as an operation than they save. Counted in 4-byte words. */
-const minZeroWords = 4
-const stagingBytes = 1 << 16
-const maxVarintBytes = 8
-const digestBytes = 32
-/** More than any layer whose entries fit into memory. */
-const maxRecipeBytes = 2 ** 30
-
-/** Collects a recipe while a tar goes by. What it gives does not depend on how the framing was cut into pieces. */
-export class RecipeWriter {
-  #out = Buffer.allocUnsafe(stagingBytes)
-  #length = 0
-  /** The framing since the last file, in portions of this size. */
-  readonly #staging = Buffer.alloc(stagingBytes)
-  readonly #words = new Int32Array(this.#staging.buffer, this.#staging.byteOffset, stagingBytes / 4)
-  #staged = 0
-
-  constructor() {
-    magic.copy(this.#out)
-    this.#out[magic.length] = version
-    this.#length = headerBytes
-  }
-
-  /** The next bytes of the tar that are not content. */
-  framing(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length;) {
-      const length = Math.min(bytes.length - at, stagingBytes - this.#staged)
-      const part = length === bytes.length ? bytes : bytes.subarray(at, at + length)
-      this.#staging.set(part, this.#staged)
-      this.#staged += length
-      at += length
-      if (this.#staged === stagingBytes) this.#flushFraming()
-    }
-  }
-
-  /**
-   * The body of the entry whose header went by last: the whole file, holes included.
-   * @param ranges as the parser gave them: which parts of a sparse file the tar holds
-   */
-  file(content: Content, ranges: Ranges | undefined): void {
-    if (content.kind === 'empty') return
-    if (content.kind === 'unknown')
-      throw new OnefoldError('USAGE', 'Cannot put a file into a recipe: what it holds is not known yet')
-    this.#flushFraming()
-    if (content.kind === 'inline') {
-      this.#operation(ranges === undefined ? INLINE : SPARSE_INLINE, content.bytes.length)
-      this.#bytes(content.bytes, 0, content.bytes.length)
-    } else {
-      this.#operation(ranges === undefined ? OBJECT : SPARSE_OBJECT, content.size)
-      this.#reserve(digestBytes)
-      this.#length += this.#out.write(content.digest, this.#length, digestBytes, 'hex')
-    }
-    if (ranges !== undefined) this.#ranges(ranges)
-  }
-
-  /** The whole recipe, uncompressed. */
-  finish({ diffId, tarSize }: RecipeEnd): Uint8Array {
-    this.#flushFraming()
-    this.#operation(END, tarSize)
-    const text = Buffer.from(diffId, 'latin1')
-    this.#varint(text.length)
-    this.#bytes(text, 0, text.length)
-    return this.#out.subarray(0, this.#length)
-  }
-
-  #flushFraming(): void {
-    const words = this.#words
-    const count = this.#staged >>> 2
-    let literal = 0
-    for (let i = 0; i < count;) {
-      if (words[i] !== 0) {
-        i++
-        continue
-      }
-      let end = i + 1
-      while (end < count && words[end] === 0) end++
-      if (end - i >= minZeroWords) {
-        this.#raw(literal, i * 4)
-        this.#operation(ZEROS, (end - i) * 4)
-        literal = end * 4
-      }
-      i = end
-    }
-    this.#raw(literal, this.#staged)
-    this.#staged = 0
-  }
-
-  #raw(from: number, to: number): void {
-    if (from === to) return
-    this.#operation(RAW, to - from)
-    this.#bytes(this.#staging, from, to)
-  }
-
-  #operation(kind: number, length: number): void {
-    this.#varint(length * 8 + kind)
-  }
-
-  #ranges(ranges: Ranges): void {
-    this.#varint(ranges.length)
-    let end = 0
-    for (const [offset, length] of ranges) {
-      this.#varint(offset - end)
-      this.#varint(length)
-      end = offset + length
-    }
-  }
-
-  #varint(value: number): void {
-    this.#reserve(maxVarintBytes)
-    const out = this.#out
-    while (value > 0x7fffffff) {
-      out[this.#length++] = (value % 128) | 0x80
-      value = Math.floor(value / 128)
-    }
-    while (value > 0x7f) {
-      out[this.#length++] = (value & 0x7f) | 0x80
-      value >>>= 7
-    }
-    out[this.#length++] = value
-  }
-
-  #bytes(bytes: Uint8Array, from: number, to: number): void {
-    const length = to - from
-    this.#reserve(length)
-    copyShort(bytes, from, length, this.#out, this.#length)
-    this.#length += length
-  }
-
-  #reserve(more: number): void {
-    const needed = this.#length + more
-    if (needed <= this.#out.length) return
-    if (needed > maxRecipeBytes)
-      throw new OnefoldError('LIMIT', `Cannot store a layer: its headers alone have more than ${maxRecipeBytes} bytes`)
-    const larger = Buffer.allocUnsafe(Math.max(needed, this.#out.length * 2))
-    this.#out.copy(larger, 0, 0, this.#length)
-    this.#out = larger
-  }
-}
-
 /** The name of a recipe: sha256 of its uncompressed bytes. */
 export function recipeDigest(bytes: Uint8Array): RecipeDigest {
   return parseRecipeDigest(createHash('sha256').update(bytes).digest('hex'))
@@ -212,15 +62,6 @@ export function readRecipe(bytes: Uint8Array): Recipe {
   }
 }
 
-function checkHeader(bytes: Buffer): void {
-  if (bytes.length < headerBytes || !bytes.subarray(0, magic.length).equals(magic))
-    throw damaged('it does not begin as a recipe does')
-  if (bytes[magic.length] !== version)
-    throw new OnefoldError('UNSUPPORTED', `Cannot read a recipe of version ${bytes[magic.length]}: this is version 1`, {
-      hint: 'A newer onefold wrote this store; use that.',
-    })
-}
-
 /** One pass over everything, so that the readers below need not look twice at a length. */
 function checkOperations(bytes: Buffer): RecipeEnd {
   const cursor = new Cursor(bytes)
@@ -237,110 +78,6 @@ function sumOf(ranges: Ranges): number {
   let sum = 0
   for (const [, length] of ranges) sum += length
   return sum
-}
-
-/** Walks the operations; each read is checked against the end of the bytes. */
-class Cursor {
-  readonly bytes: Buffer
-  #at = headerBytes
-  #rangesAt = 0
-  kind = END
-  /** RAW, ZEROS: bytes of framing. Files: their real size. END: bytes of the tar. */
-  length = 0
-  /** Where the operation's bytes (RAW, inline content, digest) lie. */
-  from = 0
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes
-  }
-
-  /** False at the end, which is there to be looked at. */
-  next(): boolean {
-    const number = this.#varint()
-    this.kind = number % 8
-    this.length = Math.floor(number / 8)
-    this.from = this.#at
-    if (this.kind > END) throw damaged(`it has an operation ${this.kind}`)
-    if (this.kind === END) return false
-    this.#at += this.#payload()
-    if (this.#at > this.bytes.length) throw damaged('it is cut short')
-    if (this.kind === SPARSE_INLINE || this.kind === SPARSE_OBJECT) this.#skipRanges()
-    return true
-  }
-
-  isFile(): boolean {
-    return this.kind > ZEROS
-  }
-
-  content(): Content {
-    if (this.kind === INLINE || this.kind === SPARSE_INLINE)
-      return { kind: 'inline', bytes: new Uint8Array(this.bytes.subarray(this.from, this.from + this.length)) }
-    return { kind: 'object', digest: this.digest(), size: this.length }
-  }
-
-  digest(): VerityDigest {
-    return verityDigestFrom(this.bytes, this.from)
-  }
-
-  /** The parts of a sparse file that lie in the tar. */
-  ranges(): Ranges {
-    const after = this.#at
-    this.#at = this.#rangesAt
-    const ranges: [number, number][] = []
-    let end = 0
-    for (let count = this.#varint(); count > 0; count--) {
-      const offset = end + this.#varint()
-      const length = this.#varint()
-      end = offset + length
-      if (end > this.length) throw damaged('a part of a sparse file lies beyond its end')
-      ranges.push([offset, length])
-    }
-    this.#at = after
-    return ranges
-  }
-
-  /** At the end: the name of the tar, after which nothing follows. */
-  diffId(): DiffId {
-    const length = this.#varint()
-    const text = this.bytes.toString('latin1', this.#at, this.#at + length)
-    if (text.length !== length || this.#at + length !== this.bytes.length)
-      throw damaged('its end is not where it should be')
-    try {
-      return parseDiffId(text)
-    } catch (cause) {
-      throw damaged('it does not say the diffID of its tar', cause)
-    }
-  }
-
-  #payload(): number {
-    if (this.kind === ZEROS) return 0
-    return this.kind === OBJECT || this.kind === SPARSE_OBJECT ? digestBytes : this.length
-  }
-
-  #skipRanges(): void {
-    this.#rangesAt = this.#at
-    for (let count = this.#varint(); count > 0; count--) {
-      this.#varint()
-      this.#varint()
-    }
-  }
-
-  #varint(): number {
-    let value = this.bytes[this.#at++]
-    if (value === undefined) throw damaged('it is cut short')
-    if (value < 0x80) return value
-    value -= 0x80
-    for (let scale = 128; scale <= 2 ** 49; scale *= 128) {
-      const byte = this.bytes[this.#at++]
-      if (byte === undefined) throw damaged('it is cut short')
-      value += (byte & 0x7f) * scale
-      if (byte < 0x80) {
-        if (value > Number.MAX_SAFE_INTEGER) break
-        return value
-      }
-    }
-    throw damaged('it holds a number beyond 2^53')
-  }
 }
 
 function* objects(bytes: Buffer): Generator<{ digest: VerityDigest; size: number }> {
@@ -367,6 +104,14 @@ class Portion {
 
   get length(): number {
     return this.#to - this.#from
+  }
+
+  /** Adds the bytes of an operation if they fit, as nearly all do. */
+  takes({ kind, bytes, from, length }: Cursor): boolean {
+    if (length > this.#memory.length - this.#to) return false
+    if (kind === ZEROS) this.zeros(length)
+    else this.add(bytes, from, length)
+    return true
   }
 
   /** What could be added before the portion is full. */
@@ -401,8 +146,9 @@ function* rebuild(bytes: Buffer, tarSize: number): Generator<Uint8Array | Object
   const cursor = new Cursor(bytes)
   const portion = new Portion(tarSize)
   while (cursor.next()) {
-    if (cursor.kind === ZEROS || cursor.kind === RAW || cursor.kind === INLINE) yield* fill(cursor, portion)
-    else if (cursor.kind === SPARSE_INLINE) {
+    if (cursor.kind === ZEROS || cursor.kind === RAW || cursor.kind === INLINE) {
+      if (!portion.takes(cursor)) yield* fill(cursor, portion)
+    } else if (cursor.kind === SPARSE_INLINE) {
       for (const [offset, length] of cursor.ranges()) yield* fill(cursor, portion, offset, length)
     } else {
       if (portion.length > 0) yield portion.take()
@@ -448,6 +194,7 @@ function* entries(bytes: Buffer, tarSize: number, options: Pick<TarOptions, 'glo
     }
     framing += cursor.length
     if (reader.ended) continue
+    if (portion.takes(cursor)) continue
     for (const full of fill(cursor, portion)) yield* reader.read(full)
   }
   if (portion.length > 0) yield* reader.read(portion.take())
@@ -458,7 +205,7 @@ const noLimits = {
   maxEntrySize: Number.MAX_SAFE_INTEGER,
   maxTotal: Number.POSITIVE_INFINITY,
   maxEntries: Number.POSITIVE_INFINITY,
-  maxPaxBytes: maxRecipeBytes,
+  maxPaxBytes: 2 ** 30, // allocated as a whole; no recipe is larger
   maxSparseRanges: Number.POSITIVE_INFINITY,
   maxTrailing: Number.POSITIVE_INFINITY,
 } as const
@@ -547,17 +294,4 @@ function withContent(entry: Entry, content: Content): Entry {
 function sameRanges(a: Ranges | undefined, b: Ranges | undefined): boolean {
   if (a === undefined || b === undefined) return a === b
   return a.length === b.length && a.every(([offset, length], i) => offset === b[i]![0] && length === b[i]![1])
-}
-
-/** A plain loop beats the call into native code for most of what recipes are made of. */
-function copyShort(source: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void {
-  if (length > 64) target.set(source.subarray(from, from + length), at)
-  else for (let i = 0; i < length; i++) target[at + i] = source[from + i]!
-}
-
-function damaged(found: string, cause?: unknown): OnefoldError {
-  return new OnefoldError('CORRUPT', `Cannot read a recipe: ${found}`, {
-    cause,
-    hint: 'onefold fsck finds what is damaged in the store and fetches it again.',
-  })
 }

@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import { OnefoldError } from '../../error.ts'
 import type { Entry, EntryType } from '../entry.ts'
 import { quoteName } from '../path.ts'
-import { blockBytes, fields, paddingOf, sumUnsigned } from './header.ts'
+import { blockBytes, fields, paddingOf, sumHeader, viewOf } from './header.ts'
 
 const typeflags: Readonly<Record<EntryType, string | undefined>> = {
   file: '0',
@@ -159,6 +159,12 @@ function writeBlock(values: Values): Buffer {
     block.write(values[field].toString(8).padStart(length - 1, '0'), at, length - 1, 'latin1')
   }
   block.write('ustar\0' + '00', fields.magic[0], 'latin1')
-  block.write(`${sumUnsigned(block, 0).toString(8).padStart(6, '0')}\0 `, fields.chksum[0], 'latin1')
+  block.write(
+    `${sumHeader({ bytes: block, at: 0, view: viewOf(block) })
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    fields.chksum[0],
+    'latin1',
+  )
   return block
 }
