@@ -1,10 +1,12 @@
 import { OnefoldError } from '../../error.ts'
+import { abortable } from './abort.ts'
+import { shownUrl } from './failure.ts'
 import { readFeed } from './feed.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { isLoopback } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
-import { type Request, type Response, type Transport, shownUrl } from './transport.ts'
+import { type Request, type Response, Transport } from './transport.ts'
 
 export interface AuthorizerOptions {
   readonly transport: Transport
@@ -179,15 +181,4 @@ function basicHeader(credentials: { username: string; password: string }): strin
 
 function failed(request: Pick<Request, 'action'>, found: string): OnefoldError {
   return new OnefoldError('NETWORK', `Cannot ${request.action}: ${found}`)
-}
-
-/** `promise`, or the signal's reason if that comes first. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop)
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }

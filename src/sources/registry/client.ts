@@ -1,10 +1,12 @@
 import { OnefoldError } from '../../error.ts'
+import { abortable } from './abort.ts'
 import { Authorizer } from './auth.ts'
+import { shownUrl, speaksNoTls } from './failure.ts'
 import { readFeed } from './feed.ts'
 import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
 import { type Reference, isLoopback, transportHost } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
-import { type Request, type Response, Transport, type TransportOptions, shownUrl, speaksNoTls } from './transport.ts'
+import { type Request, type Response, Transport, type TransportOptions } from './transport.ts'
 
 export interface RegistryOptions extends TransportOptions, CredentialOptions {
   /** Instead of what the files and helpers of docker and podman know. */
@@ -84,11 +86,12 @@ export class RegistryClient {
     const host = transportHost(this.#reference.host)
     const loopback = isLoopback(host)
     if (!loopback && !this.transport.insecure) return Promise.resolve(`https://${host}`)
-    this.#origin ??= this.#probe(loopback ? ['http', 'https'] : ['https', 'http'], host, question).catch((error) => {
+    const protocols = loopback ? ['http', 'https'] : ['https', 'http']
+    this.#origin ??= this.#probe(protocols, host, { ...question, signal: undefined }).catch((error) => {
       this.#origin = undefined
       throw error
     })
-    return this.#origin
+    return abortable(this.#origin, question.signal)
   }
 
   /** Asks `/v2/` in the first protocol, then the second. */

@@ -131,6 +131,21 @@ test('a slow reader holds the connection back and loses nothing', async () => {
   assert.equal(at, large.length)
 })
 
+test('a given body is read to its end after the server has closed', async () => {
+  const large = noise(4_000_000, 8)
+  const answer = 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'
+  await using server = await serving((socket) => void socket.end(Buffer.concat([Buffer.from(answer), large])))
+  await using transport = new Transport({ env: {} })
+  const response = await transport.send({ method: 'GET', url: server.url, headers: {}, action: 'read' })
+  let at = 0
+  for await (const chunk of feedChunks(response.body, options)) {
+    if (at % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 3))
+    assert.ok(large.subarray(at, at + chunk.length).equals(chunk))
+    at += chunk.length
+  }
+  assert.equal(at, large.length)
+})
+
 test('many bodies at once do not mix', async () => {
   await using server = await serving((socket) => void socket.write(Buffer.concat([Buffer.from(head), body])))
   await using transport = new Transport({ env: {} })

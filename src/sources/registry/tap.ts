@@ -20,11 +20,21 @@ export class Tap extends Duplex {
   #held: Uint8Array = none
   #feed: RawFeed | undefined
 
+  constructor() {
+    super({ allowHalfOpen: false })
+  }
+
   attach(socket: Socket): this {
     this.#socket = socket
-    socket.on('end', () => (this.#feed === undefined ? this.push(null) : this.destroy()))
+    let ended = false
+    socket.on('end', () => {
+      ended = true
+      if (this.#feed === undefined) this.push(null)
+      else this.destroy()
+    })
     socket.on('error', (error) => this.destroy(error))
-    socket.on('close', () => this.destroy())
+    // After an orderly end there may still be bytes here that node:http has not read.
+    socket.on('close', () => ended || this.destroy())
     return this
   }
 

@@ -1,10 +1,10 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Agent as HttpAgent, RequestOptions } from 'node:http'
 import type { Agent as HttpsAgent } from 'node:https'
 import type { SecureContext } from 'node:tls'
-import { OnefoldError, errnoOf } from '../../error.ts'
+import { OnefoldError } from '../../error.ts'
+import { Failure, explain, shownUrl } from './failure.ts'
 import { type Feed, MessageFeed } from './feed.ts'
 import { isLoopback } from './reference.ts'
-import { TransientError } from './retry.ts'
 import { Tap, tapConnections } from './tap.ts'
 import { type TlsFiles, tlsContext } from './tls.ts'
 
@@ -43,6 +43,12 @@ export interface Response {
   readonly body: Feed
 }
 
+interface Connections {
+  readonly agent: HttpAgent | HttpsAgent
+  /** They trust the authorities of the operating system as well. */
+  readonly system: boolean
+}
+
 interface Answer {
   readonly message: IncomingMessage
   readonly body: Feed
@@ -56,9 +62,8 @@ const redirects = new Set([301, 302, 303, 307, 308])
 /** HTTP to any number of hosts over kept connections; ends them on dispose. */
 export class Transport {
   readonly #options: TransportOptions
-  readonly #agents = new Map<string, Promise<HttpAgent | HttpsAgent>>()
-  /** Origins that have answered: their refusing a connection now is a matter of time. */
-  readonly #known = new Set<string>()
+  readonly #agents = new Map<string, Promise<Connections>>()
+  readonly #answered = new Set<string>()
   /** The system's own authorities, which cost 60 ms to load, are asked once the built-in ones fail. */
   #systemAuthorities = false
   #closed = false
@@ -102,7 +107,7 @@ export class Transport {
     this.#closed = true
     const agents = await Promise.allSettled(this.#agents.values())
     this.#agents.clear()
-    for (const agent of agents) if (agent.status === 'fulfilled') agent.value.destroy()
+    for (const agent of agents) if (agent.status === 'fulfilled') agent.value.agent.destroy()
   }
 
   #redirected(request: Request, from: URL, location: string): URL {
@@ -119,20 +124,22 @@ export class Transport {
 
   /** One exchange; authorities of the system are added when the built-in ones do not know the certificate's. */
   async #exchange(request: Request): Promise<Answer> {
+    const { action, url } = request
     for (;;) {
-      if (this.#closed) throw new OnefoldError('USAGE', `Cannot ${request.action}: the source was closed`)
-      const agent = await this.#agent(request)
+      if (this.#closed) throw new OnefoldError('USAGE', `Cannot ${action}: the source was closed`)
+      const { agent, system } = await this.#connections(request)
       const outcome = await this.#once(request, agent)
       if (!(outcome instanceof Failure)) {
-        this.#known.add(request.url.origin)
+        this.#answered.add(url.origin)
         return outcome
       }
       // A kept connection that the other side had closed meanwhile: no fault of anyone, so a new one at once.
       if (outcome.reused && !outcome.stalled) continue
-      if (this.#systemAuthorities || !unknownAuthority.has(errnoOf(outcome.error) ?? ''))
-        throw this.#explained(request, outcome)
+      if (system || !outcome.unknownAuthority) {
+        const answered = this.#answered.has(url.origin)
+        throw explain(outcome, { action, url, answered, stallTimeout: this.stallTimeout })
+      }
       this.#systemAuthorities = true
-      this.#agents.clear()
     }
   }
 
@@ -160,21 +167,22 @@ export class Transport {
     return promise.finally(() => clearTimeout(timer))
   }
 
-  #agent(request: Request): Promise<HttpAgent | HttpsAgent> {
-    const { origin } = request.url
-    const known = this.#agents.get(origin)
+  #connections(request: Request): Promise<Connections> {
+    const key = `${request.url.origin} ${this.#systemAuthorities}`
+    const known = this.#agents.get(key)
     if (known !== undefined) return known
-    const made = this.#makeAgent(request.url).catch((error: unknown) => {
-      this.#agents.delete(origin)
+    const made = this.#connect(request.url).catch((error: unknown) => {
+      this.#agents.delete(key)
       if (error instanceof OnefoldError) throw error
       // Its text may quote a proxy's URL with a password in it.
       throw failed(request, request.url, 'HTTP_PROXY or HTTPS_PROXY holds no usable proxy URL')
     })
-    this.#agents.set(origin, made)
+    this.#agents.set(key, made)
     return made
   }
 
-  async #makeAgent(url: URL): Promise<HttpAgent | HttpsAgent> {
+  async #connect(url: URL): Promise<Connections> {
+    const system = this.#systemAuthorities
     const proxyEnv = isLoopback(url.host) ? undefined : proxiesOf(this.#options.env ?? process.env)
     const options = { keepAlive: true, ...(proxyEnv === undefined ? {} : { proxyEnv }) }
     const agent =
@@ -182,39 +190,12 @@ export class Transport {
         ? new (await import('node:http')).Agent(options)
         : new (await import('node:https')).Agent({ ...options, ...(await this.#tls(url)) })
     if (proxyEnv === undefined) tapConnections(agent)
-    return agent
+    return { agent, system }
   }
 
   async #tls(url: URL): Promise<{ secureContext: SecureContext; rejectUnauthorized: boolean }> {
     const files: TlsFiles = { ...this.#options, host: url.host, system: this.#systemAuthorities }
     return { secureContext: await tlsContext(files), rejectUnauthorized: !this.insecure }
-  }
-
-  #explained(request: Request, { error, stalled }: Failure): OnefoldError {
-    const where = shownUrl(request.url)
-    const code = errnoOf(error) ?? ''
-    if (stalled) return transient(request, `${where} sent nothing for ${this.stallTimeout / 1000} s`)
-    if (code.startsWith('ERR_PROXY')) return failed(request, request.url, `the proxy refused the connection (${code})`)
-    const known = permanent(code, request.url)
-    if (known === undefined)
-      return transient(request, `the connection to ${where} broke (${code || 'no reason given'})`, error)
-    const message = `Cannot ${request.action}: ${known.found}`
-    const details = { cause: error, hint: known.hint }
-    const later = known.waits === true && this.#known.has(request.url.origin)
-    return later ? new TransientError('NETWORK', message, details) : new OnefoldError('NETWORK', message, details)
-  }
-}
-
-/** What a connection broke with, and how. */
-class Failure {
-  readonly error: Error
-  readonly stalled: boolean
-  readonly reused: boolean
-
-  constructor(error: Error, stalled: boolean, reused: boolean) {
-    this.error = error
-    this.stalled = stalled
-    this.reused = reused
   }
 }
 
@@ -242,74 +223,8 @@ function bodyOf(message: IncomingMessage, request: Request): Feed {
   return new MessageFeed(message)
 }
 
-/** Scheme, host and path: a query may be a signature, userinfo a password. */
-export function shownUrl(url: URL): string {
-  return `${url.origin}${url.pathname.length > 300 ? `${url.pathname.slice(0, 300)}…` : url.pathname}`
-}
-
-export function transient(request: Pick<Request, 'action'>, found: string, cause?: unknown): TransientError {
-  return new TransientError('NETWORK', `Cannot ${request.action}: ${found}`, { cause })
-}
-
 function failed(request: Request, url: URL, found: string): OnefoldError {
   return new OnefoldError('NETWORK', `Cannot ${request.action}: asked ${shownUrl(url)}, and ${found}`)
-}
-
-const unknownAuthority = new Set([
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-])
-
-const badCertificate = new Set([
-  ...unknownAuthority,
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_REVOKED',
-  'CERT_UNTRUSTED',
-  'CERT_REJECTED',
-  'CERT_SIGNATURE_FAILURE',
-  'INVALID_PURPOSE',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'HOSTNAME_MISMATCH',
-])
-
-const noTls = new Set([
-  'EPROTO',
-  'ERR_SSL_WRONG_VERSION_NUMBER',
-  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
-  'ERR_SSL_HTTP_REQUEST',
-])
-
-/** The other side answered our TLS greeting with something else. */
-export function speaksNoTls(error: OnefoldError): boolean {
-  return noTls.has(errnoOf(error.cause) ?? '')
-}
-
-/** Failures that the next try would meet again, `waits` excepted when the host was there before. */
-function permanent(code: string, url: URL): { found: string; hint: string; waits?: boolean } | undefined {
-  const { host, hostname } = url
-  if (badCertificate.has(code))
-    return {
-      found: `the certificate of ${host} is not trusted (${code})`,
-      hint: `Put its authority into /etc/containers/certs.d/${host}/ca.crt, or turn checking off with --insecure.`,
-    }
-  if (noTls.has(code))
-    return {
-      found: `${host} does not speak TLS (${code})`,
-      hint: 'If it serves plain HTTP on purpose, use --insecure.',
-    }
-  if (code === 'ECONNREFUSED')
-    return {
-      found: `${host} refused the connection`,
-      hint: 'Check the port, and that the registry is running.',
-      waits: true,
-    }
-  if (code === 'ENOTFOUND')
-    return { found: `there is no host ${JSON.stringify(hostname)}`, hint: 'Check the name and the DNS.', waits: true }
-  return undefined
 }
 
 /** Only what concerns proxies, and undefined when there is none: connections without are tapped. */
