@@ -8,7 +8,8 @@ const outputSize = 1024 * 1024
 
 /**
  * The bytes of a gzip or zstd stream, of any number of members or frames; other bytes come out as they are. The first
- * chunk must hold the magic; each chunk given is good until the next. BAD_FORMAT for damage, LIMIT above `maxBytes`: a few kilobytes can unfold to terabytes.
+ * chunk must hold the magic. What is given is good until the next chunk is asked for. BAD_FORMAT for damage, LIMIT above
+ * `maxBytes`: a few kilobytes can unfold to terabytes.
  */
 export async function* decoded(
   chunks: AsyncIterable<Uint8Array>,

@@ -37,9 +37,6 @@ const layers: ReadonlySet<string> = new Set([
   ]),
 ])
 
-/** What a registry is asked for when it is asked for an image, in order of preference. */
-export const acceptedDocuments: readonly string[] = [...manifests, ...indexes]
-
 export type DocumentKind = 'manifest' | 'index' | 'schema1'
 
 /** The kind of document a media type announces, without its parameters and in any case; undefined for all others. */
