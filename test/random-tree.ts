@@ -164,7 +164,7 @@ function xattrs({ ambiguous }: RandomTreeOptions): fc.Arbitrary<Xattrs> {
     'system.posix_acl_defaultish',
     'lustre.x',
     'bare',
-    `user.${'n'.repeat(255)}`,
+    `user.${'n'.repeat(250)}`,
   ]
   const marks = ['whiteout', 'whiteouts', 'opaque'].flatMap((name) => [
     `trusted.overlay.${name}`,

@@ -200,7 +200,7 @@ class DumpParser {
 
   #findParent(start: number, slash: number): Directory {
     const path = this.#cut(this.#unescape(start, slash), PATH)
-    if (!this.#compat && path.includes('//')) throw this.#fieldError(PATH, 'a doubled slash')
+    if (!this.#compat && `${path}/`.includes('//')) throw this.#fieldError(PATH, 'a doubled slash')
     const found = this.#walk(path, PATH)
     if (found === undefined || !isDirectory(found))
       throw this.#fieldError(PATH, 'expected its parent to be there already, as a directory')
