@@ -6,6 +6,7 @@ import { scratch } from '../../test/scratch.ts'
 import { vectors, withoutVectors } from '../../test/vectors.ts'
 import { readTree } from '../api.ts'
 import { treeToJson } from '../image/json.ts'
+import { inodeOf } from '../image/tree.ts'
 import { openSource } from '../sources/open.ts'
 import type { Source } from '../sources/source.ts'
 import { type Store, openStore } from '../store/store.ts'
@@ -185,7 +186,8 @@ describe('pull', () => {
     const xattrs = new Map([['security.selinux', Buffer.from('system_u:object_r:etc_t:s0\0')]])
     using image = makeImage({ layers: [[file('labelled', big, { xattrs })]] })
     await using store = await openStore(place.at('store'))
-    const labels = async (): Promise<number> => (await readTree(store, 'app')).children.get('labelled')!.xattrs.size
+    const labels = async (): Promise<number> =>
+      inodeOf((await readTree(store, 'app')).children.get('labelled')!).xattrs.size
     await pullFrom(store, image.name, { name: 'app' })
     assert.equal(await labels(), 0)
     await pullFrom(store, image.name, { name: 'app', keepSelinux: true })
