@@ -247,6 +247,16 @@ describe('an archive is refused', () => {
     await assert.rejects(readAll('oci-archive:/'), { code: 'BAD_FORMAT', message: /no regular file/ })
   })
 
+  test('that cannot be unpacked, because there is no room for it', async () => {
+    using folder = scratch('archive')
+    writeFileSync(folder.at('x.tar.gz'), compressed(tar, 'gzip'))
+    await assert.rejects(readAll(`docker-archive:${folder.at('x.tar.gz')}`, { temporary: '/nowhere' }), {
+      code: 'IO',
+      message: 'Cannot make a temporary file in "/nowhere": ENOENT',
+      hint: 'Set TMPDIR to a directory with room.',
+    })
+  })
+
   test('cut short at any byte, or with any byte changed, but never with another error', async () => {
     using folder = scratch('archive')
     const small = tarOf([file('config.json', config), file('manifest.json', '[]')])
