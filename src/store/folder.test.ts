@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { scratch } from '../../test/scratch.ts'
+import { type Code, hasCode } from '../error.ts'
+import { defaultRoot } from './layout.ts'
+import { openStore } from './store.ts'
+
+const code = (want: Code) => (error: unknown) => hasCode(error, want)
+
+describe('openStore', () => {
+  test('makes a store that nobody else can look into', async () => {
+    using place = scratch('store')
+    await using store = await openStore(place.at('new', 'store'))
+    assert.equal(statSync(store.root).mode & 0o777, 0o700)
+    assert.deepEqual(JSON.parse(readFileSync(`${store.root}/store.json`, 'utf8')), {
+      version: 1,
+      objectAlgorithm: 'fsverity-sha256-4096',
+    })
+    const before = readdirSync(store.root, { recursive: true })
+    await using again = await openStore(store.root)
+    assert.deepEqual(readdirSync(again.root, { recursive: true }), before)
+  })
+
+  test('finishes one whose making was interrupted, on a new file system too', async () => {
+    using place = scratch('store')
+    for (const name of ['objects', 'tmp', 'lost+found']) mkdirSync(place.at(name))
+    await using store = await openStore(place.path)
+    assert.ok(readdirSync(store.root).includes('store.json'))
+  })
+
+  test('two that make it at the same time make the same', async () => {
+    using place = scratch('store')
+    const stores = await Promise.all([1, 2, 3].map(() => openStore(place.at('store'))))
+    assert.deepEqual(new Set(stores.map(({ root }) => root)).size, 1)
+  })
+
+  test('does not make one to read from', async () => {
+    using place = scratch('store')
+    await assert.rejects(openStore(place.at('store'), { create: false }), code('NOT_FOUND'))
+    assert.deepEqual(readdirSync(place.path), [])
+  })
+
+  test('leaves folders of others alone', async () => {
+    using place = scratch('store')
+    writeFileSync(place.at('letter.txt'), 'Dear')
+    await assert.rejects(openStore(place.path), code('EXISTS'))
+    assert.deepEqual(readdirSync(place.path), ['letter.txt'])
+    await assert.rejects(
+      openStore(place.at('letter.txt')),
+      (error) => hasCode(error, 'IO') || hasCode(error, 'CORRUPT'),
+    )
+  })
+
+  const files: [string, Code][] = [
+    ['{"version": 2, "objectAlgorithm": "blake3"}', 'UNSUPPORTED'],
+    ['{"version": 1, "objectAlgorithm": "blake3"}', 'BAD_FORMAT'],
+    ['{"version": "1"}', 'BAD_FORMAT'],
+    ['{}', 'BAD_FORMAT'],
+    ['', 'BAD_FORMAT'],
+    ['[1]', 'BAD_FORMAT'],
+    ['x'.repeat(100_000), 'LIMIT'],
+  ]
+  for (const [text, want] of files)
+    test(`refuses store.json ${text.slice(0, 50)}`, async () => {
+      using place = scratch('store')
+      await openStore(place.path)
+      writeFileSync(place.at('store.json'), text)
+      await assert.rejects(openStore(place.path), code(want))
+    })
+
+  for (const name of ['objects', 'refs', 'layers', 'tmp', 'lock', 'store.json'])
+    test(`refuses a symlink in place of ${name}`, async () => {
+      using place = scratch('store')
+      await openStore(place.at('store'))
+      renameSync(place.at('store', name), place.at('elsewhere'))
+      symlinkSync(place.at('elsewhere'), place.at('store', name))
+      await assert.rejects(openStore(place.at('store')), code('CORRUPT'))
+      rmSync(place.at('store', name))
+      if (name !== 'store.json') await assert.rejects(openStore(place.at('store')), code('CORRUPT'))
+    })
+})
+
+test('the default store of a user follows XDG_DATA_HOME', (t) => {
+  const { env } = process
+  const getuid = Object.getOwnPropertyDescriptor(process, 'getuid') ?? {}
+  const { HOME, XDG_DATA_HOME } = env
+  t.after(() => {
+    Object.defineProperty(process, 'getuid', getuid)
+    for (const [name, value] of Object.entries({ HOME, XDG_DATA_HOME }))
+      if (value === undefined) delete env[name]
+      else env[name] = value
+  })
+  const asUser = (uid: number): void => void Object.defineProperty(process, 'getuid', { value: () => uid })
+  asUser(0)
+  assert.equal(defaultRoot(), '/var/lib/onefold')
+  asUser(1000)
+  env['HOME'] = '/home/u'
+  env['XDG_DATA_HOME'] = '/data'
+  assert.equal(defaultRoot(), '/data/onefold')
+  env['XDG_DATA_HOME'] = 'relative'
+  assert.equal(defaultRoot(), '/home/u/.local/share/onefold')
+})
