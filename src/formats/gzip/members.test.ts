@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
+import { fuzzGzip } from '../../../test/fuzz/gzip.ts'
 import { type Code, hasCode } from '../../error.ts'
 import { type GzipMember, readGzipHeader, readGzipMembers } from './members.ts'
 
@@ -174,3 +175,5 @@ test('what zlib writes is read', () => {
     ),
   )
 })
+
+test('random damage', () => fuzzGzip(1, 3000))

@@ -104,7 +104,11 @@ function sparseMapOf(records: PaxRecords): SparseMap | undefined {
   if (major === undefined && minor === undefined) return records.has('GNU.sparse.map') ? 'record' : undefined
   if (major === '0' && (minor === '0' || minor === '1')) return 'record'
   if (major === '1' && minor === '0') return 'body'
-  throw new OnefoldError('UNSUPPORTED', `Cannot read a sparse file: its format is GNU.sparse ${major}.${minor}`)
+  const version = quoteName(`${major ?? ''}.${minor ?? ''}`)
+  throw new OnefoldError(
+    'UNSUPPORTED',
+    `Cannot read a sparse file: its version is ${version}, expected 0.0, 0.1 or 1.0`,
+  )
 }
 
 function sizesOf(

@@ -137,7 +137,8 @@ export class TarParser {
     this.#framingFrom = 0
     while (this.#at < this.#chunk.length) this.#step()
     this.#flushFraming()
-    this.#base += this.#chunk.length
+    this.#base += this.#at
+    this.#at = 0
   }
 
   /** From `entry()`: the body that follows is of no interest; it is passed over without `data()`. */
@@ -278,7 +279,7 @@ export class TarParser {
     this.#extendedHeaders++
     this.#extendedBytes += size
     if (this.#extendedBytes > this.#limits.maxPaxBytes)
-      throw this.#over('maxPaxBytes', 'an extended header', `it has ${this.#extendedBytes} bytes`)
+      throw this.#over('maxPaxBytes', 'an extended header', `it has ${sizeText(this.#extendedBytes)} bytes`)
     if (this.#extendedHeaders > maxExtendedHeaders)
       throw new OnefoldError(
         'LIMIT',
@@ -405,7 +406,7 @@ export class TarParser {
 
   #checkSize({ entry, size }: EntryHeader): void {
     if (!(size <= this.#limits.maxEntrySize))
-      throw this.#over('maxEntrySize', quoteName(entry.path), `it has ${size} bytes`)
+      throw this.#over('maxEntrySize', quoteName(entry.path), `it has ${sizeText(size)} bytes`)
   }
 
   get #position(): number {
@@ -428,4 +429,8 @@ export class TarParser {
 function upToNul(bytes: Buffer): string {
   const nul = bytes.indexOf(0)
   return bytes.toString('latin1', 0, nul === -1 ? bytes.length : nul)
+}
+
+function sizeText(size: number): string {
+  return size > Number.MAX_SAFE_INTEGER ? 'more than 2^53' : String(size)
 }

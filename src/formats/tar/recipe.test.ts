@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { fuzzRecipe } from '../../../test/fuzz/recipe.ts'
 import { file, header, padded, pax, tar } from '../../../test/tar-bytes.ts'
 import { checkRecipe, rebuild, takeApart } from '../../../test/tar-parts.ts'
 import { parseDiffId, parseVerityDigest } from '../../digest.ts'
@@ -237,3 +238,5 @@ describe('a damaged recipe', () => {
       )
     })
 })
+
+test('random damage', () => fuzzRecipe(1, 3000))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { constants, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
+import { fuzzZstd } from '../../../test/fuzz/zstd.ts'
 import { type Code, hasCode } from '../../error.ts'
 import { type ZstdFrame, ZstdWalk, readZstdFrames } from './frames.ts'
 
@@ -145,3 +146,5 @@ test('what zstd writes is walked', () => {
     { numRuns: 50 },
   )
 })
+
+test('random damage', () => fuzzZstd(1, 3000))
