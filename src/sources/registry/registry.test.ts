@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { after, before, suite, test } from 'node:test'
+import { ann, collect, failure } from '../../../test/faulty.ts'
 import { needsPrograms } from '../../../test/needs.ts'
 import {
   type TestImage,
@@ -14,13 +15,11 @@ import {
 } from '../../../test/registry.ts'
 import { scratch } from '../../../test/scratch.ts'
 import type { Digest } from '../../digest.ts'
-import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import type { Source } from '../source.ts'
 import { type RegistrySourceOptions, registrySource } from './registry.ts'
 
-const users = { ann: 'open: sesame' }
-const ann = { kind: 'basic', username: 'ann', password: users.ann } as const
+const users = { ann: ann.password }
 const nobody = { HOME: '/nonexistent' }
 
 /** Reads all of an image and compares it with the original. */
@@ -36,27 +35,6 @@ async function readWhole(source: Source, image: TestImage): Promise<void> {
     const read = await Promise.all(layers.map((layer) => collect(source.blob(layer, { lent }))))
     for (const [index, bytes] of read.entries()) assert.ok(image.layers[index]?.equals(bytes))
   }
-}
-
-async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of bytes) {
-    assert.ok(chunk.length > 0)
-    chunks.push(Buffer.from(chunk))
-  }
-  return Buffer.concat(chunks)
-}
-
-async function failure(promise: Promise<unknown>): Promise<OnefoldError> {
-  try {
-    await promise
-  } catch (error) {
-    assert.ok(error instanceof OnefoldError, String(error))
-    const shown = `${error.message} ${error.hint} ${String(error.cause)}`
-    assert.doesNotMatch(shown, /sesame|c2VzYW1l|Bearer ey/, 'a secret is shown')
-    return error
-  }
-  throw new Error('it was no failure')
 }
 
 function open(reference: string, options: RegistrySourceOptions = {}): Source {
