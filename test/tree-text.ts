@@ -12,7 +12,8 @@
  *       …
  *     image 0123…                             the digest of the composefs image of the result
  *
- * What is not said is 0755 for directories, 0644 for others, 0:0, mtime 0, no content. Words with blanks or bytes that
+ * What is not said is 0755 for directories, 0644 for others, 0:0, mtime 0, no content. The fraction of an mtime is added to
+ * its seconds, also to negative ones. Words with blanks or bytes that
  * are no ASCII letters are JSON strings, one char per byte. `refused CODE` stands in place of a tree.
  */
 import type { Content, Entry, EntryType } from '../src/formats/entry.ts'

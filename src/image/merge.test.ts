@@ -100,15 +100,16 @@ describe('size', () => {
     const second = performance.now() - between
     const directory = merge.finish().children.get('d')
     assert.equal(directory !== undefined && inodeOf(directory).children?.size, 999_999)
-    assert.ok(second < (between - began) / 10, `${second} ms for two entries`)
+    assert.ok(second < (between - began) / 3, `${second} ms for two entries`)
   })
 
   test('many layers over one large tree cost what they bring, not what is there', () => {
     const merge = new Merge()
+    const first = performance.now()
     merge.apply(manyFiles(200_000), 'layer')
     const began = performance.now()
     for (let layer = 0; layer < 1000; layer++) merge.apply(entriesOf(`file d/x${layer}\nfile d/.wh.${layer}`), 'layer')
-    assert.ok(performance.now() - began < 2000)
+    assert.ok(performance.now() - began < 20 * (began - first))
   })
 })
 
