@@ -52,7 +52,8 @@ async function plainArchive(path: string, options: SourceOptions): Promise<Plain
     path,
     options.maxUnpackedBytes ?? maxUnpackedBytesDefault,
   )
-  return keepTemporarily(unpacked, options.temporary)
+  // Awaited here: the file is closed on the way out, and an error must find somebody listening meanwhile.
+  return await keepTemporarily(unpacked, options.temporary)
 }
 
 async function head(file: FileHandle): Promise<Uint8Array> {

@@ -75,6 +75,8 @@ function makeTree(root: string): void {
   linkSync(`${root}/d/symlink`, `${root}/z-symlink`)
   writeFileSync(`${root}/${'n'.repeat(250)}`, 'long')
   chmodSync(`${root}/a`, 0o4755)
+  setXattr(`${root}/d`, 'user.directory', Buffer.from('d'))
+  setXattr(root, 'user.top', Buffer.from('t'))
   setXattr(`${root}/a`, 'user.b', Buffer.from([0, 255, 10]))
   setXattr(`${root}/a`, 'user.a', Buffer.alloc(0))
   for (const name of [
@@ -141,6 +143,8 @@ test('every name is there, parents first, siblings in byte order, hard links to 
       ['user.b', '00ff0a'],
     ],
   )
+  const namesAt = (i: number): string[] => [...entries[i]!.xattrs.keys()].filter((name) => name.startsWith('user.'))
+  assert.deepEqual([namesAt(0), namesAt(3), namesAt(4)], [['user.top'], ['user.directory'], []])
 })
 
 test(
@@ -265,6 +269,23 @@ describe('a tree is refused', () => {
     const { stdout } = spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', ...node])
     assert.equal(stdout.toString(), `DENIED Cannot read "${folder.at('d/large')}": permission denied\n`)
   })
+})
+
+test('a tree as deep as a path can be', async () => {
+  using folder = scratch('rootfs')
+  const before = process.cwd()
+  try {
+    process.chdir(folder.path)
+    for (let depth = 0; depth < 2000; depth++) {
+      mkdirSync('d')
+      process.chdir('d')
+    }
+  } finally {
+    process.chdir(before)
+  }
+  const entries = entriesOf(await tarOfTree(folder.path))
+  assert.equal(entries.length, 2001)
+  assert.equal(entries.at(-1)?.path.length, 3999)
 })
 
 test('a symlink at the top is followed, symlinks inside never', async () => {

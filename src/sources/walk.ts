@@ -46,18 +46,24 @@ const chunkSize = 1024 * 1024
  * @param root one char per byte; a symlink here is followed, it is the user's own word
  */
 export function* walkTree(root: string, options: WalkOptions): Generator<Found> {
-  const walk = new Walk(root, options)
-  const fd = guarded(root, () => openSync(bytesOf(`${root}/`), constants.O_RDONLY | constants.O_DIRECTORY))
-  try {
-    yield* walk.directory('', fd)
-  } finally {
-    closeSync(fd)
-  }
+  using walk = new Walk(root, options)
+  yield* walk.names()
+}
+
+/** A directory that is being walked: open until its last name is done. */
+interface OpenDirectory {
+  readonly path: string
+  readonly fd: number
+  readonly device: bigint
+  names: readonly string[]
+  next: number
 }
 
 class Walk {
   readonly #root: string
   readonly #options: WalkOptions
+  /** From the top to where the walk is; a stack of our own, as a tree may be deeper than the engine's. */
+  readonly #open: OpenDirectory[] = []
   /** `device:inode` of files with further names → the first. */
   readonly #firstNames = new Map<string, string>()
   readonly #buffer = new Uint8Array(chunkSize)
@@ -67,14 +73,63 @@ class Walk {
     this.#options = options
   }
 
-  *directory(path: string, fd: number, parentDevice?: bigint): Generator<Found> {
+  *names(): Generator<Found> {
+    const top = guarded(this.#root, () =>
+      openSync(bytesOf(`${this.#root}/`), constants.O_RDONLY | constants.O_DIRECTORY),
+    )
+    yield this.#enter('', top)
+    for (let at = this.#open.at(-1); at !== undefined; at = this.#open.at(-1)) {
+      const name = at.names[at.next++]
+      const found = name === undefined ? this.#leave() : this.#visit(at, name)
+      if (found !== undefined) yield found
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const { fd } of this.#open.splice(0)) closeSync(fd)
+  }
+
+  #leave(): undefined {
+    const done = this.#open.pop()
+    if (done !== undefined) closeSync(done.fd)
+  }
+
+  /** What is at one name of an open directory; undefined when it is left out. */
+  #visit(parent: OpenDirectory, name: string): Found | undefined {
+    const path = parent.path === '' ? name : `${parent.path}/${name}`
+    if (path.length > maxPathBytes)
+      throw new OnefoldError('UNSUPPORTED', `Cannot read "${this.#show(path)}": its path has ${path.length} bytes`)
+    const door = `/proc/self/fd/${parent.fd}/${name}`
+    const stats = guarded(this.#show(path), () => lstatSync(bytesOf(door), { bigint: true }))
+    const type = typeOf(stats)
+    if (type === 'socket') return this.#warn(path, 'a socket cannot be in a tar; it is left out')
+    if (type === 'directory') return this.#subdirectory(parent, path, door, stats)
+    const first = this.#firstName(path, stats)
+    return this.#found(path, first === undefined ? type : 'hardlink', stats, door, first)
+  }
+
+  #subdirectory(parent: OpenDirectory, path: string, door: string, stats: BigIntStats): Found {
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+    const fd = guarded(this.#show(path), () => openSync(bytesOf(door), flags))
+    const found = this.#enter(path, fd, parent.device)
+    if (fstatSync(fd, { bigint: true }).ino !== stats.ino) throw changedWhileRead(this.#show(path))
+    return found
+  }
+
+  /** Puts an open directory on the stack, without names when its contents are left out. The stack closes `fd`. */
+  #enter(path: string, fd: number, parentDevice?: bigint): Found {
     const stats = fstatSync(fd, { bigint: true })
-    yield this.#found(path, 'directory', stats, `/proc/self/fd/${fd}`)
     const why = this.#leftOut(stats, parentDevice)
-    if (why !== undefined) return this.#warn(path, why)
+    const directory: OpenDirectory = { path, fd, device: stats.dev, names: [], next: 0 }
+    this.#open.push(directory)
+    if (why === undefined) directory.names = this.#list(path, fd)
+    else this.#warn(path, why)
+    return this.#found(path, 'directory', stats, fd)
+  }
+
+  #list(path: string, fd: number): string[] {
     const names = guarded(this.#show(path), () => readdirSync(bytesOf(`/proc/self/fd/${fd}`), { encoding: 'buffer' }))
-    for (const name of names.map((bytes) => bytes.toString('latin1')).toSorted())
-      yield* this.#name(path === '' ? name : `${path}/${name}`, `/proc/self/fd/${fd}/${name}`, stats.dev)
+    return names.map((bytes) => bytes.toString('latin1')).toSorted()
   }
 
   #leftOut(stats: BigIntStats, parentDevice: bigint | undefined): string | undefined {
@@ -82,28 +137,6 @@ class Walk {
     if (parentDevice !== undefined && stats.dev !== parentDevice)
       return 'another file system is mounted here; it is left out'
     return this.#options.omit.has(inodeKey(stats)) ? 'its contents are left out' : undefined
-  }
-
-  *#name(path: string, door: string, device: bigint): Generator<Found> {
-    if (path.length > maxPathBytes)
-      throw new OnefoldError('UNSUPPORTED', `Cannot read "${this.#show(path)}": its path has ${path.length} bytes`)
-    const stats = guarded(this.#show(path), () => lstatSync(bytesOf(door), { bigint: true }))
-    const type = typeOf(stats)
-    if (type === 'socket') return this.#warn(path, 'a socket cannot be in a tar; it is left out')
-    if (type === 'directory') return yield* this.#subdirectory(path, door, stats, device)
-    const first = this.#firstName(path, stats)
-    yield this.#found(path, first === undefined ? type : 'hardlink', stats, door, first)
-  }
-
-  *#subdirectory(path: string, door: string, stats: BigIntStats, device: bigint): Generator<Found> {
-    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
-    const fd = guarded(this.#show(path), () => openSync(bytesOf(door), flags))
-    try {
-      if (fstatSync(fd).ino !== Number(stats.ino)) throw changedWhileRead(this.#show(path))
-      yield* this.directory(path, fd, device)
-    } finally {
-      closeSync(fd)
-    }
   }
 
   #firstName(path: string, stats: BigIntStats): string | undefined {
@@ -114,7 +147,8 @@ class Walk {
     return first
   }
 
-  #found(path: string, type: EntryType, stats: BigIntStats, door: string, first = ''): Found {
+  /** `door` leads to the inode: a path for what may be a symlink, the descriptor of a directory. */
+  #found(path: string, type: EntryType, stats: BigIntStats, door: string | number, first = ''): Found {
     const shown = this.#show(path)
     const device = type === 'char' || type === 'block' ? stats.rdev : 0n
     const entry: Entry = {
@@ -125,14 +159,14 @@ class Walk {
       gid: Number(stats.gid),
       ...timeOf(stats.mtimeNs),
       ...deviceOf(device),
-      link: type === 'symlink' ? readLink(shown, door) : first,
+      link: type === 'symlink' && typeof door === 'string' ? readLink(shown, door) : first,
       xattrs: type === 'hardlink' ? noXattrs : readXattrs(shown, door),
       content: type === 'file' && stats.size > 0n ? { kind: 'unknown', size: Number(stats.size) } : noContent,
     }
     return { entry, changed: stats.ctimeNs, content: () => readContent(shown, door, type, stats, this.#buffer) }
   }
 
-  #warn(path: string, why: string): void {
+  #warn(path: string, why: string): undefined {
     this.#options.onWarning(`"${this.#show(path)}": ${why}`)
   }
 
@@ -145,12 +179,12 @@ class Walk {
 /** The bytes of a file; an error when there are fewer, or when somebody writes to it meanwhile. */
 function* readContent(
   shown: string,
-  door: string,
+  door: string | number,
   type: EntryType,
   stats: BigIntStats,
   buffer: Uint8Array,
 ): Generator<Uint8Array> {
-  if (type !== 'file' || stats.size === 0n) return
+  if (type !== 'file' || typeof door === 'number' || stats.size === 0n) return
   // O_NONBLOCK: a FIFO that took the file's place must not block before it is noticed.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const fd = guarded(shown, () => openSync(bytesOf(door), flags))
@@ -206,7 +240,7 @@ function readLink(shown: string, door: string): string {
   return guarded(shown, () => readlinkSync(bytesOf(door), { encoding: 'buffer' })).toString('latin1')
 }
 
-function readXattrs(shown: string, door: string): Xattrs {
+function readXattrs(shown: string, door: string | number): Xattrs {
   try {
     const names = listXattrs(door)
     if (names.length === 0) return noXattrs
