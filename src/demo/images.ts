@@ -8,7 +8,7 @@ import { writeIndex, writeManifest } from '../formats/oci/manifest.ts'
 import { mediaTypes } from '../formats/oci/media-types.ts'
 import { hostPlatform } from '../formats/oci/platform.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../formats/tar/write.ts'
-import { type DemoFile, parentsOf, programs, textFile } from './programs.ts'
+import { type DemoFile, parentsOf, programFiles, textFile } from './programs.ts'
 
 export interface DemoImage {
   readonly name: string
@@ -31,14 +31,15 @@ const secondBuild = 1_700_090_000
 export function makeDemoImages(folder: string): DemoImage[] {
   mkdirSync(join(folder, 'blobs/sha256'), { recursive: true })
   writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-  const node = process.execPath
+  const node = { from: process.execPath, path: '/usr/bin/node' }
+  const env = { from: '/usr/bin/env', path: '/usr/bin/env' }
   const versions = [
-    { tag: '1', base: programs([node], firstBuild), mtime: firstBuild, greeting: 'version 1' },
-    { tag: '2', base: programs([node, '/usr/bin/env'], secondBuild), mtime: secondBuild, greeting: 'version 2' },
+    { tag: '1', base: programFiles([node], firstBuild), mtime: firstBuild, greeting: 'version 1' },
+    { tag: '2', base: programFiles([node, env], secondBuild), mtime: secondBuild, greeting: 'version 2' },
   ]
   const built = versions.map(({ tag, base, mtime, greeting }) => {
     const app = [textFile('srv/app.mjs', script(greeting), mtime)]
-    return buildImage(folder, tag, [base, app], [node, '/srv/app.mjs'], mtime)
+    return buildImage(folder, tag, [base, app], [node.path, '/srv/app.mjs'], mtime)
   })
   writeFileSync(join(folder, 'index.json'), writeIndex({ manifests: built.map(({ manifest }) => manifest) }))
   return built.map(({ image }) => image)

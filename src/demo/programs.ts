@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Entry, noContent, noXattrs } from '../formats/entry.ts'
 
@@ -9,12 +9,18 @@ export interface DemoFile {
   readonly body: Uint8Array
 }
 
-/** Real programs of this machine with every library they need, as the files of an image. */
-export function programs(paths: readonly string[], mtime: number): DemoFile[] {
+/** A program of this machine, and where an image has it. */
+export interface Program {
+  readonly from: string
+  readonly path: string
+}
+
+/** Real programs with every library they need, as the files of an image. */
+export function programFiles(programs: readonly Program[], mtime: number): DemoFile[] {
   const found = new Map<string, DemoFile>()
-  for (const path of paths) {
-    addFile(found, path, mtime)
-    for (const library of librariesOf(path)) addFile(found, library, mtime)
+  for (const { from, path } of programs) {
+    addFile(found, from, path, mtime)
+    for (const library of librariesOf(from)) addFile(found, library, library, mtime)
   }
   return [...found.values()]
 }
@@ -40,7 +46,7 @@ export function parentsOf(files: readonly DemoFile[], mtime: number): DemoFile[]
 function librariesOf(path: string): string[] {
   try {
     const lines = execFileSync('ldd', [path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-    return [...lines.matchAll(/(?:=> |^\s)(\/\S+) \(0x/gm)].flatMap(([, library]) =>
+    return [...lines.matchAll(/(?:=> |^\s+)(\/\S+) \(0x/gm)].flatMap(([, library]) =>
       library === undefined ? [] : [library],
     )
   } catch {
@@ -48,24 +54,12 @@ function librariesOf(path: string): string[] {
   }
 }
 
-/** The file with its directory's symlinks resolved (`/lib64` is one), and the names that are symlinks to it. */
-function addFile(found: Map<string, DemoFile>, path: string, mtime: number): void {
-  if (!existsSync(path) || found.has(path)) return
-  const name = path.slice(1)
-  if (lstatSync(path).isSymbolicLink()) {
-    const target = readlinkSync(path)
-    const real = realpathSync(path)
-    if (dirname(real) === dirname(path)) {
-      found.set(path, {
-        entry: { ...blank(name, 'symlink', mtime), mode: 0o777, link: target },
-        body: new Uint8Array(),
-      })
-      return addFile(found, real, mtime)
-    }
-  }
-  const body = readFileSync(path)
+/** Symlinks of the machine are followed: the image has the file itself, under the name it was asked for by. */
+function addFile(found: Map<string, DemoFile>, from: string, path: string, mtime: number): void {
+  if (found.has(path)) return
+  const body = readFileSync(from)
   const content = body.length === 0 ? noContent : ({ kind: 'unknown', size: body.length } as const)
-  found.set(path, { entry: { ...blank(name, 'file', mtime), mode: 0o755, content }, body })
+  found.set(path, { entry: { ...blank(path.slice(1), 'file', mtime), mode: 0o755, content }, body })
 }
 
 function blank(path: string, type: Entry['type'], mtime: number): Entry {

@@ -26,7 +26,7 @@ function pullFrom(store: Store, name: string, options: PullOptions = {}): Promis
 }
 
 async function pathsOf(store: Store, name: string): Promise<string[]> {
-  return [...treeToJson(await readTree(store, name))].map(({ path }) => String(path))
+  return [...treeToJson(await readTree(store, name))].map(({ path }) => (typeof path === 'string' ? path : path.hex))
 }
 
 describe('pull', () => {
