@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { type Fault, type Seen, startFaultProxy } from '../../../test/fault-proxy.ts'
 import { type FaultySource, ann, behind, collect, everyBlob, failure, faultySuite } from '../../../test/faulty.ts'
-import { makeKeyPair } from '../../../test/registry.ts'
+import { closeServer, listenOn, makeKeyPair } from '../../../test/registry.ts'
 import { registrySource } from './registry.ts'
 
 faultySuite('a registry that sends its readers elsewhere', (registry) => {
@@ -105,6 +107,15 @@ faultySuite('a registry that sends its readers elsewhere', (registry) => {
     assert.deepEqual(new Set(storage.seen.map((seen) => seen.headers.authorization)), new Set([undefined]))
   })
 
+  test('to a storage that names a token server of its own leads nobody there', async () => {
+    await using evil = await startFaultProxy(registry.open.host, () => ({ status: 200, body: '{"token":"x"}' }))
+    const asks = { status: 401, headers: { 'www-authenticate': `Bearer realm="${evil.url}/token"` } }
+    await using storage = await startFaultProxy(registry.open.host, () => asks, elsewhere)
+    await using setup = await redirecting((path) => `http://${storage.host}${path}`, { retry: { attempts: 2 } })
+    assert.equal((await failure(collect(setup.source.blob(registry.layer)))).code, 'NETWORK')
+    assert.equal(evil.seen.length, 0)
+  })
+
   test('may lead over ten hops', async () => {
     const hop = (path: string): string => path.replace(/(\?\d*)?$/, (query) => `?${Number(query.slice(1)) + 1}`)
     await using setup = await behind(registry.open, (seen) =>
@@ -162,6 +173,26 @@ faultySuite('a registry that sends its readers elsewhere', (registry) => {
     await using near = registrySource(`${registry.open.host}/app:one`, { env })
     await near.resolve()
     assert.equal(proxy.seen.length, before)
+  })
+
+  test('HTTPS_PROXY builds a tunnel', async () => {
+    const keys = makeKeyPair(registry.folder.at('keys'), 'far')
+    await using far = await startFaultProxy(registry.open.host, () => undefined, { tls: keys })
+    const asked: string[] = []
+    const proxy = createServer().on('connect', (request, client) => {
+      asked.push(request.url ?? '')
+      const tunnel = connect(Number(far.host.split(':')[1]), '127.0.0.1', () => {
+        client.write('HTTP/1.1 200 OK\r\n\r\n')
+        client.pipe(tunnel).pipe(client)
+      })
+      client.on('error', () => tunnel.destroy())
+    })
+    const env = { HOME: '/nonexistent', https_proxy: `http://127.0.0.1:${await listenOn(proxy, '127.0.0.1')}` }
+    await using source = registrySource('registry.invalid/app:one', { env, insecure: true })
+    assert.equal((await source.resolve()).descriptor.digest, registry.image.manifestDigest)
+    assert.deepEqual(await collect(source.blob(registry.layer, { lent: true })), registry.bytes)
+    assert.deepEqual(new Set(asked), new Set(['registry.invalid:443']))
+    await closeServer(proxy)
   })
 
   test('a proxy URL that makes no sense is not shown', async () => {

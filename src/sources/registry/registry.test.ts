@@ -251,6 +251,15 @@ suite('a real registry', { skip: needsRegistry }, () => {
       await readWhole(source, image)
     })
 
+    test('gives an image when the operating system knows its authority', () => {
+      const code = `const { registrySource } = await import(${JSON.stringify(import.meta.resolve('./registry.ts'))})
+        await using source = registrySource('${secure.host}/team/app:one')
+        process.stdout.write((await source.resolve()).descriptor.digest)`
+      const env = { HOME: '/nonexistent', SSL_CERT_FILE: cert, SSL_CERT_DIR: '/nonexistent' }
+      const found = execFileSync(process.execPath, ['--input-type=module', '-e', code], { env, encoding: 'utf8' })
+      assert.equal(found, image.manifestDigest)
+    })
+
     test('gives an image to those who do not care', async () => {
       await using source = open(`${secure.host}/team/app:one`, { insecure: true })
       await readWhole(source, image)
