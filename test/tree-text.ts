@@ -25,7 +25,6 @@ import { type Directory, type Inode, compareNames } from '../src/image/tree.ts'
 
 export interface ExampleLayer {
   readonly kind: LayerKind
-  readonly estargz: boolean
   readonly entries: Entry[]
 }
 
@@ -60,8 +59,7 @@ function parseExample(title: string, text: string): Example {
     if (line.startsWith(' ')) {
       if (tree === undefined) layers.at(-1)?.entries.push(parseEntry(line))
       else tree.push(formatEntry(parseEntry(line)))
-    } else if (word === 'layer' || word === 'plain')
-      layers.push({ kind: word, estargz: rest.includes('estargz'), entries: [] })
+    } else if (word === 'layer' || word === 'plain') layers.push({ kind: word, entries: [] })
     else if (word === 'keep-selinux') keepSelinux = true
     else if (word === 'tree') tree = []
     else if (word === 'refused') refused = rest[0]

@@ -10,10 +10,7 @@ export interface MergeOptions {
 }
 
 export interface ApplyOptions {
-  /**
-   * The blob was recognised as eStargz by its own footer: its table of contents and landmarks do not show.
-   * Never set this on the word of a manifest alone.
-   */
+  /** The layer was recognised as eStargz: its table of contents and landmarks are no part of the image and do not show. */
   readonly estargz?: boolean
 }
 

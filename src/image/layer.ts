@@ -21,10 +21,7 @@ import { keptXattrs } from './xattrs.ts'
 export type LayerKind = 'layer' | 'plain'
 
 export interface LayerOptions {
-  /**
-   * The blob was recognised as eStargz by its own footer: the files that carry its table of contents and its prefetch
-   * mark are no part of the image and do not show. Never set this on the word of a manifest alone.
-   */
+  /** The layer was recognised as eStargz: its table of contents and landmarks are no part of the image and do not show. */
   readonly estargz?: boolean
   readonly keepSelinux?: boolean
 }

@@ -7,7 +7,7 @@ import { entriesOfTar } from '../../test/tar-entries.ts'
 import { vectors, withoutVectors } from '../../test/vectors.ts'
 import type { Digest } from '../digest.ts'
 import { type Content, sizeOf } from '../formats/entry.ts'
-import { endsAsEstargz } from '../formats/estargz/footer.ts'
+import { isEstargz } from '../formats/estargz/recognise.ts'
 import { parseIndex, parseManifest } from '../formats/oci/manifest.ts'
 import { Merge } from './apply.ts'
 import { composeImage } from './compose.ts'
@@ -60,15 +60,15 @@ describe('the one tree of all tools', { skip: withoutVectors('one-tree') }, () =
     ['estargz-chunk64k', true],
     ['estargz-min512k', true],
     ['estargz-ext', true],
-    ['estargz-ext-keepdiff', true],
+    ['estargz-ext-keepdiff', false],
     ['stargz-zstdchunked', true],
   ] as const)
     test(`is the same when ${tag} is pulled whole`, () => {
       const merge = new Merge()
       for (const blob of layersOf(tag)) {
-        assert.equal(endsAsEstargz(blob), estargz)
-        const tar = blob[0] === 0x1f ? gunzipSync(blob) : zstdDecompressSync(blob)
-        merge.apply(entriesOfTar(tar), 'layer', { estargz })
+        const entries = entriesOfTar(blob[0] === 0x1f ? gunzipSync(blob) : zstdDecompressSync(blob))
+        assert.equal(isEstargz(entries), estargz)
+        merge.apply(entries, 'layer', { estargz })
       }
       assert.deepEqual([...treeToJson(merge.finish())], [...treeToJson(root)])
     })
