@@ -35,20 +35,21 @@ export const pull: Command = {
   async run({ operands, options, storeRoot, out, signal }) {
     usageUnless(operands.length === 1, 'pull takes one SOURCE', 'pull')
     const [text = ''] = operands
+    const name = options.text('name')
+    const platform = await platformOf(options)
+    const limits = limitsOf(options)
     const { openStore } = await import('../../store/store.ts')
     const { openSource } = await import('../../sources/open.ts')
     const { pull: pullImage } = await import('../../transfer/pull.ts')
     await using store = await openStore(storeRoot)
     await using source = await openSource(text, sourceOptionsOf(options, out.note, signal))
     using progress = showProgress(out)
-    const name = options.text('name')
-    const platform = await platformOf(options)
     const result = await pullImage(store, source, {
       ...(name === undefined ? {} : { name }),
       ...(platform === undefined ? {} : { platform }),
       allPlatforms: options.flag('all-platforms'),
       keepSelinux: options.flag('keep-selinux'),
-      limits: limitsOf(options),
+      limits,
       signal,
       onProgress: progress.event,
     })
