@@ -118,7 +118,7 @@ describe('images without a mount', () => {
       run([...store, 'ls', '-l', 'app', 'etc']).out,
       'lrwxrwxrwx  1  0  0  4  1970-01-01T00:00:00Z  link -> /big\n-rwsr-xr-x  1  0  0  8  1970-01-01T00:00:00Z  name\n',
     )
-    assert.equal(run([...store, 'cat', 'app', '/etc/name', '/etc/link']).out, `onefold\n${big}`)
+    assert.equal(run([...store, 'cat', 'app', '/etc/name', '/etc/link']).out, `onefold\n${big.toString()}`)
     assert.equal(run([...store, 'cat', 'app', '/etc']).code, 2)
     assert.equal(run([...store, 'cat', 'app', '/nope']).code, 3)
 
