@@ -160,7 +160,7 @@ class DumpParser {
   }
 
   #mode(hardlink: boolean): number {
-    const mode = this.#number(MODE, hardlink ? 1 : 0)
+    const mode = this.#numberBetween(MODE, this.#start(MODE) + (hardlink ? 1 : 0), this.#end(MODE), 'octal')
     if (fileTypes[(mode & S_IFMT) >> 12] === undefined) throw this.#fieldError(MODE, 'expected the bits of a file type')
     if (!this.#compat && mode > 0o177777) throw this.#fieldError(MODE, 'expected no more than type and permission bits')
     return mode & 0xffff
@@ -183,19 +183,21 @@ class DumpParser {
 
   #parentOf(slash: number): Directory {
     const start = this.#start(PATH)
-    const length = slash - start
-    const known = this.#parent
-    if (
-      known !== undefined &&
-      length === this.#parentEnd - this.#parentStart &&
-      this.#bytes.compare(this.#bytes, this.#parentStart, this.#parentEnd, start, slash) === 0
-    )
-      return known
+    if (this.#parent !== undefined && this.#isSame(this.#parentStart, this.#parentEnd, start, slash))
+      return this.#parent
     const parent = this.#findParent(start, slash)
     this.#parent = parent
     this.#parentStart = start
     this.#parentEnd = slash
     return parent
+  }
+
+  /** From the end: paths begin alike. */
+  #isSame(start: number, end: number, otherStart: number, otherEnd: number): boolean {
+    if (end - start !== otherEnd - otherStart) return false
+    for (let at = end - 1, other = otherEnd - 1; at >= start; at--, other--)
+      if (this.#bytes[at] !== this.#bytes[other]) return false
+    return true
   }
 
   #findParent(start: number, slash: number): Directory {
@@ -221,14 +223,16 @@ class DumpParser {
 
   #inode(mode: number): Inode {
     const type = mode & S_IFMT
-    const size = this.#number(SIZE)
+    const size = this.#number(SIZE, 'size')
+    const dot = this.#mtimeDot()
     return {
       mode,
-      nlink: type === S_IFDIR ? 2 : this.#number(NLINK),
-      uid: this.#number(UID),
-      gid: this.#number(GID),
+      uid: this.#number(UID, 'id'),
+      gid: this.#number(GID, 'id'),
+      mtime: this.#numberBetween(MTIME, this.#start(MTIME), dot, 'seconds'),
+      mtimeNsec: this.#numberBetween(MTIME, dot + 1, this.#end(MTIME), 'nanoseconds'),
       rdev: this.#rdev(type),
-      ...this.#mtime(),
+      nlink: type === S_IFDIR ? 2 : this.#number(NLINK, 'id'),
       xattrs: this.#parseXattrs(),
       content: type === S_IFREG ? this.#content(size) : this.#noContent(type, size),
       target: type === S_IFLNK ? this.#target(size) : '',
@@ -237,32 +241,44 @@ class DumpParser {
   }
 
   #rdev(type: number): number {
-    const rdev = this.#number(RDEV)
+    const rdev = this.#number(RDEV, 'id')
     if (type === S_IFCHR || type === S_IFBLK) return rdev
     if (rdev !== 0 && !this.#compat) throw this.#fieldError(RDEV, 'expected 0 for what is no device')
     return 0
   }
 
-  #mtime(): { mtime: number; mtimeNsec: number } {
-    const text = this.#text(MTIME)
-    const dot = text.indexOf('.')
-    if (dot < 0) throw this.#fieldError(MTIME, 'expected seconds, a dot, and nanoseconds')
-    return {
-      mtime: this.#parseNumber(MTIME, text.slice(0, dot), 'seconds'),
-      mtimeNsec: this.#parseNumber(MTIME, text.slice(dot + 1), 'nanoseconds'),
-    }
+  /** Where the dot of MTIME stands. */
+  #mtimeDot(): number {
+    const dot = this.#bytes.indexOf(0x2e, this.#start(MTIME))
+    if (dot < 0 || dot >= this.#end(MTIME)) throw this.#fieldError(MTIME, 'expected seconds, a dot, and nanoseconds')
+    return dot
   }
 
   #content(size: number): Content {
     if (!this.#isUnset(CONTENT)) return this.#inline(size)
     if (size === 0) return noContent
     if (size > sizeMax) throw this.#fieldError(SIZE, `more than ${sizeMax} bytes`, 'LIMIT')
+    if (this.#isOwnPath()) return { kind: 'object', digest: this.#text(DIGEST) as VerityDigest, size }
     const path = this.#isUnset(PAYLOAD) ? '' : this.#path()
     if (this.#isUnset(DIGEST)) return path === '' ? { kind: 'unknown', size } : { kind: 'unknown', size, path }
     const digest = this.#digest()
     return path === `${digest.slice(0, 2)}/${digest.slice(2)}`
       ? { kind: 'object', digest, size }
       : { kind: 'object', digest, size, path }
+  }
+
+  /** Whether DIGEST is 64 lower-case hex digits and PAYLOAD the same with a slash after the second, as it nearly always is. */
+  #isOwnPath(): boolean {
+    const bytes = this.#bytes
+    const path = this.#start(PAYLOAD)
+    const digest = this.#start(DIGEST)
+    if (this.#end(PAYLOAD) - path !== 65 || this.#end(DIGEST) - digest !== 64 || bytes[path + 2] !== 0x2f) return false
+    for (let i = 0; i < 64; i++) {
+      const char = bytes[digest + i] as number
+      const isHex = (char >= 0x30 && char <= 0x39) || (char >= 0x61 && char <= 0x66)
+      if (!isHex || bytes[path + i + (i < 2 ? 0 : 1)] !== char) return false
+    }
+    return true
   }
 
   #inline(size: number): Content {
@@ -389,12 +405,14 @@ class DumpParser {
     }
   }
 
-  #number(field: number, skip = 0): number {
-    const start = this.#start(field) + skip
-    const end = this.#end(field)
-    const octal = field === MODE
-    if (end - start <= 15 && end > start) {
-      const radix = octal ? 8 : 10
+  #number(field: number, kind: NumberField): number {
+    return this.#numberBetween(field, this.#start(field), this.#end(field), kind)
+  }
+
+  /** So many digits fit the field; whatever is longer or something else is looked at with care. */
+  #numberBetween(field: number, start: number, end: number, kind: NumberField): number {
+    if (end > start && end - start <= (kind === 'size' || kind === 'seconds' ? 15 : 9)) {
+      const radix = kind === 'octal' ? 8 : 10
       let value = 0
       let at = start
       for (; at < end; at++) {
@@ -402,16 +420,9 @@ class DumpParser {
         if (digit < 0 || digit >= radix) break
         value = value * radix + digit
       }
-      if (at === end && (value <= 0xffffffff || field === SIZE)) return value
+      if (at === end) return value
     }
-    return this.#parseNumber(
-      field,
-      this.#bytes.toString('latin1', start, end),
-      field === SIZE ? 'size' : octal ? 'octal' : 'id',
-    )
-  }
-
-  #parseNumber(field: number, text: string, kind: NumberField): number {
+    const text = this.#bytes.toString('latin1', start, end)
     const value = parseNumber(text, kind, this.#compat)
     if (value === undefined)
       throw this.#fieldError(field, `${JSON.stringify(text.slice(0, 40))} is no number that fits`)

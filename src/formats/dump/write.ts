@@ -8,8 +8,9 @@
 import { type Inode, S_IFMT, S_IFREG, isDirectory } from '../../image/tree.ts'
 import type { Directory } from '../../image/tree.ts'
 import { sizeOf } from '../entry.ts'
+import { placeOf } from '../erofs/external.ts'
 import { type ErofsOptions, type ErofsPlan, planErofs } from '../erofs/write.ts'
-import { type AttributeSet, metacopyMarker, placeOf, redirectMarker } from '../erofs/xattr-table.ts'
+import { type AttributeSet, metacopyMarker, redirectMarker } from '../erofs/xattr-table.ts'
 import { escapedPrefix, overlayPrefix } from '../erofs/xattrs.ts'
 
 const chunkSize = 1 << 16

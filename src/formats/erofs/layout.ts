@@ -2,6 +2,7 @@
 import { OnefoldError } from '../../error.ts'
 import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/tree.ts'
 import { type Content, sizeOf } from '../entry.ts'
+import { externalContent } from './external.ts'
 import type { Listing } from './listing.ts'
 import {
   align,
@@ -21,7 +22,7 @@ import {
   targetMax,
   xattrBody,
 } from './records.ts'
-import { externalContent, type XattrTable } from './xattr-table.ts'
+import type { XattrTable } from './xattr-table.ts'
 
 export interface Layout {
   /** Per inode: the offset of its record. */

@@ -23,76 +23,134 @@ import { nameMax } from './records.ts'
 export interface Listing {
   readonly inodes: readonly Inode[]
   /** st_mode as written, per inode: whiteouts have become regular files. */
-  readonly modes: readonly number[]
+  readonly modes: Uint16Array
   /** Per inode; computed for directories, the tree's own number for everything else. */
-  readonly nlinks: readonly number[]
+  readonly nlinks: Uint32Array
   /** Per inode, for directories: where its entries begin in `names` and `targets`; they end where `lastEntry` says. */
-  readonly firstEntry: readonly number[]
-  readonly lastEntry: readonly number[]
+  readonly firstEntry: Uint32Array
+  readonly lastEntry: Uint32Array
   /** The entries of all directories, `.` and `..` included, in byte order within each. */
   readonly names: readonly string[]
   /** The inode number each entry leads to. */
-  readonly targets: readonly number[]
-  /** Per inode: the directory it stands in under its primary name, and the entry that is that name; -1 for the root. */
-  readonly parents: readonly number[]
-  readonly entryOf: readonly number[]
+  readonly targets: Uint32Array
+  /** Per inode: the directory it stands in under its primary name, and the entry that is that name. */
+  readonly parents: Uint32Array
+  readonly entryOf: Uint32Array
   /** Inode numbers of the whiteouts, and of the directories they stand in. */
   readonly whiteouts: ReadonlySet<number>
   readonly whiteoutParents: ReadonlySet<number>
 }
 
 export function listTree(root: Directory): Listing {
-  const inodes: Inode[] = [root]
-  const modes: number[] = [root.mode]
-  const nlinks: number[] = [2]
-  const parents: number[] = [0]
-  const entryOf: number[] = [-1]
-  const firstEntry: number[] = []
-  const lastEntry: number[] = []
-  const names: string[] = []
-  const targets: number[] = []
-  const links: { entry: number; linkTo: Inode }[] = []
-  const whiteouts = new Set<number>()
-  const whiteoutParents = new Set<number>()
-  const stub = stubOf(root)
+  const lister = new Lister(root)
+  lister.list()
+  lister.resolveLinks()
+  return lister
+}
 
-  for (let ino = 0; ino < inodes.length; ino++) {
-    const directory = inodes[ino] as Inode
-    firstEntry.push(names.length)
-    if (isDirectory(directory)) {
-      for (const name of entryNames(directory, ino === 0)) {
-        names.push(name)
-        if (name === '.' || name === '..') {
-          targets.push(name === '.' ? ino : (parents[ino] as number))
-          continue
-        }
-        const child = directory.children.get(name) ?? stub
-        if (isHardLink(child)) {
-          links.push({ entry: targets.length, linkTo: child.linkTo })
-          targets.push(-1)
-          continue
-        }
-        const number = inodes.length
-        entryOf.push(targets.length)
-        targets.push(number)
-        inodes.push(child)
-        parents.push(ino)
-        const type = child.mode & S_IFMT
-        if ((type === S_IFDIR) !== (child.children !== undefined)) throw inconsistent(name)
-        if (type === S_IFDIR) nlinks[ino] = (nlinks[ino] as number) + 1
-        nlinks.push(type === S_IFDIR ? 2 : child.nlink)
-        const whiteout = type === S_IFCHR && child.rdev === 0 && child !== stub
-        modes.push(whiteout ? (child.mode & ~S_IFMT) | S_IFREG : child.mode)
-        if (whiteout) {
-          whiteouts.add(number)
-          whiteoutParents.add(ino)
+class Lister implements Listing {
+  readonly inodes: Inode[]
+  readonly modes: Uint16Array
+  readonly nlinks: Uint32Array
+  readonly firstEntry: Uint32Array
+  readonly lastEntry: Uint32Array
+  readonly names: string[]
+  readonly targets: Uint32Array
+  readonly parents: Uint32Array
+  readonly entryOf: Uint32Array
+  readonly whiteouts = new Set<number>()
+  readonly whiteoutParents = new Set<number>()
+  readonly #stub: Inode
+  readonly #links: { readonly entry: number; readonly linkTo: Inode }[] = []
+  #inodeCount = 0
+  #entryCount = 0
+
+  constructor(root: Directory) {
+    const { inodes, entries } = count(root)
+    this.inodes = Array.from<Inode>({ length: inodes })
+    this.modes = new Uint16Array(inodes)
+    this.nlinks = new Uint32Array(inodes)
+    this.firstEntry = new Uint32Array(inodes)
+    this.lastEntry = new Uint32Array(inodes)
+    this.parents = new Uint32Array(inodes)
+    this.entryOf = new Uint32Array(inodes)
+    this.names = Array.from<string>({ length: entries })
+    this.targets = new Uint32Array(entries)
+    this.#stub = stubOf(root)
+    this.#add(root, 0)
+  }
+
+  list(): void {
+    for (let number = 0; number < this.#inodeCount; number++) {
+      const inode = this.inodes[number] as Inode
+      this.firstEntry[number] = this.#entryCount
+      if (isDirectory(inode)) this.#listDirectory(inode, number)
+      this.lastEntry[number] = this.#entryCount
+    }
+  }
+
+  #listDirectory(directory: Directory, number: number): void {
+    for (const name of entryNames(directory, number === 0)) {
+      const entry = this.#entryCount++
+      this.names[entry] = name
+      if (name === '.') this.targets[entry] = number
+      else if (name === '..') this.targets[entry] = this.parents[number] as number
+      else {
+        const child = directory.children.get(name) ?? this.#stub
+        if (isHardLink(child)) this.#links.push({ entry, linkTo: child.linkTo })
+        else {
+          this.entryOf[this.#inodeCount] = entry
+          this.targets[entry] = this.#inodeCount
+          this.#add(child, number)
         }
       }
     }
-    lastEntry.push(names.length)
   }
-  resolveLinks(links, inodes, targets)
-  return { inodes, modes, nlinks, firstEntry, lastEntry, names, targets, parents, entryOf, whiteouts, whiteoutParents }
+
+  #add(inode: Inode, parent: number): void {
+    const number = this.#inodeCount++
+    const type = inode.mode & S_IFMT
+    if ((type === S_IFDIR) !== (inode.children !== undefined)) throw inconsistent(inode)
+    this.inodes[number] = inode
+    this.parents[number] = parent
+    this.modes[number] = inode.mode
+    this.nlinks[number] = type === S_IFDIR ? 2 : inode.nlink
+    if (type === S_IFDIR && number > 0) this.nlinks[parent] = (this.nlinks[parent] as number) + 1
+    if (type === S_IFCHR && inode.rdev === 0 && inode !== this.#stub) {
+      this.modes[number] = (inode.mode & ~S_IFMT) | S_IFREG
+      this.whiteouts.add(number)
+      this.whiteoutParents.add(parent)
+    }
+  }
+
+  resolveLinks(): void {
+    if (this.#links.length === 0) return
+    const numbers = new Map<Inode, number>(this.#links.map(({ linkTo }) => [linkTo, -1]))
+    for (const [number, inode] of this.inodes.entries()) if (numbers.has(inode)) numbers.set(inode, number)
+    for (const { entry, linkTo } of this.#links) {
+      const number = numbers.get(linkTo)
+      if (number === undefined || number < 0 || isDirectory(linkTo))
+        throw new OnefoldError('BAD_FORMAT', 'Cannot write image: a hard link leads to no file of the tree')
+      this.targets[entry] = number
+    }
+  }
+}
+
+/** Everything is allocated once, at its full size. */
+function count(root: Directory): { inodes: number; entries: number } {
+  const stubs = stubNames.filter((name) => !root.children.has(name)).length
+  const directories = [root]
+  let inodes = 1 + stubs
+  let entries = stubs
+  for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
+    entries += 2 + next.children.size
+    for (const child of next.children.values()) {
+      if (isHardLink(child)) continue
+      inodes++
+      if (isDirectory(child)) directories.push(child)
+    }
+  }
+  return { inodes, entries }
 }
 
 /** A real whiteout in the root, for each of `00` … `ff` that the tree does not use itself. */
@@ -123,22 +181,10 @@ function entryNames(directory: Directory, isRoot: boolean): string[] {
   return names.sort(compareNames)
 }
 
-function resolveLinks(links: { entry: number; linkTo: Inode }[], inodes: Inode[], targets: number[]): void {
-  if (links.length === 0) return
-  const numbers = new Map<Inode, number>(links.map(({ linkTo }) => [linkTo, -1]))
-  for (const [number, inode] of inodes.entries()) if (numbers.has(inode)) numbers.set(inode, number)
-  for (const { entry, linkTo } of links) {
-    const number = numbers.get(linkTo)
-    if (number === undefined || number < 0 || isDirectory(linkTo))
-      throw new OnefoldError('BAD_FORMAT', 'Cannot write image: a hard link leads to no file of the tree')
-    targets[entry] = number
-  }
-}
-
-function inconsistent(name: string): OnefoldError {
+function inconsistent({ mode }: Inode): OnefoldError {
   return new OnefoldError(
     'BAD_FORMAT',
-    `Cannot write ${JSON.stringify(name)}: its mode and its children disagree on whether it is a directory`,
+    `Cannot write image: an inode's mode 0${mode.toString(8)} and its children disagree on whether it is a directory`,
   )
 }
 

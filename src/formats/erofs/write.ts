@@ -5,6 +5,7 @@
  */
 import { OnefoldError } from '../../error.ts'
 import { type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/tree.ts'
+import { writeMetacopy, writeRedirect } from './external.ts'
 import { chunkBitsOf, type Layout, layOut } from './layout.ts'
 import { type Listing, listTree } from './listing.ts'
 import {
@@ -31,7 +32,7 @@ import {
   superblockMagic,
   xattrBody,
 } from './records.ts'
-import { type AttributeSet, XattrTable, metacopyMarker, metacopyOf, redirectMarker, redirectOf } from './xattr-table.ts'
+import { type AttributeSet, XattrTable, metacopyMarker, redirectMarker } from './xattr-table.ts'
 
 export interface ErofsOptions {
   /**
@@ -117,7 +118,9 @@ class Image {
   }
 
   writeInodes(): void {
-    for (const [number, inode] of this.#listing.inodes.entries()) {
+    const { inodes } = this.#listing
+    for (let number = 0; number < inodes.length; number++) {
+      const inode = inodes[number] as Inode
       const start = this.#layout.starts[number] as number
       const area = this.#layout.areas[number] as number
       const isExtended = this.#layout.extended[number] === 1
@@ -195,17 +198,21 @@ class Image {
     }
     this.#view.setUint32(at + xattrBody.nameFilter, filter, true)
     this.#view.setUint8(at + xattrBody.sharedCount, refs)
-    let local = at + xattrBody.bytes + 4 * refs
-    let seen = 0
-    for (const attribute of attributes) {
-      if (seen < refs && table.sharedOf(number, attribute) !== undefined) {
-        seen++
-        continue
+    this.#writeLocalXattrs(at + xattrBody.bytes + 4 * refs, number, inode, refs)
+  }
+
+  /** All but the first `refs` that are shared. */
+  #writeLocalXattrs(at: number, number: number, inode: Inode, refs: number): void {
+    let skipped = 0
+    let local = at
+    for (const attribute of (this.#xattrs.sets[number] as AttributeSet).attributes) {
+      if (skipped < refs && this.#xattrs.sharedOf(number, attribute) !== undefined) skipped++
+      else if (attribute === metacopyMarker) local = writeMetacopy(this.bytes, local, inode.content)
+      else if (attribute === redirectMarker) local = writeRedirect(this.bytes, local, inode.content)
+      else {
+        this.bytes.set(attribute.encoded, local)
+        local += attribute.encoded.length
       }
-      if (attribute === metacopyMarker) this.bytes.set(metacopyOf(inode.content).encoded, local)
-      else if (attribute === redirectMarker) this.bytes.set(redirectOf(inode.content).encoded, local)
-      else this.bytes.set(attribute.encoded, local)
-      local += table.localBytes(number, attribute)
     }
   }
 

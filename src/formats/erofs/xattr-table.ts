@@ -5,21 +5,27 @@
  * Most inodes of an image are files with nothing but a metacopy and a redirect of their own, so these two are never
  * materialised per file: a set of attributes holds a marker, and the file's content says what the marker stands for.
  */
-import { type Inode, S_IFMT, S_IFREG, compareNames } from '../../image/tree.ts'
-import { type Content, type Xattrs, sizeOf } from '../entry.ts'
+import { type Inode, compareNames } from '../../image/tree.ts'
+import type { Content, Xattrs } from '../entry.ts'
+import {
+  externalContent,
+  metacopyEntryBytes,
+  metacopyValue,
+  placeLength,
+  placeOf,
+  redirectEntryBytes,
+  redirectValue,
+} from './external.ts'
 import type { Listing } from './listing.ts'
-import { align, sharedRefsMax, xattrBody, xattrEntry } from './records.ts'
+import { sharedRefsMax, xattrBody } from './records.ts'
 import {
   encodeXattr,
   escapeXattrs,
   filterBit,
-  metacopyBytes,
-  metacopyHead,
   metacopyName,
   opaqueName,
   opaqueWhiteoutsNames,
   redirectName,
-  splitName,
   whiteoutNames,
   whiteoutsNames,
 } from './xattrs.ts'
@@ -44,6 +50,7 @@ export const redirectMarker = newAttribute(redirectName, empty)
 /** What some inodes have in common: their attributes in ascending order of full name, markers included. */
 export interface AttributeSet {
   readonly attributes: readonly Attribute[]
+  readonly markers: 0 | 1 | 2
   readonly filter: number
   /** Of the attributes that are no markers: how many are shared, and the bytes of the others. */
   shared: number
@@ -57,23 +64,35 @@ export class XattrTable {
   readonly shared: readonly Attribute[]
   readonly bytes: number
   readonly hasAcl: boolean
-  readonly #contents = new Contents()
   readonly #inodes: readonly Inode[]
+  readonly #metacopies: Occurrences
+  readonly #redirects: Occurrences
 
   constructor(listing: Listing, version: 0 | 1) {
-    this.#inodes = listing.inodes
+    const { inodes, whiteouts, whiteoutParents } = listing
+    this.#inodes = inodes
     const attributes = new Attributes()
-    for (const [number, inode] of listing.inodes.entries()) {
+    let plain = true
+    for (let number = 0; number < inodes.length; number++) {
+      const inode = inodes[number] as Inode
       const content = externalContent(inode)
-      const special = number === 0 || listing.whiteouts.has(number) || listing.whiteoutParents.has(number)
+      if (content !== undefined && (content.kind !== 'object' || content.path !== undefined)) plain = false
+      const special = number === 0 || whiteouts.has(number) || whiteoutParents.has(number)
       const set = special
         ? attributes.intern(rewritten(inode.xattrs, number, listing, version), content)
         : attributes.set(inode.xattrs, content)
       for (const attribute of set.attributes) attribute.uses++
       this.sets.push(set)
-      this.#contents.add(content)
     }
-    this.shared = [...attributes.shared(), ...this.#contents.share()].sort(tableOrder)
+    this.#metacopies = new Occurrences(inodes, metacopyKey)
+    // Where every redirect follows from the digest, it is repeated just where the digest is.
+    this.#redirects = new Occurrences(plain ? this.#metacopies : inodes, redirectKey)
+    const contentOf = (number: number): Content => (inodes[number] as Inode).content
+    this.shared = [
+      ...attributes.shared(),
+      ...this.#metacopies.share((first) => newAttribute(metacopyName, metacopyValue(contentOf(first)))),
+      ...this.#redirects.share((first) => newAttribute(redirectName, redirectValue(contentOf(first)))),
+    ].sort(tableOrder)
     let bytes = 0
     for (const attribute of this.shared) {
       attribute.offset = bytes
@@ -86,8 +105,8 @@ export class XattrTable {
 
   /** The shared attribute behind one of the inode's attributes, or undefined: it is stored with the inode. */
   sharedOf(number: number, attribute: Attribute): Attribute | undefined {
-    if (attribute === metacopyMarker) return this.#contents.sharedMetacopy(number)
-    if (attribute === redirectMarker) return this.#contents.sharedRedirect(number)
+    if (attribute === metacopyMarker) return this.#metacopies.shared(number)
+    if (attribute === redirectMarker) return this.#redirects.shared(number)
     return attribute.offset < 0 ? undefined : attribute
   }
 
@@ -97,10 +116,12 @@ export class XattrTable {
     if (set.attributes.length === 0) return 0
     let refs = set.shared
     let local = set.local
-    for (const attribute of set.attributes)
-      if (attribute === metacopyMarker || attribute === redirectMarker)
-        if (this.sharedOf(number, attribute) === undefined) local += this.localBytes(number, attribute)
-        else refs++
+    if (set.markers >= 1)
+      if (this.#metacopies.shared(number) !== undefined) refs++
+      else local += this.#localBytes(number, metacopyMarker)
+    if (set.markers >= 2)
+      if (this.#redirects.shared(number) !== undefined) refs++
+      else local += this.#localBytes(number, redirectMarker)
     return refs <= sharedRefsMax ? xattrBody.bytes + 4 * refs + local : this.#crowdedBytes(number, set)
   }
 
@@ -110,51 +131,16 @@ export class XattrTable {
     let local = 0
     for (const attribute of set.attributes)
       if (refs < sharedRefsMax && this.sharedOf(number, attribute) !== undefined) refs++
-      else local += this.localBytes(number, attribute)
+      else local += this.#localBytes(number, attribute)
     return xattrBody.bytes + 4 * refs + local
   }
 
   /** The size of an attribute as an entry of its own. */
-  localBytes(number: number, attribute: Attribute): number {
-    if (attribute !== metacopyMarker && attribute !== redirectMarker) return attribute.encoded.length
-    const content = (this.#inodes[number] as Inode).content
-    if (attribute === metacopyMarker) return metacopyEntryBytes + (content.kind === 'object' ? metacopyBytes : 0)
-    return align(redirectEntryBytes + placeLength(content), 4)
+  #localBytes(number: number, attribute: Attribute): number {
+    if (attribute === metacopyMarker) return metacopyEntryBytes((this.#inodes[number] as Inode).content)
+    if (attribute === redirectMarker) return redirectEntryBytes((this.#inodes[number] as Inode).content)
+    return attribute.encoded.length
   }
-}
-
-const metacopyEntryBytes = xattrEntry.bytes + splitName(metacopyName).suffix.length
-/** With the slash that precedes the place. */
-const redirectEntryBytes = xattrEntry.bytes + splitName(redirectName).suffix.length + 1
-
-/** The content that a file has outside of the image, if it has. */
-export function externalContent(inode: Inode): Content | undefined {
-  const { content } = inode
-  if (content.kind === 'empty' || content.kind === 'inline' || (inode.mode & S_IFMT) !== S_IFREG) return undefined
-  return sizeOf(content) > 0 ? content : undefined
-}
-
-/** Where the bytes lie below the object directory; '' is nowhere. */
-export function placeOf(content: Content): string {
-  if (content.kind !== 'object') return content.kind === 'unknown' ? (content.path ?? '') : ''
-  return content.path ?? `${content.digest.slice(0, 2)}/${content.digest.slice(2)}`
-}
-
-/** `placeOf(content).length`, without making the string. */
-function placeLength(content: Content): number {
-  if (content.kind === 'object' && content.path === undefined) return content.digest.length + 1
-  return placeOf(content).length
-}
-
-/** The attributes that a marker stands for. */
-export function metacopyOf(content: Content): Attribute {
-  const value =
-    content.kind === 'object' ? Buffer.from([...metacopyHead, ...Buffer.from(content.digest, 'hex')]) : empty
-  return newAttribute(metacopyName, value)
-}
-
-export function redirectOf(content: Content): Attribute {
-  return newAttribute(redirectName, Buffer.from(`/${placeOf(content)}`, 'latin1'))
 }
 
 const optionX = Buffer.from('x')
@@ -192,7 +178,7 @@ class Attributes {
     attributes.sort((a, b) => compareNames(a.name, b.name))
     let filter = 0xffffffff
     for (const attribute of attributes) filter &= ~attribute.filterBit
-    return { attributes, filter: filter >>> 0, shared: 0, local: 0 }
+    return { attributes, markers, filter: filter >>> 0, shared: 0, local: 0 }
   }
 
   shared(): Attribute[] {
@@ -230,82 +216,63 @@ function measure(set: AttributeSet): void {
 }
 
 /**
- * Which metacopies and redirects occur twice. Both have the digest's hex digits for a key in the usual case, where the
- * redirect leads to the digest's own path; any other path is its own key, with a slash before it.
+ * Which of the attributes that stand behind a marker occur twice. They are known by a key per inode, and by the first inode
+ * that has the key.
  */
-class Contents {
-  readonly #ids = new Map<string, number>()
-  readonly #metacopies: Sharing = { ids: [], samples: [], uses: [], shared: new Map() }
-  readonly #redirects: Sharing = { ids: [], samples: [], uses: [], shared: new Map() }
+class Occurrences {
+  readonly #first: Int32Array
+  readonly #numbers = new Map<string, number>()
+  readonly #repeated: Set<number>
+  readonly #shared = new Map<number, Attribute>()
 
-  /** In the order of inode numbers. */
-  add(content: Content | undefined): void {
-    if (content?.kind === 'object' && content.path === undefined) {
-      const id = this.#id(content.digest)
-      count(this.#metacopies, id, content)
-      count(this.#redirects, id, content)
+  /** Or with the keys of another attribute, when they are repeated alike. */
+  constructor(inodes: readonly Inode[] | Occurrences, keyOf: (content: Content) => string | undefined) {
+    if (inodes instanceof Occurrences) {
+      this.#first = inodes.#first
+      this.#repeated = inodes.#repeated
       return
     }
-    if (content === undefined) {
-      this.#metacopies.ids.push(-1)
-      this.#redirects.ids.push(-1)
-      return
+    this.#first = new Int32Array(inodes.length).fill(-1)
+    this.#repeated = new Set()
+    for (let number = 0; number < inodes.length; number++) {
+      const content = externalContent(inodes[number] as Inode)
+      const key = content === undefined ? undefined : keyOf(content)
+      if (key !== undefined) this.#add(number, key)
     }
-    count(this.#metacopies, this.#id(content.kind === 'object' ? content.digest : ''), content)
-    const place = placeOf(content)
-    if (place === '') this.#redirects.ids.push(-1)
-    else count(this.#redirects, this.#id(ownPath.test(place) ? place.replace('/', '') : `/${place}`), content)
   }
 
-  /** Makes an attribute of each one that two inodes have. */
-  share(): Attribute[] {
-    return [...share(this.#metacopies, metacopyOf), ...share(this.#redirects, redirectOf)]
+  #add(number: number, key: string): void {
+    const first = this.#numbers.get(key)
+    if (first === undefined) this.#numbers.set(key, number)
+    else this.#repeated.add(first)
+    this.#first[number] = first ?? number
   }
 
-  sharedMetacopy(number: number): Attribute | undefined {
-    return this.#metacopies.shared.get(this.#metacopies.ids[number] as number)
+  /** Makes a shared attribute of each one that occurs twice. */
+  share(make: (first: number) => Attribute): Attribute[] {
+    this.#numbers.clear()
+    for (const first of this.#repeated) this.#shared.set(first, make(first))
+    return [...this.#shared.values()]
   }
 
-  sharedRedirect(number: number): Attribute | undefined {
-    return this.#redirects.shared.get(this.#redirects.ids[number] as number)
+  shared(number: number): Attribute | undefined {
+    return this.#shared.size === 0 ? undefined : this.#shared.get(this.#first[number] as number)
   }
+}
 
-  #id(key: string): number {
-    const next = this.#ids.size
-    const id = this.#ids.get(key) ?? next
-    if (id === next) this.#ids.set(key, id)
-    return id
-  }
+function metacopyKey(content: Content): string {
+  return content.kind === 'object' ? content.digest : ''
+}
+
+/** A digest's own path has the digest for a key, any other path itself behind a slash. */
+function redirectKey(content: Content): string | undefined {
+  if (content.kind === 'object' && content.path === undefined) return content.digest
+  const place = placeOf(content)
+  if (place === '') return undefined
+  return ownPath.test(place) ? place.replace('/', '') : `/${place}`
 }
 
 const ownPath = /^[0-9a-f]{2}\/[0-9a-f]{62}$/
-
-interface Sharing {
-  /** Per inode, or -1. */
-  readonly ids: number[]
-  /** Per id. */
-  readonly samples: (Content | undefined)[]
-  readonly uses: number[]
-  readonly shared: Map<number, Attribute>
-}
-
-function count(sharing: Sharing, id: number, content: Content): void {
-  sharing.ids.push(id)
-  while (sharing.uses.length <= id) {
-    sharing.uses.push(0)
-    sharing.samples.push(undefined)
-  }
-  sharing.uses[id] = (sharing.uses[id] as number) + 1
-  sharing.samples[id] ??= content
-}
-
-function share(sharing: Sharing, make: (content: Content) => Attribute): Attribute[] {
-  for (const [id, uses] of sharing.uses.entries()) {
-    const sample = sharing.samples[id]
-    if (uses >= 2 && sample !== undefined) sharing.shared.set(id, make(sample))
-  }
-  return [...sharing.shared.values()]
-}
 
 /** Name, then length of value, then value, all of them descending. */
 function tableOrder(a: Attribute, b: Attribute): number {
