@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync, renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { errnoOf } from '../error.ts'
 import { tryFlock } from '../linux/lock.ts'
@@ -15,11 +15,21 @@ export interface DeadFolder {
 }
 
 const idSyntax = /^[0-9a-f]{16}$/
+/** On its way out, and nobody's: whoever meets it deletes the rest. */
+const condemnedSyntax = /^[0-9a-f]{16}\.dead$/
 
-/** Paths of all folders of transactions, garbage collections and the dead. */
+/** Paths of all folders of transactions and garbage collections, living or dead. */
 export function listOwned(root: string): string[] {
+  return listTemporary(root, idSyntax)
+}
+
+export function listCondemned(root: string): string[] {
+  return listTemporary(root, condemnedSyntax)
+}
+
+function listTemporary(root: string, syntax: RegExp): string[] {
   return listFolder(`${root}/${tmpFolder}`)
-    .filter((name) => idSyntax.test(name))
+    .filter((name) => syntax.test(name))
     .map((name) => `${root}/${tmpFolder}/${name}`)
 }
 
@@ -62,9 +72,34 @@ export async function removeDead(root: string, folders: readonly DeadFolder[], i
         if (!mayPutBack) continue
         nameAgain(root, `${path}/aside`)
       }
-      await rm(path, { recursive: true, force: true })
+      await removeOwned(path)
     } finally {
       closeSync(lock)
     }
+  }
+  for (const path of listCondemned(root)) await removeCondemned(path)
+}
+
+/**
+ * Deletes a folder whose lock the caller holds. It loses its name first: another process may be about to lock a folder
+ * that it found without a lock, and must not be let into one that is half deleted.
+ */
+export async function removeOwned(path: string): Promise<void> {
+  const condemned = `${path}.dead`
+  try {
+    renameSync(path, condemned)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return
+    throw fileError('clean up', path, error)
+  }
+  await removeCondemned(condemned)
+}
+
+async function removeCondemned(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true })
+  } catch (error) {
+    // Two may be deleting it at once; what one of them leaves, the next transaction finds.
+    if (!['ENOENT', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw fileError('clean up', path, error)
   }
 }

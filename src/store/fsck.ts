@@ -12,7 +12,7 @@ import {
 import { OnefoldError } from '../error.ts'
 import { type Recipe, readRecipe } from '../formats/tar/recipe.ts'
 import { Catalog } from './catalog.ts'
-import { listOwned } from './dead.ts'
+import { listCondemned, listOwned } from './dead.ts'
 import {
   type DigestFolder,
   blobPath,
@@ -93,11 +93,11 @@ export async function checkStore(root: string, options: FsckOptions = {}): Promi
   return check.report()
 }
 
-/** Somebody who may be told of damage: recipes and records, by their digests. */
 interface Found {
   readonly kind: DamageKind
   readonly name: string
   readonly problem: string
+  /** Digests of recipes and manifests that need it. */
   readonly users: Set<string>
 }
 
@@ -126,10 +126,10 @@ class Check {
   }
 
   async objects(): Promise<void> {
-    for (const { name, path, digest: text } of this.#files('objects')) {
+    for (const { path, digest: text } of this.#files('objects')) {
       await this.#turn()
       const digest = parseVerityDigest(text)
-      const stat = this.#regular('object', name, path)
+      const stat = this.#regular('object', digest, path)
       if (stat === undefined) continue
       this.#sizes.set(digest, stat.size)
       this.#checked.objects++
@@ -145,17 +145,17 @@ class Check {
       const digest = parseRecipeDigest(text)
       this.#checked.recipes++
       const recipe = this.#try('recipe', digest, () => this.#readRecipe(digest))
-      if (recipe === undefined) continue
-      const whole = this.#objectsOf(digest, recipe)
+      const whole = recipe !== undefined && this.#objectsOf(digest, recipe)
       if (whole && this.#options.rebuild === true) this.#try('recipe', digest, () => this.#rebuild(digest, recipe))
+      this.#found.get(`recipe ${digest}`)?.users.add(digest)
     }
   }
 
   async images(): Promise<void> {
-    for (const { digest: text, name, path } of this.#files('images')) {
+    for (const { path, digest: text } of this.#files('images')) {
       await this.#turn()
       const digest = parseVerityDigest(text)
-      const stat = this.#regular('image', name, path)
+      const stat = this.#regular('image', digest, path)
       if (stat === undefined) continue
       this.#checked.images++
       this.#readOnly('image', digest, stat)
@@ -196,9 +196,9 @@ class Check {
 
   /** Those of the living and of the dead are no strays; the next transaction takes care of the latter. */
   transactions(): void {
-    const owned = new Set(listOwned(this.#root).map((path) => path.slice(this.#root.length + tmpFolder.length + 2)))
+    const ours = new Set([...listOwned(this.#root), ...listCondemned(this.#root)])
     for (const name of listFolder(`${this.#root}/${tmpFolder}`))
-      if (!owned.has(name)) this.#strays.push(`${tmpFolder}/${name}`)
+      if (!ours.has(`${this.#root}/${tmpFolder}/${name}`)) this.#strays.push(`${tmpFolder}/${name}`)
   }
 
   report(): FsckReport {
@@ -262,13 +262,13 @@ class Check {
   }
 
   /** Files that are named as ours are; the others are strays. */
-  *#files(folder: DigestFolder): Generator<{ name: string; path: string; digest: string }> {
+  *#files(folder: DigestFolder): Generator<{ path: string; digest: string }> {
     const hasFanOut = folder === 'objects' || folder === 'blobs'
     for (const name of hasFanOut ? this.#fanOut(folder) : listFolder(`${this.#root}/${folder}`)) {
       const digest = digestOfName(folder, name)
       const path = `${this.#root}/${folder}/${name}`
       if (digest === undefined) this.#strays.push(`${folder}/${name}`)
-      else yield { name, path, digest }
+      else yield { path, digest }
     }
   }
 

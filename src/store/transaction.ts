@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, checkDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
@@ -8,7 +7,7 @@ import { syncfsAsync } from '../linux/file.ts'
 import { tryFlock } from '../linux/lock.ts'
 import { adoptLayers } from './adopt.ts'
 import { checkHolds, nameEverything, readGeneration } from './commit.ts'
-import { type DeadFolder, removeDead, seizeDead } from './dead.ts'
+import { type DeadFolder, removeDead, removeOwned, seizeDead } from './dead.ts'
 import { fileError, writeFile } from './files.ts'
 import { blobPath, folders, imagePath, notePath, recipePath, recordPath, tmpFolder } from './layout.ts'
 import { type LayerIndex, type LayerKey, isWanted, openIndex } from './index-db.ts'
@@ -153,7 +152,7 @@ export class Transaction implements AsyncDisposable {
     await this.#writeback?.stop()
     closeSync(this.#rootFd)
     try {
-      await rm(this.folder, { recursive: true, force: true })
+      await removeOwned(this.folder)
     } finally {
       closeSync(this.#lock)
     }
@@ -229,8 +228,9 @@ export function createFolder(root: string): { folder: string; lock: number } {
     try {
       mkdirSync(folder, { mode: 0o700 })
       const lock = openSync(`${folder}/lock`, 'a')
-      // Between mkdir and flock the folder looks dead: whoever cleans up may be taking it away. Then another is made.
-      if (tryFlock(lock, 'exclusive') && fstatSync(lock).nlink > 0) return { folder, lock }
+      // Between mkdir and flock the folder looks dead: whoever cleans up may have locked it, or be taking it away, in
+      // which case there is nothing to open any more. Then another is made.
+      if (tryFlock(lock, 'exclusive') && existsSync(folder)) return { folder, lock }
       closeSync(lock)
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || !existsSync(`${root}/${tmpFolder}`)) throw fileError('begin', folder, error)

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { file } from '../../test/images.ts'
+import { needsPrograms, needsRoot } from '../../test/needs.ts'
+import { scratch } from '../../test/scratch.ts'
+import { stageImage } from '../../test/store-image.ts'
+import { hasCode } from '../error.ts'
+import { libcCall } from '../linux/libc.ts'
+import { openStore } from './store.ts'
+
+/** Processes that are killed, disks that are full, power that fails: what is left must be a store all the same. */
+
+const program = fileURLToPath(new URL('../../test/store-writer.ts', import.meta.url))
+const needsLoop = needsRoot === false ? needsPrograms('mkfs.ext4', 'mount', 'umount') : needsRoot
+
+class Writer {
+  readonly done: number[] = []
+  readonly #child: ChildProcess
+  #errors = ''
+  readonly #exit: Promise<unknown>
+
+  constructor(...args: (string | number)[]) {
+    this.#child = spawn(process.execPath, [program, ...args.map(String)], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#exit = once(this.#child, 'close')
+    this.#child.stderr?.on('data', (text: Buffer) => (this.#errors += text.toString()))
+    this.#child.stdout?.on('data', (text: Buffer) => {
+      for (const line of text.toString().trim().split('\n')) this.done.push(Number(line))
+    })
+  }
+
+  /** All of its images are there. */
+  async end(): Promise<void> {
+    await this.#exit
+    assert.equal(this.#child.exitCode, 0, this.#errors)
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#exit
+  }
+
+  /** Resolves when the image's commit has returned. */
+  async until(n: number): Promise<void> {
+    while (!this.done.includes(n)) {
+      assert.equal(this.#child.exitCode, null, this.#errors)
+      await sleep(2)
+    }
+  }
+}
+
+/** A store without damage that has all these images. */
+async function expectWhole(root: string, names: readonly string[]): Promise<void> {
+  await using store = await openStore(root)
+  const report = await store.fsck({ rebuild: true })
+  assert.deepEqual(report.damage, [])
+  assert.deepEqual(report.strays, [])
+  for (const name of names) assert.ok(store.find(name), name)
+}
+
+describe('kill -9', () => {
+  test('at any instant leaves a store that the next process goes on with', async () => {
+    using place = scratch('crash')
+    const root = place.at('store')
+    const done: number[] = []
+    for (let round = 0; round < 5; round++) {
+      const next = (done.at(-1) ?? -1) + 1
+      const writer = new Writer(root, 'x', next, 1000)
+      await writer.until(next)
+      await sleep(Math.random() * 40)
+      await writer.kill()
+      done.push(...writer.done)
+      const names = done.map((n) => `x-${n}`)
+      await expectWhole(root, names)
+    }
+    await using store = await openStore(root)
+    await using _next = await store.begin()
+    assert.equal(readdirSync(`${root}/tmp`).length, 1)
+  })
+
+  test('of a collection: what was put aside and not condemned comes back, what was condemned goes', async () => {
+    using place = scratch('crash')
+    await using store = await openStore(place.at('store'))
+    {
+      await using transaction = await store.begin()
+      stageImage(transaction, { layers: [[file('a', Buffer.alloc(500, 'a'))]], name: 'x' })
+      await transaction.commit()
+    }
+    const objects = readdirSync(`${store.root}/objects`)
+    for (const [state, expected] of [
+      ['aside', objects],
+      ['trash', []],
+    ] as const) {
+      const dead = `${store.root}/tmp/00000000000000aa/${state}`
+      for (const folder of ['layers', 'images', 'blobs', 'records', 'refs'])
+        mkdirSync(`${dead}/${folder}`, { recursive: true })
+      renameSync(`${store.root}/objects`, `${dead}/objects`)
+      mkdirSync(`${store.root}/objects`)
+      await using _transaction = await store.begin()
+      assert.deepEqual(readdirSync(`${store.root}/objects`), expected, state)
+      assert.equal(readdirSync(`${store.root}/tmp`).length, 1)
+    }
+  })
+})
+
+test('two processes fill one store with the same files at once', async () => {
+  using place = scratch('crash')
+  const root = place.at('store')
+  const writers = [new Writer(root, 'a', 0, 12), new Writer(root, 'b', 0, 12)]
+  for (const writer of writers) await writer.end()
+  const numbers = Array.from({ length: 12 }, (_, n) => n)
+  await expectWhole(root, [...numbers.map((n) => `a-${n}`), ...numbers.map((n) => `b-${n}`)])
+})
+
+test('garbage is collected while two processes add and remove images', async () => {
+  using place = scratch('crash')
+  const root = place.at('store')
+  await using store = await openStore(root)
+  const writers = [new Writer(root, 'a', 0, 25, 'remove'), new Writer(root, 'b', 0, 25, 'remove')]
+  let running = true
+  const ends = Promise.all(writers.map((writer) => writer.end())).finally(() => (running = false))
+  let collected = 0
+  while (running) {
+    collected += (await store.gc()).objects.count
+    await sleep(1)
+  }
+  await ends
+  assert.ok(collected > 0)
+  await expectWhole(root, ['a-24', 'b-24'])
+  await store.gc()
+  assert.deepEqual(store.refs(), ['a-24', 'b-24'])
+  await expectWhole(root, ['a-24', 'b-24'])
+  assert.equal((await store.gc()).bytes, 0)
+})
+
+/** ext4 in a file of its own, mounted at `path`. */
+class LoopDisk implements Disposable {
+  readonly path: string
+  readonly #image: string
+
+  constructor(folder: string, bytes: number) {
+    this.#image = `${folder}/disk.img`
+    this.path = `${folder}/disk`
+    mkdirSync(this.path)
+    writeFileSync(this.#image, '')
+    truncateSync(this.#image, bytes)
+    execFileSync('mkfs.ext4', ['-q', '-F', this.#image])
+    this.mount()
+  }
+
+  mount(): void {
+    execFileSync('mount', ['-o', 'loop', this.#image, this.path])
+  }
+
+  /** As if the power had failed: nothing more reaches the disk, not even what is in the journal. Then it is back. */
+  cutPower(): void {
+    this.shutDown()
+    execFileSync('umount', [this.path])
+    this.mount()
+  }
+
+  shutDown(): void {
+    const FS_IOC_SHUTDOWN = 0x8004587d
+    const noLogFlush = Uint8Array.of(2, 0, 0, 0)
+    const fd = openSync(this.path, 'r')
+    libcCall('ioctl', 'ilp')('the disk', fd, FS_IOC_SHUTDOWN, noLogFlush)
+    closeSync(fd)
+  }
+
+  [Symbol.dispose](): void {
+    execFileSync('umount', [this.path])
+  }
+}
+
+test('a full disk ends the transaction, not the store', { skip: needsLoop }, async () => {
+  using place = scratch('crash')
+  using disk = new LoopDisk(place.path, 8 * 1024 * 1024)
+  const root = `${disk.path}/store`
+  await using store = await openStore(root)
+  const add = async (name: string, bytes: number): Promise<void> => {
+    await using transaction = await store.begin()
+    const files = Array.from({ length: bytes / 4000 }, (_, i) => file(`f${i}`, Buffer.alloc(4000, `${name} ${i}. `)))
+    stageImage(transaction, { layers: [files], name })
+    await transaction.commit()
+  }
+  await add('fits', 400_000)
+  await assert.rejects(add('does not', 20_000_000), (error) => hasCode(error, 'IO') && /ENOSPC/.test(error.message))
+  assert.deepEqual(readdirSync(`${root}/tmp`), [])
+  await add('fits too', 400_000)
+  await expectWhole(root, ['fits', 'fits too'])
+})
+
+describe('power cut', { skip: needsLoop }, () => {
+  test('after success all is there, before it nothing is', async () => {
+    using place = scratch('crash')
+    using disk = new LoopDisk(place.path, 64 * 1024 * 1024)
+    const root = `${disk.path}/store`
+    {
+      await using store = await openStore(root)
+      await using transaction = await store.begin()
+      stageImage(transaction, { layers: [[file('a', Buffer.alloc(100_000, 'a'))]], name: 'committed' })
+      await transaction.commit()
+    }
+    disk.cutPower()
+    await expectWhole(root, ['committed'])
+    {
+      await using store = await openStore(root)
+      await using transaction = await store.begin()
+      stageImage(transaction, { layers: [[file('b', Buffer.alloc(100_000, 'b'))]], name: 'staged' })
+      disk.shutDown()
+      await assert.rejects(transaction.commit(), (error) => hasCode(error, 'IO'))
+      await assert.rejects(transaction[Symbol.asyncDispose]())
+    }
+    disk.cutPower()
+    await expectWhole(root, ['committed'])
+    await using store = await openStore(root)
+    assert.deepEqual(store.refs(), ['committed'])
+  })
+
+  test('at any instant', async () => {
+    using place = scratch('crash')
+    using disk = new LoopDisk(place.path, 64 * 1024 * 1024)
+    const root = `${disk.path}/store`
+    const done: number[] = []
+    for (let round = 0; round < 4; round++) {
+      const next = (done.at(-1) ?? -1) + 1
+      const writer = new Writer(root, 'x', next, 1000, 'remove')
+      await writer.until(next)
+      await sleep(Math.random() * 60)
+      disk.shutDown()
+      await writer.kill()
+      disk.cutPower()
+      done.push(...writer.done)
+      const last = done.at(-1) ?? 0
+      await using store = await openStore(root)
+      // Its removal may have survived, and then its successor has not yet.
+      const found = store.refs()
+      assert.ok(
+        found.every((name) => [`x-${last}`, `x-${last + 1}`].includes(name)),
+        `${last}: ${found.join()}`,
+      )
+      await expectWhole(root, found)
+      if (round % 2 === 1) await store.gc()
+      await expectWhole(root, found)
+    }
+  })
+})
