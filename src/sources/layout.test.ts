@@ -73,7 +73,10 @@ test('the image of a layout is chosen by name, by digest, or because it is alone
   await assert.rejects(chosen(''), { code: 'BAD_NAME', message: /holds "v1", "same", "v2", "multi"$/ })
   layout.tag({ ...two, annotations: { 'io.containerd.image.name': 'docker.io/library/app:2' } })
   assert.equal(await chosen(':docker.io/library/app:2'), two.digest)
-  await assert.rejects(chosen(':v3'), { code: 'NOT_FOUND', message: /"v3" in .*it holds "v1", .*"docker.io\/library\/app:2"$/ })
+  await assert.rejects(chosen(':v3'), {
+    code: 'NOT_FOUND',
+    message: /"v3" in .*it holds "v1", .*"docker.io\/library\/app:2"$/,
+  })
   await assert.rejects(chosen(`@${digestOf('x')}`), { code: 'NOT_FOUND' })
   layout.tag(two, 'v1')
   await assert.rejects(chosen(':v1'), { code: 'BAD_FORMAT', message: /it names 2 images/ })
