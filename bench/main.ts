@@ -1,13 +1,27 @@
 import { parseArgs } from 'node:util'
+import { again } from './again.ts'
 import { buildImages } from './build.ts'
+import { composing } from './compose.ts'
+import { disk } from './disk.ts'
 import { collection } from './images.ts'
+import { memory } from './memory.ts'
+import { mounting } from './mounting.ts'
 import { type Options, pullApp, pullHundred, pullRebuild } from './pull.ts'
+import { reading } from './reading.ts'
 import { type Report, machine, printReport, writeReport } from './report.ts'
+import { starting } from './starting.ts'
 
 const benches: Readonly<Record<string, readonly [what: string, run: (options: Options) => Promise<Report>]>> = {
   pull: ['pull and store a 4-layer image', pullApp],
   rebuild: ['pull its rebuild: no layer the same, 70 % of the bytes', pullRebuild],
   hundred: ['pull an image of 100 layers', pullHundred],
+  again: ['pull from a registry what is there already', again],
+  disk: ['disk for 21 images', disk],
+  compose: ['image of a tree of 150,000 entries: time and memory', composing],
+  mount: ['mount and unmount, from 10 to 150,000 files and 1 to 100 layers', mounting],
+  read: ['find, and open and read, through the mount', reading],
+  memory: ['memory of a pull, from a layer of 256 MiB to one of 4 GiB', memory],
+  start: ['onefold --help', starting],
 }
 
 const usage = `Usage: npm run bench -- [--rounds N] [--only NAME]… [BENCH…]

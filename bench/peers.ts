@@ -6,95 +6,96 @@ import { Apt } from './apt.ts'
 import { type BuiltImage, layerFiles, layout } from './build.ts'
 import { output, started } from './command.ts'
 import { benchFolder } from './images.ts'
-import type { LoopFs } from './loopfs.ts'
 import type { Contender } from './measure.ts'
 
-/** Take `image` from the OCI layout and store it, on a file system where `before` has been stored already. */
-export interface Task {
-  readonly image: BuiltImage
-  readonly before?: BuiltImage | undefined
+/** A program that stores images from the OCI layout, in its usual way, below a folder of its own. */
+export interface Peer {
+  readonly name: string
+  /** Shell commands that store the image. */
+  readonly store: (folder: string, image: BuiltImage) => string
+  /** Makes ready what storing needs; what it gives back stops that again. */
+  readonly start?: (folder: string, images: readonly BuiltImage[]) => Promise<() => Promise<void>>
 }
 
-export type Peer = (task: Task) => Contender
-
-const launcher = fileURLToPath(new URL('../bin/onefold', import.meta.url))
-
-/** What anybody can do with the layers: files in a folder, nothing checked, nothing shared. */
-export const tar: Peer = ({ image }) => ({
-  name: 'tar xzf',
-  command: ({ path }) =>
-    [`mkdir '${path}/root'`, ...layerFiles(image).map((blob) => `tar -xzpf ${blob} -C '${path}/root'`)].join(' && '),
-})
-
-/** The floor of everything that uses one thread and zlib. */
-export const gzip: Peer = ({ image }) => ({
-  name: 'gzip -dc',
-  command: () => `cat ${layerFiles(image).join(' ')} | gzip -dc >/dev/null`,
-})
-
-export const onefold: Peer = (task) =>
-  storing('onefold', task, ({ path }, image) => `${launcher} --quiet --store '${path}/store' pull ${oci(image)}`)
-
-export const podman: Peer = (task) =>
-  storing('podman', task, ({ path }, image) => {
-    const folders = `--root '${path}/root' --runroot '${path}/run' --tmpdir '${path}/tmp' --storage-driver overlay`
-    return `podman ${folders} pull --quiet ${oci(image)}`
-  })
-
-export const umoci: Peer = (task) =>
-  storing('umoci', task, ({ path }, image) => `umoci unpack --image ${layout}:${image.name} '${path}/${image.name}'`)
-
-export const ostree: Peer = (task) =>
-  storing(
-    'ostree',
-    task,
-    ({ path }, image) =>
-      layerFiles(image)
-        .map((blob, index) => {
-          const branch = `--branch=${image.name}/${index} --tree=tar=${blob} --tar-autocreate-parents`
-          return `ostree --repo='${path}/repo' commit ${branch} >/dev/null`
-        })
-        .join(' && '),
-    ({ path }) => shell(`ostree --repo='${path}/repo' init --mode=bare`),
-  )
-
-/** Debian's containerd with its overlayfs snapshotter; the daemon runs before the clock starts. */
-export const containerd: Peer = (task) => {
+/** The measured command stores `image` where `before` has been stored already. */
+export function contender({ name, store, start }: Peer, image: BuiltImage, before?: BuiltImage): Contender {
   let stop = async (): Promise<void> => {}
   return {
-    ...storing(
-      'containerd overlayfs',
-      task,
-      ({ path }, image) => `${programs}/ctr --address '${path}/socket' image import ${archiveOf(image)}`,
-      async (fs) => {
-        await installContainerd()
-        for (const image of [task.image, task.before]) if (image !== undefined) await writeArchive(image)
-        stop = await startContainerd(fs)
-      },
-    ),
+    name,
+    prepare: async ({ path }) => {
+      if (start !== undefined) stop = await start(path, before === undefined ? [image] : [image, before])
+      if (before !== undefined) await shell(`${store(path, before)} && sync -f '${path}'`)
+    },
+    command: ({ path }) => store(path, image),
     finish: () => stop(),
   }
 }
 
-export const peers: readonly Peer[] = [podman, umoci, ostree, containerd]
-
-function storing(
-  name: string,
-  { image, before }: Task,
-  store: (fs: LoopFs, image: BuiltImage) => string,
-  start?: (fs: LoopFs) => Promise<void>,
-): Contender {
-  return {
-    name,
-    prepare: async (fs) => {
-      await start?.(fs)
-      if (before !== undefined) await shell(`${store(fs, before)} && sync -f '${fs.path}'`)
-    },
-    command: (fs) => store(fs, image),
-  }
+/** What anybody can do with the layers: files in a folder, nothing checked, nothing shared. */
+export const tar: Peer = {
+  name: 'tar xzf',
+  store: (folder, image) =>
+    [
+      `mkdir '${folder}/${image.name}'`,
+      ...layerFiles(image).map((blob) => `tar -xzpf ${blob} -C '${folder}/${image.name}'`),
+    ].join(' && '),
 }
 
-function oci(image: BuiltImage): string {
+/** The floor of everything that uses one thread and zlib. */
+export const gzip: Peer = {
+  name: 'gzip -dc',
+  store: (_, image) => `cat ${layerFiles(image).join(' ')} | gzip -dc >/dev/null`,
+}
+
+export const launcher = fileURLToPath(new URL('../bin/onefold', import.meta.url))
+
+export const onefold: Peer = {
+  name: 'onefold',
+  store: (folder, image) => `${launcher} --quiet --store '${folder}/store' pull ${oci(image)}`,
+}
+
+export const podman: Peer = {
+  name: 'podman',
+  store: (folder, image) => {
+    const folders = `--root '${folder}/root' --runroot '${folder}/run' --tmpdir '${folder}/tmp'`
+    return `podman ${folders} --storage-driver overlay pull --quiet ${oci(image)}`
+  },
+}
+
+export const umoci: Peer = {
+  name: 'umoci',
+  store: (folder, image) => `umoci unpack --image ${layout}:${image.name} '${folder}/${image.name}'`,
+}
+
+export const ostree: Peer = {
+  name: 'ostree',
+  start: async (folder) => {
+    await output('ostree', [`--repo=${folder}/repo`, 'init', '--mode=bare'])
+    return async () => {}
+  },
+  store: (folder, image) =>
+    layerFiles(image)
+      .map((blob, index) => {
+        const branch = `--branch=${image.name}/${index} --tree=tar=${blob} --tar-autocreate-parents`
+        return `ostree --repo='${folder}/repo' commit ${branch} >/dev/null`
+      })
+      .join(' && '),
+}
+
+/** Debian's containerd with its overlayfs snapshotter; the daemon runs before the clock starts. */
+export const containerd: Peer = {
+  name: 'containerd overlayfs',
+  start: async (folder, images) => {
+    await installContainerd()
+    for (const image of images) await writeArchive(image)
+    return startContainerd(folder)
+  },
+  store: (folder, image) => `${programs}/ctr --address '${folder}/socket' image import ${archiveOf(image)}`,
+}
+
+export const peers: readonly Peer[] = [podman, umoci, ostree, containerd]
+
+export function oci(image: BuiltImage): string {
   return `oci:${layout}:${image.name}`
 }
 
@@ -122,7 +123,7 @@ async function writeArchive(image: BuiltImage): Promise<void> {
   await output('skopeo', ['copy', '--quiet', oci(image), `oci-archive:${archiveOf(image)}:bench/${image.name}:1`])
 }
 
-async function startContainerd({ path }: LoopFs): Promise<() => Promise<void>> {
+async function startContainerd(path: string): Promise<() => Promise<void>> {
   const settings = [
     'version = 2',
     `root = "${path}/containerd"`,

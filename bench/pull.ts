@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { type BuiltImage, buildImages, layerFiles } from './build.ts'
 import { type ImageSpec, app, hundred, rebuild } from './images.ts'
 import { type Measured, compare } from './measure.ts'
-import { type Peer, gzip, onefold, peers, tar } from './peers.ts'
+import { type Peer, contender, gzip, onefold, peers, tar } from './peers.ts'
 import { type Goal, type Report, megabytes, seconds } from './report.ts'
 
 export interface Options {
@@ -30,10 +30,10 @@ async function pulling(
   const [image, before] = await buildImages(beforeSpec === undefined ? [spec] : [spec, beforeSpec], say)
   if (image === undefined) throw new Error('no image was built')
   await warm([image])
-  const others = [base === tar ? gzip : tar, onefold, ...peers]
-    .map((peer) => peer({ image, before }))
-    .filter(({ name }) => only === undefined || only.some((start) => name.startsWith(start)))
-  const measured = await compare([base({ image }), ...others], { rounds, say })
+  const floor = base === tar ? gzip : tar
+  const others = [contender(floor, image), ...[onefold, ...peers].map((peer) => contender(peer, image, before))]
+  const chosen = others.filter(({ name }) => only === undefined || only.some((start) => name.startsWith(start)))
+  const measured = await compare([contender(base, image), ...chosen], { rounds, say })
   return {
     bench,
     title: `Pull ${describe(image)}${before === undefined ? '' : `, on top of ${describe(before)}`}, by wall time of ${measured[0]?.name}`,
