@@ -38,6 +38,7 @@ export const at = {
   AT_SYMLINK_NOFOLLOW: 0x100,
   AT_SYMLINK_FOLLOW: 0x400,
   AT_EMPTY_PATH: 0x1000,
+  AT_RECURSIVE: 0x8000,
 } as const
 
 export const rename = { RENAME_NOREPLACE: 1, RENAME_EXCHANGE: 2, RENAME_WHITEOUT: 4 } as const
@@ -89,6 +90,9 @@ export const mountFlags = {
   MNT_DETACH: 2,
   UMOUNT_NOFOLLOW: 8,
 } as const
+
+/** linux/sched.h and linux/mount.h. */
+export const namespaces = { CLONE_NEWNS: 0x20000, MS_REC: 0x4000, MS_PRIVATE: 0x40000 } as const
 
 /** Byte offsets of fields, and `size` of the whole. */
 export const structs = {

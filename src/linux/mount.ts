@@ -11,7 +11,7 @@ const fsmountCall = systemCall('fsmount', 'ill')
 const moveMountCall = systemCall('move_mount', 'ipipl')
 const openTreeCall = systemCall('open_tree', 'ipl')
 const mountSetattrCall = systemCall('mount_setattr', 'iplpl')
-const mountCall = libcCall('mount', 'pppll')
+const mountCall = libcCall('mount', 'ppplp')
 const umount2Call = libcCall('umount2', 'pi')
 
 /**
@@ -80,9 +80,10 @@ export function attachMount(mount: number, target: string): void {
   moveMountCall(JSON.stringify(target), mount, none, at.AT_FDCWD, cString(target), m.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-/** A copy of the mount at `path` (a bind mount), attached nowhere. */
+/** A copy of the mount at `path` and of all below it (a bind mount), attached nowhere. */
 export function cloneMount(path: string): number {
-  return openTreeCall(JSON.stringify(path), at.AT_FDCWD, cString(path), m.OPEN_TREE_CLONE | openFlag('O_CLOEXEC'))
+  const flags = m.OPEN_TREE_CLONE | at.AT_RECURSIVE | openFlag('O_CLOEXEC')
+  return openTreeCall(JSON.stringify(path), at.AT_FDCWD, cString(path), flags)
 }
 
 export interface MountAttributes {

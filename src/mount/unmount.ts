@@ -40,7 +40,7 @@ export function unmountImage(store: MountStore, which: string, options: UnmountO
     throw new OnefoldError('USAGE', 'Cannot unmount lazily and discard changes: they may be in use for a while yet')
   }
   using _mounts = lockMounts(store, 'shared')
-  const id = findMount(store, which, readMounts())
+  const id = findMount(store, which)
   using _lock = lockMount(store, id)
   const record = readMountRecord(store, id)
   if (record === undefined) throw notFound(which)
@@ -64,9 +64,9 @@ export function sweepMounts(store: MountStore): string[] {
   return gone
 }
 
-function findMount(store: MountStore, which: string, table: readonly TableEntry[]): string {
-  const records = readMountRecords(store)
-  if (isMountId(which) && records.some((record) => record.id === which)) return which
+function findMount(store: MountStore, which: string): string {
+  if (isMountId(which) && readMountRecord(store, which) !== undefined) return which
+  const [records, table] = [readMountRecords(store), readMounts()]
   const target = realPath(which)
   const shown = records.filter((record) => entriesOf(record.id, table).some((entry) => utf8(entry.target) === target))
   const last = (record: MountRecord): number => Math.max(...entriesOf(record.id, table).map((entry) => entry.id))

@@ -1,0 +1,21 @@
+import { namespaces } from './abi.ts'
+import { cString, libcCall } from './libc.ts'
+import { legacyMount } from './mount.ts'
+
+const unshareCall = libcCall('unshare', 'i')
+const chrootCall = libcCall('chroot', 'p')
+
+/**
+ * Gives the calling thread, and the processes it starts from now on, mounts of their own: nothing they mount or unmount
+ * shows outside, and all of it ends with them.
+ */
+export function enterMountNamespace(): void {
+  unshareCall('the mount namespace', namespaces.CLONE_NEWNS)
+  legacyMount('none', '/', '', namespaces.MS_REC | namespaces.MS_PRIVATE, '')
+}
+
+/** Makes the directory the root of the calling thread; after enterMountNamespace of that thread alone. */
+export function chroot(path: string): void {
+  chrootCall(JSON.stringify(path), cString(path))
+  process.chdir('/')
+}

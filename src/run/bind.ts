@@ -1,0 +1,24 @@
+import { posix, resolve } from 'node:path'
+import { OnefoldError } from '../error.ts'
+
+/** A file or directory of the host shown in the container. */
+export interface Bind {
+  readonly source: string
+  readonly destination: string
+  readonly readOnly: boolean
+}
+
+/** `SOURCE:DESTINATION[:ro|rw]`, as `-v` takes it. A relative source is below the working directory. */
+export function parseBind(text: string): Bind {
+  const [source = '', destination = '', mode = 'rw', ...rest] = text.split(':')
+  const bad = (detail: string): OnefoldError =>
+    new OnefoldError('USAGE', `Cannot bind ${JSON.stringify(text)}: ${detail}, expected SOURCE:DESTINATION[:ro]`)
+  if (!destination.startsWith('/') || rest.length > 0) throw bad('the destination is no absolute path')
+  if (mode !== 'ro' && mode !== 'rw') throw bad(`${JSON.stringify(mode)} is neither ro nor rw`)
+  if (!/^\.{0,2}\//.test(source) && source !== '.' && source !== '..') {
+    throw bad('the source is no path that begins with / or ./ (there are no named volumes)')
+  }
+  const path = posix.resolve(destination)
+  if (path === '/') throw bad('the destination is the root')
+  return { source: resolve(source), destination: path, readOnly: mode === 'ro' }
+}

@@ -1,0 +1,89 @@
+import { closeSync, constants, fstatSync, mkdirSync, readSync } from 'node:fs'
+import { OnefoldError, hasCode } from '../error.ts'
+import { openFlag } from '../linux/libc.ts'
+import { open, openBelow } from '../linux/file.ts'
+
+/** /etc/passwd of an image beyond this is no list of users. */
+const textMax = 16 << 20
+
+/**
+ * A mounted image seen from outside. Everything in it, symlinks first of all, is the image's word: paths are resolved by
+ * the kernel as if the image were the root, and only regular files are read.
+ */
+export class Rootfs implements Disposable {
+  readonly #fd: number
+
+  constructor(path: string) {
+    this.#fd = open(latin1(path), openFlag('O_PATH') | openFlag('O_DIRECTORY'))
+  }
+
+  /** The text of a regular file, or undefined when there is none of that name. */
+  readText(path: string): string | undefined {
+    const fd = this.#open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    if (fd === undefined) return undefined
+    try {
+      const status = fstatSync(fd)
+      if (!status.isFile()) return undefined
+      if (status.size > textMax) {
+        throw new OnefoldError(
+          'LIMIT',
+          `Cannot read ${path} of the image: it has ${status.size} bytes, at most ${textMax} are read`,
+        )
+      }
+      return readAll(fd, status.size)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** Makes the directory, and those above it, where they are missing; root owns them. */
+  makeDirectories(path: string): void {
+    const names = path.split('/').filter((name) => name !== '')
+    for (let depth = 1; depth <= names.length; depth++) {
+      const fd = this.#open(names.slice(0, depth).join('/'), openFlag('O_PATH') | openFlag('O_DIRECTORY'))
+      if (fd !== undefined) closeSync(fd)
+      else this.#makeDirectory(names.slice(0, depth - 1).join('/'), names[depth - 1] ?? '')
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd)
+  }
+
+  #makeDirectory(parent: string, name: string): void {
+    const fd = this.#open(parent === '' ? '.' : parent, openFlag('O_PATH') | openFlag('O_DIRECTORY'))
+    if (fd === undefined)
+      throw new OnefoldError('NOT_FOUND', `Cannot make /${parent}/${name} in the image: /${parent} went away`)
+    try {
+      // mkdir follows no symlink in the last place, and the place before it is an open directory.
+      mkdirSync(Buffer.from(`/proc/self/fd/${fd}/${name}`))
+    } catch (cause) {
+      throw new OnefoldError('IO', `Cannot make /${parent}/${name} in the image: ${String(cause)}`, { cause })
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #open(path: string, flags: number): number | undefined {
+    try {
+      return openBelow(this.#fd, latin1(path), flags, 'in-root')
+    } catch (error) {
+      if (hasCode(error, 'NOT_FOUND')) return undefined
+      throw error
+    }
+  }
+}
+
+function readAll(fd: number, size: number): string {
+  const bytes = Buffer.alloc(size)
+  for (let at = 0; at < size;) {
+    const length = readSync(fd, bytes, at, size - at, at)
+    if (length === 0) return bytes.toString('utf8', 0, at)
+    at += length
+  }
+  return bytes.toString('utf8')
+}
+
+function latin1(path: string): string {
+  return Buffer.from(path).toString('latin1')
+}

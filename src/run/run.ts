@@ -1,0 +1,159 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import type { VerityDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
+import type { RunConfig } from '../formats/oci/config.ts'
+import { mountImage } from '../mount/mount.ts'
+import type { MountRecord, MountStore } from '../mount/state.ts'
+import { type Unmounted, unmountImage } from '../mount/unmount.ts'
+import type { Bind } from './bind.ts'
+import { writeBundleConfig } from './bundle.ts'
+import { type ProcessOptions, type ProcessSpec, processSpec } from './process.ts'
+import { Rootfs } from './rootfs.ts'
+import { findRuntime, hybridCgroupMount, readRuntimeError, runtimeCommand } from './runtime.ts'
+import { exitCodeOf, forwardSignals, parseSignal } from './signals.ts'
+import { resolveUser } from './user.ts'
+
+export interface RunOptions extends ProcessOptions {
+  /** What the image is called in listings. */
+  readonly imageName?: string | undefined
+  /** Hands our standard input on; without, the program reads nothing. */
+  readonly interactive?: boolean | undefined
+  readonly binds?: readonly Bind[] | undefined
+  /** `host` (the default) shares the machine's network; `none` has loopback only. */
+  readonly network?: 'host' | 'none' | undefined
+  readonly readOnly?: boolean | undefined
+  /** Throw away what the program changed; without, it is kept under the mount's id. */
+  readonly rm?: boolean | undefined
+  /** Of the container, and its host name. */
+  readonly name?: string | undefined
+  /** Name or path of an OCI runtime; default crun, else runc. */
+  readonly runtime?: string | undefined
+  /** Ends the program with its stop signal. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface RunResult {
+  /** The program's, or 128 and the signal that ended it. */
+  readonly exitCode: number
+  readonly runtime: string
+  readonly mount: string
+  /** The upper directory with what the program changed, unless there is nothing or it was thrown away. */
+  readonly kept: string | undefined
+}
+
+/**
+ * Runs a program in a container made from a stored image and waits for its end; standard streams, terminal and signals
+ * are the program's meanwhile. Throws a ProgramError when the program is missing or cannot be executed.
+ */
+export async function runImage(
+  store: MountStore,
+  image: VerityDigest,
+  config: RunConfig,
+  options: RunOptions = {},
+): Promise<RunResult> {
+  options.signal?.throwIfAborted()
+  const runtime = findRuntime(options.runtime)
+  const name = containerName(options.name)
+  const mount = mountImage(store, image, { rw: true, volatile: options.rm ?? false, name: options.imageName })
+  let done: Unmounted | undefined
+  let exitCode: number
+  try {
+    exitCode = await runContainer(runtime, mount, name ?? `onefold-${mount.id}`, config, options)
+  } finally {
+    done = unmountImage(store, mount.id, { discard: options.rm ?? false })
+  }
+  return { exitCode, runtime: basename(runtime), mount: mount.id, kept: done.kept }
+}
+
+function containerName(name: string | undefined): string | undefined {
+  if (name === undefined || /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(name)) return name
+  throw new OnefoldError(
+    'USAGE',
+    `Cannot call a container ${JSON.stringify(name)}: expected up to 63 letters, digits, "_", "." and "-"`,
+  )
+}
+
+async function runContainer(
+  runtime: string,
+  mount: MountRecord,
+  id: string,
+  config: RunConfig,
+  options: RunOptions,
+): Promise<number> {
+  const spec = prepareProcess(mount.target, config, options)
+  using bundle = mkdtempDisposableSync(join(tmpdir(), 'onefold-run-'))
+  writeFileSync(
+    join(bundle.path, 'config.json'),
+    writeBundleConfig({
+      rootfs: mount.target,
+      process: spec,
+      terminalSize: terminalSize(),
+      openFilesMax: openFilesMax(),
+      hostname: options.name ?? mount.id,
+      network: options.network ?? 'host',
+      readOnly: options.readOnly ?? false,
+      binds: [...hostFiles(), ...(options.binds ?? [])],
+      stopSignal: config.stopSignal,
+    }),
+  )
+  const log = join(bundle.path, 'log')
+  const command = runtimeCommand(runtime, bundle.path, log, id, hybridCgroupMount())
+  const { exitCode, whole } = await runToEnd(command, config, options)
+  // A runtime that was killed could not take its container along.
+  if (!whole) spawnSync(runtime, ['delete', '--force', id], { stdio: 'ignore' })
+  const refusal = exitCode === 0 ? undefined : readRuntimeError(log, spec.args[0] ?? '')
+  if (refusal !== undefined) throw refusal
+  return exitCode
+}
+
+/** Who and where, from the image's own files; and its working directory, which need not exist in the image. */
+export function prepareProcess(root: string, config: RunConfig, options: ProcessOptions): ProcessSpec {
+  using rootfs = new Rootfs(root)
+  const user = options.user ?? config.user
+  const account = resolveUser(user, rootfs.readText('/etc/passwd') ?? '', rootfs.readText('/etc/group') ?? '')
+  const spec = processSpec(config, options, account, process.env)
+  rootfs.makeDirectories(spec.cwd)
+  return spec
+}
+
+/** How names are found is the machine's matter: its network is what the container uses. */
+function hostFiles(): Bind[] {
+  return ['/etc/resolv.conf', '/etc/hosts']
+    .filter((path) => existsSync(path))
+    .map((path) => ({ source: path, destination: path, readOnly: true }))
+}
+
+function terminalSize(): { readonly width: number; readonly height: number } | undefined {
+  const { isTTY, columns, rows } = process.stdout
+  return isTTY ? { width: columns, height: rows } : undefined
+}
+
+function openFilesMax(): number {
+  const [, hard] = /^Max open files +\d+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
+  return hard === undefined ? Infinity : Number(hard)
+}
+
+async function runToEnd(
+  [program, ...args]: [string, ...string[]],
+  config: RunConfig,
+  options: RunOptions,
+): Promise<{ readonly exitCode: number; readonly whole: boolean }> {
+  const stopSignal = parseSignal(config.stopSignal) ?? 'SIGTERM'
+  const input = options.interactive === true || options.tty === true ? 'inherit' : 'ignore'
+  using _forward = forwardSignals(() => child, stopSignal)
+  const child = spawn(program, args, { stdio: [input, 'inherit', 'inherit'] })
+  const stop = (): boolean => child.kill(stopSignal)
+  options.signal?.addEventListener('abort', stop, { once: true })
+  try {
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
+    return { exitCode: exitCodeOf(code, signal), whole: signal === null }
+  } catch (cause) {
+    throw new OnefoldError('IO', `Cannot start ${program}: ${String(cause)}`, { cause })
+  } finally {
+    options.signal?.removeEventListener('abort', stop)
+  }
+}
