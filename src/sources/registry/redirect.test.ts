@@ -188,9 +188,10 @@ faultySuite('a registry that sends its readers elsewhere', (registry) => {
       client.on('error', () => tunnel.destroy())
     })
     const env = { HOME: '/nonexistent', https_proxy: `http://127.0.0.1:${await listenOn(proxy, '127.0.0.1')}` }
-    await using source = registrySource('registry.invalid/app:one', { env, insecure: true })
+    const source = registrySource('registry.invalid/app:one', { env, insecure: true })
     assert.equal((await source.resolve()).descriptor.digest, registry.image.manifestDigest)
     assert.deepEqual(await collect(source.blob(registry.layer, { lent: true })), registry.bytes)
+    await source[Symbol.asyncDispose]()
     assert.deepEqual(new Set(asked), new Set(['registry.invalid:443']))
     await closeServer(proxy)
   })

@@ -9,7 +9,7 @@ import { Tap, tapConnections } from './tap.ts'
 import { type TlsFiles, tlsContext } from './tls.ts'
 
 export interface TransportOptions {
-  /** Certificates are not checked, and a redirect from https to http is followed. */
+  /** Certificates are not checked, plain HTTP is spoken where TLS is not, and a redirect from https to http is followed. */
   readonly insecure?: boolean | undefined
   /** A PEM file with certificate authorities to trust besides the usual ones. */
   readonly caFile?: string | undefined
