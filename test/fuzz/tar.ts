@@ -192,7 +192,8 @@ const newSparse = fc.tuple(ranges, slack).map(([parts, more]) => {
 })
 const recordSparse = fc.tuple(ranges, slack).map(([parts, more]) => {
   const { stored, size } = sizesOf(parts, more)
-  const map = { 'GNU.sparse.size': `${size}`, 'GNU.sparse.map': parts.flat().join(',') }
+  const count = { 'GNU.sparse.size': `${size}`, 'GNU.sparse.numblocks': `${parts.length}` }
+  const map = { ...count, 'GNU.sparse.map': parts.flat().join(',') }
   return Buffer.concat([pax(map), file({}, Buffer.alloc(stored, 's'))])
 })
 

@@ -83,7 +83,7 @@ export function readEntryHeader(block: Block, flag: number, flagType: EntryType,
     xattrs: paxXattrs(records),
     content: size === 0 ? noContent : { kind: 'unknown', size },
   }
-  return { entry, stored, size, map, mapRecord: map === 'record' ? (records.get('GNU.sparse.map') ?? '') : '' }
+  return { entry, stored, size, map, mapRecord: map === 'record' ? mapRecordOf(records, name) : '' }
 }
 
 /** The body of any header; throws when the field is not a number. */
@@ -93,7 +93,7 @@ export function readSize(block: Block): number {
 
 function nameOf(block: Block, dialect: Dialect, extended: Extended, map: SparseMap | undefined): string {
   const { records, longName } = extended
-  const sparseName = map === undefined ? undefined : paxName(records, 'GNU.sparse.name')
+  const sparseName = map === undefined || map === 'gnu' ? undefined : paxName(records, 'GNU.sparse.name')
   return sparseName ?? longName ?? paxName(records, 'path') ?? readName(block, dialect)
 }
 
@@ -136,6 +136,14 @@ function sizesOf(
   const size = paxNumber(records, 'GNU.sparse.realsize') ?? paxNumber(records, 'GNU.sparse.size')
   if (size === undefined || size < 0) throw badEntry(name, 'it is sparse, and its real size is missing')
   return { stored, size }
+}
+
+function mapRecordOf(records: PaxRecords, name: string): string {
+  const map = records.get('GNU.sparse.map') ?? ''
+  const count = paxNumber(records, 'GNU.sparse.numblocks')
+  if (count !== undefined && map.split(',').length !== count * 2 && !(count === 0 && map === ''))
+    throw badEntry(name, `its sparse map has not the ${count} parts it should have`)
+  return map
 }
 
 function readField(block: Block, field: 'mode' | 'size' | 'mtime' | 'uid' | 'gid' | 'devmajor' | 'devminor'): number {

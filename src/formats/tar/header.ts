@@ -11,13 +11,16 @@
  *       156   typeflag      1      500  (padding)   12
  *       157   linkname    100
  *
- * GNU uses what is `prefix` in POSIX otherwise, of which only the sparse map matters here:
+ * GNU uses what is `prefix` in POSIX otherwise:
  *
+ *       345   atime 12      357   ctime 12
  *       386   4 × (offset 12, length 12)      482   1 when extension blocks follow      483   real size 12
  *
  * star puts "tar\0" at 508 and shortens prefix to 131 bytes. Field by field: POSIX.1-2018, pax, "ustar Interchange
  * Format"; GNU tar manual, "Basic Tar Format".
  */
+import { isAscii } from 'node:buffer'
+
 export const blockBytes = 512
 
 /** Field → its offset and length. */
@@ -40,6 +43,7 @@ export const fields = {
   prefix: [345, 155],
 } as const satisfies Record<string, readonly [offset: number, length: number]>
 
+const gnuTimes = { atime: [345, 12], ctime: [357, 12] } as const
 const starPrefixBytes = 131
 const starTrailerAt = 508
 
@@ -125,9 +129,21 @@ export function readText({ bytes, at }: Block, offset: number, length: number): 
 
 export function readName(block: Block, dialect: Dialect): string {
   const name = readText(block, ...fields.name)
-  if (dialect !== 'ustar' && dialect !== 'star') return name
-  const prefix = readText(block, fields.prefix[0], dialect === 'star' ? starPrefixBytes : fields.prefix[1])
+  const prefix = readPrefix(block, dialect)
   return prefix === '' ? name : `${prefix}/${name}`
+}
+
+/**
+ * GNU has times in this place. Go before 1.8 put a prefix there all the same: where there is ASCII that is no time, it is
+ * one, as today's Go reads it.
+ */
+function readPrefix(block: Block, dialect: Dialect): string {
+  if (dialect === 'v7') return ''
+  const prefix = readText(block, fields.prefix[0], dialect === 'star' ? starPrefixBytes : fields.prefix[1])
+  if (dialect !== 'gnu') return prefix
+  const mangled =
+    Number.isNaN(readNumber(block, ...gnuTimes.atime)) || Number.isNaN(readNumber(block, ...gnuTimes.ctime))
+  return mangled && isAscii(Buffer.from(prefix, 'latin1')) ? prefix : ''
 }
 
 /**

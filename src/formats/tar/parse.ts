@@ -245,7 +245,6 @@ export class TarParser {
   #readHeader(): void {
     const block = this.#block
     if (block.bytes[block.at] === 0 && isZeroBlock(block)) {
-      if (this.#extendedHeaders > 0) throw this.#bad('an extended header has no entry after it')
       this.#state = SECOND_ZERO
       return
     }
@@ -271,6 +270,7 @@ export class TarParser {
   /** GNU's volume label: a header without entry or body. */
   #readLabel(block: Block): void {
     if (readSize(block) !== 0) throw this.#bad('a volume label has a body')
+    this.#forgetExtended()
   }
 
   #beginExtended(block: Block, flag: string): void {
@@ -318,10 +318,14 @@ export class TarParser {
     this.#state = this.#padding === 0 ? HEADER : PADDING
   }
 
-  /** A global header stands for itself: an archive may end after it, and one between x and its entry changes nothing. */
+  /**
+   * A global header stands for itself: an archive may end after it. Ignored as Go ignores it, it also makes what extended
+   * headers in front of it said of no effect.
+   */
   #readGlobals(body: Buffer): void {
     const records = parsePaxRecords(body, this.#globals)
     if (this.#applyGlobals) this.#globals = records
+    else this.#forgetExtended()
     const alone = this.#records === undefined && this.#longName === undefined && this.#longLink === undefined
     if (alone) this.#extendedHeaders = this.#extendedBytes = 0
   }

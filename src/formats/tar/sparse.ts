@@ -37,6 +37,7 @@ export function readGnuPairs(
 
 /** The value of GNU.sparse.map. */
 export function parseMapRecord(text: string, maxRanges: number): number[] {
+  if (text === '') return []
   const commas = text.length - text.replaceAll(',', '').length
   if (commas >= maxRanges * 2) throw tooManyRanges(maxRanges)
   return text.split(',').map((number) => (/^\d+$/.test(number) ? Number(number) : Number.NaN))
