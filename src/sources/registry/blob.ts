@@ -1,8 +1,8 @@
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import type { BlobOptions } from '../source.ts'
-import { feedChunks } from './feed.ts'
 import type { RegistryClient } from './client.ts'
+import { feedChunks } from './feed.ts'
 import { Attempts, TransientError } from './retry.ts'
 import type { Response } from './transport.ts'
 

@@ -1,9 +1,9 @@
 import { OnefoldError } from '../../error.ts'
 import { abortable } from './abort.ts'
 import { Authorizer } from './auth.ts'
+import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
 import { shownUrl, speaksNoTls } from './failure.ts'
 import { readFeed } from './feed.ts'
-import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
 import { type Reference, isLoopback, transportHost } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
 import { type Request, type Response, Transport, type TransportOptions } from './transport.ts'
@@ -126,7 +126,7 @@ export class RegistryClient {
         ...(status === 429 ? { hint: 'The registry limits requests; logging in often raises the limit.' } : {}),
       })
     // Where the registry sent us the permission may have run out: asked again, it gives a new one.
-    if (foreign && status >= 400) return new TransientError('NETWORK', `${message} on a redirect`)
+    if (foreign && status >= 400) return new TransientError('NETWORK', `${message} on a redirect`, { attempts: 3 })
     if (status === 401 || status === 403) return this.#authorizer.refused(question, ` (${status}${said})`)
     if (status === 404)
       return new OnefoldError('NOT_FOUND', message, { hint: 'Check the repository and the tag or digest.' })

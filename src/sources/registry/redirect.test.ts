@@ -95,16 +95,17 @@ faultySuite('a registry that sends its readers elsewhere', (registry) => {
   test('to a storage that asks for a password gets none', async () => {
     const asks = { status: 401, headers: { 'www-authenticate': 'Basic realm="sesame"' } }
     await using storage = await startFaultProxy(registry.open.host, () => asks, elsewhere)
-    await using setup = await redirecting((path) => `http://${storage.host}${path}${secret}`, {
-      retry: { attempts: 3 },
-    })
+    await using setup = await redirecting((path) => `http://${storage.host}${path}${secret}`)
     const error = await failure(collect(setup.source.blob(registry.layer)))
     assert.equal(error.code, 'NETWORK')
     assert.match(
       error.message,
       /http:\/\/127\.0\.0\.2:\d+\/v2\/app\/blobs\/sha256:[0-9a-f]{64} answers 401 on a redirect$/,
     )
-    assert.deepEqual(new Set(storage.seen.map((seen) => seen.headers.authorization)), new Set([undefined]))
+    assert.deepEqual(
+      storage.seen.map((seen) => seen.headers.authorization),
+      [undefined, undefined, undefined],
+    )
   })
 
   test('to a storage that names a token server of its own leads nobody there', async () => {

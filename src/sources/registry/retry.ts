@@ -15,14 +15,22 @@ export interface RetryOptions {
   readonly sleep?: ((milliseconds: number, signal: AbortSignal | undefined) => Promise<void>) | undefined
 }
 
+export interface TransientDetails extends ErrorDetails {
+  readonly retryAfter?: number | undefined
+  readonly attempts?: number
+}
+
 /** A failure that may not happen again: the connection broke, or the server asked for patience. */
 export class TransientError extends OnefoldError {
   /** What the server asked for, in milliseconds. */
   readonly retryAfter: number | undefined
+  /** Where patience is less likely to help: fewer attempts than for others. */
+  readonly attempts: number
 
-  constructor(code: Code, message: string, details: ErrorDetails & { retryAfter?: number | undefined } = {}) {
+  constructor(code: Code, message: string, details: TransientDetails = {}) {
     super(code, message, details)
     this.retryAfter = details.retryAfter
+    this.attempts = details.attempts ?? Infinity
   }
 }
 
@@ -44,7 +52,8 @@ export class Attempts {
   async pause(error: unknown, signal: AbortSignal | undefined): Promise<void> {
     this.#failed += 1
     signal?.throwIfAborted()
-    if (!(error instanceof TransientError) || this.#failed >= (this.#options.attempts ?? 8)) throw error
+    if (!(error instanceof TransientError)) throw error
+    if (this.#failed >= Math.min(this.#options.attempts ?? 8, error.attempts)) throw error
     await (this.#options.sleep ?? sleep)(this.#delay(error.retryAfter), signal)
     signal?.throwIfAborted()
   }
