@@ -1,5 +1,5 @@
+import { type Entry, sizeOf } from '../formats/entry.ts'
 import { isEstargz } from '../formats/estargz/recognise.ts'
-import { sizeOf } from '../formats/entry.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { Merge } from '../image/apply.ts'
 import { type ComposedImage, composeImage } from '../image/compose.ts'
@@ -23,20 +23,44 @@ export interface Composed extends ComposedImage {
   readonly size: number
 }
 
-/** The merged tree of an image's layers, the lowest first. */
-export function mergeLayers(layers: Iterable<LayerRecipe>, options: ComposeOptions): Directory {
-  const merge = new Merge(options)
-  for (const { bytes, kind } of layers) {
-    const entries = [...readRecipe(bytes).entries()]
-    merge.apply(entries, kind, { estargz: isEstargz(entries) })
-  }
-  return merge.finish()
+interface ReadLayer {
+  readonly entries: readonly Entry[]
+  readonly kind: LayerKind
 }
 
-/** The EROFS image of that tree. */
-export function composeLayers(layers: Iterable<LayerRecipe>, options: ComposeOptions): Composed {
-  const tree = mergeLayers(layers, options)
-  return { ...composeImage(tree), size: fileBytes(tree) }
+/**
+ * Makes one image of layers that come in any order: each is read when it comes and merged when it is its turn, so that
+ * little is left to do when the last one is there.
+ */
+export class Composer {
+  readonly #merge: Merge
+  readonly #waiting = new Map<number, ReadLayer>()
+  #next = 0
+
+  constructor(options: ComposeOptions) {
+    this.#merge = new Merge(options)
+  }
+
+  /** The same layer may stand in several places; the lowest place is 0. */
+  layer(places: readonly number[], { bytes, kind }: LayerRecipe): void {
+    const layer: ReadLayer = { entries: [...readRecipe(bytes).entries()], kind }
+    for (const place of places) this.#waiting.set(place, layer)
+    for (let ready = this.#take(); ready !== undefined; ready = this.#take())
+      this.#merge.apply(ready.entries, ready.kind, { estargz: isEstargz(ready.entries) })
+  }
+
+  #take(): ReadLayer | undefined {
+    const layer = this.#waiting.get(this.#next)
+    if (layer !== undefined) this.#waiting.delete(this.#next++)
+    return layer
+  }
+
+  /** The EROFS image of the merged tree. */
+  finish(): Composed {
+    if (this.#waiting.size > 0) throw new Error(`layer ${this.#next} is missing`)
+    const tree = this.#merge.finish()
+    return { ...composeImage(tree), size: fileBytes(tree) }
+  }
 }
 
 function fileBytes(root: Directory): number {

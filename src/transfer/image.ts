@@ -4,14 +4,17 @@ import { OnefoldError } from '../error.ts'
 import type { ImageRecord } from '../store/record.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
-import { type Composed, composeLayers } from './compose.ts'
+import { type Composed, Composer } from './compose.ts'
 
 /** Images are a cache: what is missing is composed again from the recipes, and must come out the same. */
 
 /** Composes the image of a record from its stored layers. */
 export function composeRecord(transaction: Transaction, record: ImageRecord): Composed {
-  const layers = record.layers.map(({ recipe, kind }) => ({ bytes: transaction.readRecipe(recipe), kind }))
-  return composeLayers(layers, { keepSelinux: record.keepSelinux })
+  const composer = new Composer({ keepSelinux: record.keepSelinux })
+  record.layers.forEach(({ recipe, kind }, place) => {
+    composer.layer([place], { bytes: transaction.readRecipe(recipe), kind })
+  })
+  return composer.finish()
 }
 
 /** The digest of the record's image, which lies in the store when this returns. */

@@ -28,25 +28,28 @@ const networkLanes = 4
 const lanesMax = 8
 const progressMs = 100
 
-/** Imports layers side by side; each diffID comes once. The first failure stops the others. */
+/** Imports layers side by side; each diffID comes once. The first failure stops the others. Returns how many there were. */
 export async function importLayers(
   source: Source,
   wanted: readonly WantedLayer[],
   options: ImportOptions,
-): Promise<Map<DiffId, LayerResult>> {
-  const results = new Map<DiffId, LayerResult>()
+): Promise<number> {
   const queue = largestFirst(wanted)
+  const layers = queue.length
   const failed = new AbortController()
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
-  const lanes = Array.from({ length: Math.min(laneCount(source), queue.length) }, (_, i) => `lane${i}`)
-  const ends = await Promise.allSettled(
-    lanes.map((name) => runLane(name, source, queue, results, { ...options, signal }, failed)),
-  )
+  const lanes = Array.from({ length: Math.min(laneCount(source), layers) }, (_, i) => `lane${i}`)
+  const running = lanes.map(async (name) => {
+    try {
+      await runLane(name, source, queue, { ...options, signal })
+    } catch (error) {
+      failed.abort(error)
+    }
+  })
+  await Promise.all(running)
   options.signal?.throwIfAborted()
-  const failure = ends.find((end) => end.status === 'rejected' && end.reason !== failed.signal.reason)
-  if (failure?.status === 'rejected') throw failure.reason
-  if (failed.signal.aborted) throw failed.signal.reason
-  return results
+  failed.signal.throwIfAborted()
+  return layers
 }
 
 function laneCount(source: Source): number {
@@ -60,42 +63,22 @@ function largestFirst(wanted: readonly WantedLayer[]): WantedLayer[] {
   return [...distinct.values()].toSorted((a, b) => b.blob.size - a.blob.size)
 }
 
-async function runLane(
-  name: string,
-  source: Source,
-  queue: WantedLayer[],
-  results: Map<DiffId, LayerResult>,
-  options: ImportOptions,
-  failed: AbortController,
-): Promise<void> {
-  const { signal } = options
+async function runLane(name: string, source: Source, queue: WantedLayer[], options: ImportOptions): Promise<void> {
   await using lane = new Lane(options.storeRoot, options.transaction, name)
-  try {
-    for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
-      signal?.throwIfAborted()
-      results.set(layer.diffId, await importLayer(lane, source, layer, options))
-    }
-  } catch (error) {
-    failed.abort(error)
-    throw error
+  for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
+    options.signal?.throwIfAborted()
+    await importLayer(lane, source, layer, options)
   }
 }
 
-async function importLayer(
-  lane: Lane,
-  source: Source,
-  layer: WantedLayer,
-  options: ImportOptions,
-): Promise<LayerResult> {
+async function importLayer(lane: Lane, source: Source, layer: WantedLayer, options: ImportOptions): Promise<void> {
   const { blob, diffId } = layer
-  const { limits, signal } = options
+  const { limits, signal, onProgress } = options
   const file = await source.blobFile?.(blob)
   const job: LayerJob = { blob: blob.digest, blobSize: blob.size, diffId, file, limits }
-  using _progress = followProgress(lane, blob, options.onProgress)
-  const result = await lane.import(job, file === undefined ? source.blob(blob, { signal }) : undefined, signal)
-  options.onLayer(layer, result)
-  options.onProgress?.({ type: 'layer', digest: blob.digest, size: blob.size, done: blob.size, finished: true })
-  return result
+  using _progress = followProgress(lane, blob, onProgress)
+  options.onLayer(layer, await lane.import(job, file === undefined ? source.blob(blob, { signal }) : undefined, signal))
+  onProgress?.({ type: 'layer', digest: blob.digest, size: blob.size, done: blob.size, finished: true })
 }
 
 /** Tells now and then how far a lane has come with its blob. */

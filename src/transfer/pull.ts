@@ -3,13 +3,13 @@ import type { Digest, DiffId, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor, Platform } from '../formats/entry.ts'
 import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
-import { formatPlatform, hostPlatform } from '../formats/oci/platform.ts'
+import { formatPlatform, hostPlatform, matchPlatform } from '../formats/oci/platform.ts'
 import { type Document, type Selected, selectAllImages, selectImage } from '../formats/oci/select.ts'
 import type { Source } from '../sources/source.ts'
 import type { ImageRecord, LayerKind, LayerRecord } from '../store/record.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
-import { composeLayers } from './compose.ts'
+import { Composer } from './compose.ts'
 import { type ImportLimits, type LayerResult, defaultLimits } from './import/job.ts'
 import { importLayers } from './layers.ts'
 import type { OnProgress } from './progress.ts'
@@ -94,6 +94,14 @@ async function select(source: Source, top: Document, options: PullOptions): Prom
   return [await selectImage(top, options.platform ?? hostPlatform(), fetch)]
 }
 
+/** An image that stands alone is taken whatever it runs on, unless a platform was asked for by name. */
+function requirePlatform(wanted: Platform | undefined, image: Selected, config: ImageConfig): void {
+  if (wanted === undefined || image.platform !== undefined || matchPlatform(wanted, config.platform) !== undefined)
+    return
+  const found = formatPlatform(config.platform)
+  throw new OnefoldError('NOT_FOUND', `Cannot find an image for ${formatPlatform(wanted)}: there is one, for ${found}`)
+}
+
 async function pullImage(job: Job, image: Selected): Promise<PulledImage> {
   const { source, transaction, options } = job
   for (const document of image.trail) transaction.putBlob(document.descriptor.digest, document.bytes)
@@ -102,19 +110,18 @@ async function pullImage(job: Job, image: Selected): Promise<PulledImage> {
   if (known?.keepSelinux === keepSelinux && isWhole(job.store, known)) return already(job, known)
   const configBytes = await source.fetch(image.manifest.config, { signal: options.signal })
   const config = parseConfig(configBytes, image.manifest.layers.length)
-  const layers = await pullLayers(job, image.manifest.layers, config)
+  requirePlatform(options.platform, image, config)
+  const composer = new Composer({ keepSelinux })
+  const layers = await pullLayers(job, image.manifest.layers, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
-  const composed = composeLayers(
-    layers.map(({ bytes, record }) => ({ bytes, kind: record.kind })),
-    { keepSelinux },
-  )
+  const composed = composer.finish()
   transaction.putImage(composed.digest, composed.bytes)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {
     manifest: image.descriptor,
     config: image.manifest.config,
     platform: image.platform ?? config.platform,
-    layers: layers.map((layer) => layer.record),
+    layers,
     images: { default: composed.digest },
     origin: { source: source.name },
     keepSelinux,
@@ -151,38 +158,48 @@ function describe(record: ImageRecord, image: VerityDigest): PulledImage {
   }
 }
 
-interface PulledLayer {
-  readonly record: LayerRecord
-  /** Its recipe. */
-  readonly bytes: Uint8Array
-}
-
-/** The layers of a manifest in its order: those the store knows by their proven diffID, and those it has to import. */
-async function pullLayers(job: Job, blobs: readonly Descriptor[], config: ImageConfig): Promise<PulledLayer[]> {
+/**
+ * The layers of a manifest in its order: those the store knows by their proven diffID, and those it has to import. The
+ * composer gets each as soon as it is there.
+ */
+async function pullLayers(
+  job: Job,
+  blobs: readonly Descriptor[],
+  config: ImageConfig,
+  composer: Composer,
+): Promise<LayerRecord[]> {
   const { source, transaction, options, stats } = job
+  const { kind } = source
   const wanted = blobs.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
-  const present = new Map<DiffId, PulledLayer>()
-  for (const { diffId } of wanted) {
-    const record = present.has(diffId) ? undefined : await transaction.findLayer({ diffId })
-    if (record !== undefined) present.set(diffId, { record, bytes: transaction.readRecipe(record.recipe) })
+  const places = Map.groupBy(wanted.keys(), (place) => diffIdAt(config, place))
+  const recipes = new Map<DiffId, RecipeDigest>()
+  const take = (diffId: DiffId, recipe: RecipeDigest, bytes: Uint8Array): void => {
+    recipes.set(diffId, recipe)
+    composer.layer(places.get(diffId) ?? [], { bytes, kind })
   }
-  const missing = wanted.filter(({ diffId }) => !present.has(diffId))
+  for (const diffId of places.keys()) {
+    const known = await transaction.findLayer({ diffId })
+    if (known !== undefined) take(diffId, known.recipe, transaction.readRecipe(known.recipe))
+  }
+  const missing = wanted.filter(({ diffId }) => !recipes.has(diffId))
+  if (missing.length > 0) transaction.startWriteback()
   const imported = await importLayers(source, missing, {
     storeRoot: transaction.root,
     transaction: transaction.folder,
     limits: { ...defaultLimits, ...options.limits },
     signal: options.signal,
     onProgress: options.onProgress,
-    onLayer: ({ blob, diffId }, result) => transaction.noteLayer(provenLayer(blob, diffId, source.kind, result.recipe)),
+    onLayer: ({ blob, diffId }, result) => {
+      transaction.noteLayer(provenLayer(blob, diffId, kind, result.recipe))
+      take(diffId, result.recipe, result.recipeBytes)
+      count(stats, result)
+    },
   })
-  stats.layersPresent += wanted.length - imported.size
-  for (const result of imported.values()) count(stats, result)
+  stats.layersPresent += wanted.length - imported
   return wanted.map(({ blob, diffId }) => {
-    const known = present.get(diffId)
-    if (known !== undefined) return { record: { ...known.record, blob, kind: source.kind }, bytes: known.bytes }
-    const result = imported.get(diffId)
-    if (result === undefined) throw new Error(`layer ${diffId} was neither present nor imported`)
-    return { record: provenLayer(blob, diffId, source.kind, result.recipe), bytes: result.recipeBytes }
+    const recipe = recipes.get(diffId)
+    if (recipe === undefined) throw new Error(`layer ${diffId} was neither present nor imported`)
+    return provenLayer(blob, diffId, kind, recipe)
   })
 }
 
