@@ -10,7 +10,7 @@ import { type Code, OnefoldError, hasCode } from '../../error.ts'
 import { composeImage } from '../../image/compose.ts'
 import { type Inode, inodeOf } from '../../image/tree.ts'
 import { readErofs } from '../erofs/tree.ts'
-import { type DumpOptions, parseDump } from './read.ts'
+import { type DumpOptions, DumpReader, parseDump } from './read.ts'
 import { writeDump } from './write.ts'
 
 const root = '/ 4096 40755 2 0 0 0 0.0 - - -\n'
@@ -83,7 +83,7 @@ describe('parseDump', () => {
   })
 
   const refused: [text: string, code: Code, at: string, message: RegExp][] = [
-    ['', 'BAD_FORMAT', '0:1', /the dump is empty/],
+    ['', 'BAD_FORMAT', '1:1', /nothing; expected a line/],
     ['\n', 'BAD_FORMAT', '1:1', /no PATH/],
     ['/a 0 40755 2 0 0 0 0.0 - - -\n', 'BAD_FORMAT', '1:1', /expected "\/" on the first line/],
     ['/ 0 100644 2 0 0 0 0.0 - - -\n', 'BAD_FORMAT', '1:5', /root to be a directory/],
@@ -96,7 +96,7 @@ describe('parseDump', () => {
     [`${root}/. 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:1', /a name of 1 to 255/],
     [`${root}/a\\x2fb 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:1', /a name of 1 to 255/],
     [`${root}/${'x'.repeat(256)} 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:1', /a name of 1 to 255/],
-    [`${root}/a\\x00 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:1', /zero byte/],
+    [`${root}/a\\x00 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:2', /zero byte/],
     [`${root}/a\0 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:3', /zero byte/],
     [`${root}/a\\q 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:3', /expected \\\\/],
     [`${root}/a\\x1 0 100644 1 0 0 0 0.0 - - -\n`, 'BAD_FORMAT', '2:3', /expected \\\\/],
@@ -154,11 +154,39 @@ describe('parseDump', () => {
     })
 
   test('bounds the depth', () => {
-    const deep = Array.from({ length: 4097 }, (_, i) => `${'/d'.repeat(i + 1)} 0 40755 1 0 0 0 0.0 - - -\n`)
-    assert.ok(parse(root + deep.slice(0, 4096).join('')))
+    const reader = new DumpReader()
+    reader.write(Buffer.from(root))
+    for (let depth = 1; depth <= 4097; depth++)
+      reader.write(Buffer.from(`${'/d'.repeat(depth)} 0 40755 1 0 0 0 0.0 - - -\n`))
+    const deeper = Buffer.from(`${'/d'.repeat(4098)} 0 40755 1 0 0 0 0.0 - - -\n`)
     assert.throws(
-      () => parse(`${root}${deep.join('')}${'/d'.repeat(4097)}/e 0 40755 1 0 0 0 0.0 - - -\n`),
+      () => reader.write(deeper),
       (error) => hasCode(error, 'LIMIT'),
+    )
+  })
+})
+
+describe('DumpReader', () => {
+  test('reads the same tree whatever the chunks', () => {
+    fc.assert(
+      fc.property(randomTree(), fc.integer({ min: 40, max: 600 }), (tree, size) => {
+        const bytes = dump(tree)
+        const reader = new DumpReader()
+        for (let at = 0; at < bytes.length; at += size) reader.write(bytes.subarray(at, at + size))
+        assert.deepEqual(outline(reader.end()), outline(tree))
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  test('does not keep a line without an end for ever', () => {
+    const reader = new DumpReader()
+    const chunk = Buffer.alloc(1 << 20, 'x')
+    assert.throws(
+      () => {
+        for (let i = 0; i < 4; i++) reader.write(chunk)
+      },
+      { code: 'BAD_FORMAT', message: /line 1, column 1: a line of more than/ },
     )
   })
 })
