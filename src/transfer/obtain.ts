@@ -21,7 +21,7 @@ export async function obtain(store: Store, name: string, options: ObtainOptions 
   }
   const { openSource } = await import('../sources/open.ts')
   const { pull } = await import('./pull.ts')
-  await using source = await openSource(name, options.source)
+  await using source = await openSource(name, { ...options.source, omit: [store.root] })
   await pull(store, source, { ...options, name })
   return store.find(name, { platform })
 }

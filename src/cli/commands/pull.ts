@@ -42,7 +42,7 @@ export const pull: Command = {
     const { openSource } = await import('../../sources/open.ts')
     const { pull: pullImage } = await import('../../transfer/pull.ts')
     await using store = await openStore(storeRoot)
-    await using source = await openSource(text, sourceOptionsOf(options, out.note, signal))
+    await using source = await openSource(text, { ...sourceOptionsOf(options, out.note, signal), omit: [store.root] })
     using progress = showProgress(out)
     const result = await pullImage(store, source, {
       ...(name === undefined ? {} : { name }),
