@@ -91,6 +91,9 @@ export const mountFlags = {
   UMOUNT_NOFOLLOW: 8,
 } as const
 
+/** asm-generic/mman-common.h, linux/mman.h and linux/fadvise.h; pages are taken as 4096 bytes. */
+export const memory = { PROT_READ: 1, MAP_SHARED: 1, POSIX_FADV_DONTNEED: 4 } as const
+
 /** linux/sched.h and linux/mount.h. */
 export const namespaces = { CLONE_NEWNS: 0x20000, MS_REC: 0x4000, MS_PRIVATE: 0x40000 } as const
 

@@ -8,6 +8,7 @@ import { S_IFDIR, S_IFREG } from '../image/tree.ts'
 import { lchown } from '../linux/file.ts'
 import { unmount } from '../linux/mount.ts'
 import { readMounts } from '../linux/mountinfo.ts'
+import { evict, residency } from '../linux/pagecache.ts'
 import { getXattr, listXattrs, setXattr } from '../linux/xattr.ts'
 import { type ImageStore, device, directory, file, imageStore, symlink } from '../../test/image-store.ts'
 import { needsPrograms, needsRoot } from '../../test/needs.ts'
@@ -175,6 +176,23 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     assert.deepEqual(fs.readdirSync(upper), [])
   })
 
+  test('two images that hold one file share its page cache', () => {
+    using folder = scratch('mount')
+    const store = imageStore(folder.at('store'))
+    const content = store.content(Buffer.alloc(1 << 20, 'shared by both. '))
+    const digest = content.kind === 'object' ? content.digest : ''
+    const object = fs.openSync(`${store.objectsPath}/${digest.slice(0, 2)}/${digest.slice(2)}`, 'r')
+    const first = mountImage(store, store.add(directory({ one: file(content) })))
+    const second = mountImage(store, store.add(directory({ another: file(content, { uid: 5 }) })))
+    const other = fs.openSync(`${second.target}/another`, 'r')
+    evict(object)
+    assert.deepEqual(residency(other), { resident: 0, pages: 256 })
+    fs.readFileSync(`${first.target}/one`)
+    assert.deepEqual(residency(other), { resident: 256, pages: 256 })
+    for (const fd of [object, other]) fs.closeSync(fd)
+    for (const { id } of [first, second]) unmountImage(store, id)
+  })
+
   for (const means of [
     { image: 'loop', layers: 'descriptors' },
     { image: 'file', layers: 'paths' },
@@ -320,8 +338,19 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     for (const { target } of [readOnly, writable]) execFileSync('umount', [target])
     const states = Object.fromEntries(listMounts(store).map((mount) => [mount.id, mount.state]))
     assert.deepEqual(states, { [readOnly.id]: 'gone', [writable.id]: 'kept' })
-    fs.mkdirSync(`${store.root}/mounts/aaaaaaaaaaaa`)
-    assert.deepEqual(sweepMounts(store).sort(), ['aaaaaaaaaaaa', readOnly.id].sort())
+    // What a power cut leaves of mounts that were just being made; the last one cannot be, but holds something.
+    const unfinished = (id: string, record: string | undefined, ...upper: string[]): void => {
+      fs.mkdirSync(`${store.root}/mounts/${id}/upper`, { recursive: true })
+      if (record !== undefined) fs.writeFileSync(`${store.root}/mounts/${id}/mount.json`, record)
+      for (const name of upper) fs.writeFileSync(`${store.root}/mounts/${id}/upper/${name}`, '')
+    }
+    unfinished('aaaaaaaaaaaa', undefined)
+    unfinished('bbbbbbbbbbbb', '')
+    unfinished('cccccccccccc', '', 'file')
+    assert.equal(listMounts(store).length, 2)
+    assert.deepEqual(sweepMounts(store).sort(), ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', readOnly.id].sort())
+    assert.deepEqual(fs.readdirSync(`${store.root}/mounts/cccccccccccc`).sort(), ['mount.json', 'upper'])
+    fs.rmSync(`${store.root}/mounts/cccccccccccc`, { recursive: true })
     assert.equal(fs.existsSync(folder.at('made')), false)
     assert.deepEqual(unmountImage(store, writable.id, { discard: true }).kept, undefined)
     assert.deepEqual(fs.readdirSync(`${store.root}/mounts`), [])

@@ -165,7 +165,9 @@ export function mountIds(store: MountStore): string[] {
 export function readMountRecord(store: MountStore, id: string): MountRecord | undefined {
   const file = join(mountFolder(store, id), 'mount.json')
   try {
-    return parseMountRecord(readFileSync(file, 'utf8'), id)
+    const text = readFileSync(file, 'utf8')
+    // A record without changes is not synced: a power cut may leave an empty file of it, and surely no mount.
+    return text === '' ? undefined : parseMountRecord(text, id)
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw error

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { OnefoldError, hasCode } from '../error.ts'
 import { unmount } from '../linux/mount.ts'
@@ -10,6 +10,7 @@ import {
   isMountId,
   lockMount,
   lockMounts,
+  mountFolder,
   mountIds,
   readMountRecord,
   readMountRecords,
@@ -54,7 +55,7 @@ export function sweepMounts(store: MountStore): string[] {
   const table = readMounts()
   const gone = mountIds(store).filter((id) => {
     const record = readMountRecord(store, id)
-    return record === undefined || statusOf(store, record, table).state === 'gone'
+    return record === undefined ? !holdsChanges(store, id) : statusOf(store, record, table).state === 'gone'
   })
   for (const id of gone) {
     const record = readMountRecord(store, id)
@@ -62,6 +63,11 @@ export function sweepMounts(store: MountStore): string[] {
     removeMountFolder(store, id)
   }
   return gone
+}
+
+function holdsChanges(store: MountStore, id: string): boolean {
+  const upper = join(mountFolder(store, id), 'upper')
+  return existsSync(upper) && readdirSync(upper).length > 0
 }
 
 function findMount(store: MountStore, which: string): string {
