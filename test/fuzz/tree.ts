@@ -5,9 +5,13 @@ import type { Entry, EntryType } from '../../src/formats/entry.ts'
 import { noContent } from '../../src/formats/entry.ts'
 import { Merge } from '../../src/image/apply.ts'
 import type { Directory } from '../../src/image/tree.ts'
+import { needsRoot } from '../needs.ts'
 import { OverlayStack, Refused } from '../overlayfs.ts'
 import { scratch } from '../scratch.ts'
 import { contentOf, formatTree } from '../tree-text.ts'
+
+/** For whoever runs what is in here. */
+export const needs = needsRoot
 
 /** Random layers, merged by us and mounted by the kernel's overlayfs, show the same tree. Needs root. */
 export function fuzzTree(seed: number, rounds: number): void {
