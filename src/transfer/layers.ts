@@ -77,7 +77,10 @@ async function importLayer(lane: Lane, source: Source, layer: WantedLayer, optio
   const file = await source.blobFile?.(blob)
   const job: LayerJob = { blob: blob.digest, blobSize: blob.size, diffId, file, limits }
   using _progress = followProgress(lane, blob, onProgress)
-  options.onLayer(layer, await lane.import(job, file === undefined ? source.blob(blob, { signal }) : undefined, signal))
+  options.onLayer(
+    layer,
+    await lane.import(job, file === undefined ? source.blob(blob, { signal, lent: true }) : undefined, signal),
+  )
   onProgress?.({ type: 'layer', digest: blob.digest, size: blob.size, done: blob.size, finished: true })
 }
 
