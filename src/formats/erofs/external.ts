@@ -81,12 +81,12 @@ function writeXattr(bytes: Uint8Array, at: number, name: string, value: Uint8Arr
   return at + encoded.length
 }
 
-function writeHex(bytes: Uint8Array, at: number, hex: string): void {
-  for (let i = 0; i < digestLength; i += 2)
-    bytes[at + i / 2] = (nibble(hex.charCodeAt(i)) << 4) | nibble(hex.charCodeAt(i + 1))
-}
+/** The value of a hex digit by its char code. */
+const nibbles = Uint8Array.from({ length: 256 }, (_, code) =>
+  Math.max(0, '0123456789abcdef'.indexOf(String.fromCharCode(code))),
+)
 
-/** Of a lower-case hex digit. */
-function nibble(char: number): number {
-  return char <= 0x39 ? char - 0x30 : char - 0x57
+function writeHex(bytes: Uint8Array, at: number, hex: string): void {
+  for (let i = 0, to = at; i < digestLength; i += 2, to++)
+    bytes[to] = ((nibbles[hex.charCodeAt(i)] as number) << 4) | (nibbles[hex.charCodeAt(i + 1)] as number)
 }

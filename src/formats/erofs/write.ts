@@ -275,8 +275,9 @@ class Image {
 
   /** Two's complement, so that it serves times before 1970 too. */
   #setUint64(at: number, value: number): void {
-    this.#view.setUint32(at, value % 2 ** 32, true)
-    this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true)
+    const high = Math.floor(value / 2 ** 32)
+    this.#view.setUint32(at, value - high * 2 ** 32, true)
+    this.#view.setUint32(at + 4, high, true)
   }
 }
 

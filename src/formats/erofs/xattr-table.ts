@@ -220,43 +220,47 @@ function measure(set: AttributeSet): void {
  * that has the key.
  */
 class Occurrences {
+  /** Per inode; -1 for none. */
   readonly #first: Int32Array
-  readonly #numbers = new Map<string, number>()
+  /** Per inode that is the first of several: which of the shared attributes it has; else -1. */
+  readonly #slots: Int32Array
   readonly #repeated: Set<number>
-  readonly #shared = new Map<number, Attribute>()
+  readonly #shared: Attribute[] = []
 
   /** Or with the keys of another attribute, when they are repeated alike. */
   constructor(inodes: readonly Inode[] | Occurrences, keyOf: (content: Content) => string | undefined) {
     if (inodes instanceof Occurrences) {
       this.#first = inodes.#first
+      this.#slots = inodes.#slots
       this.#repeated = inodes.#repeated
       return
     }
     this.#first = new Int32Array(inodes.length).fill(-1)
+    this.#slots = new Int32Array(inodes.length).fill(-1)
     this.#repeated = new Set()
+    const numbers = new Map<string, number>()
     for (let number = 0; number < inodes.length; number++) {
       const content = externalContent(inodes[number] as Inode)
       const key = content === undefined ? undefined : keyOf(content)
-      if (key !== undefined) this.#add(number, key)
+      if (key === undefined) continue
+      const first = numbers.getOrInsert(key, number)
+      this.#first[number] = first
+      if (first !== number) this.#repeated.add(first)
     }
   }
 
-  #add(number: number, key: string): void {
-    const first = this.#numbers.get(key)
-    if (first === undefined) this.#numbers.set(key, number)
-    else this.#repeated.add(first)
-    this.#first[number] = first ?? number
-  }
-
   /** Makes a shared attribute of each one that occurs twice. */
-  share(make: (first: number) => Attribute): Attribute[] {
-    this.#numbers.clear()
-    for (const first of this.#repeated) this.#shared.set(first, make(first))
-    return [...this.#shared.values()]
+  share(make: (first: number) => Attribute): readonly Attribute[] {
+    for (const first of this.#repeated) {
+      this.#slots[first] = this.#shared.length
+      this.#shared.push(make(first))
+    }
+    return this.#shared
   }
 
   shared(number: number): Attribute | undefined {
-    return this.#shared.size === 0 ? undefined : this.#shared.get(this.#first[number] as number)
+    const first = this.#first[number] as number
+    return first < 0 ? undefined : this.#shared[this.#slots[first] as number]
   }
 }
 
