@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
-import { fileError } from './files.ts'
+import { fileError, makeFolder } from './files.ts'
 import { type Hold, readHolds } from './holds.ts'
 import { type Folder, folders, imagePath, lockFile, objectPath, recipePath } from './layout.ts'
 
@@ -52,7 +52,7 @@ function nameFanOut(from: string, to: string): void {
     try {
       return renameSync(from, to)
     } catch {
-      mkdirSync(to, { recursive: true })
+      makeFolder(to)
     }
   }
   nameNew(from, to)

@@ -1,4 +1,16 @@
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { type Code, OnefoldError, errnoOf } from '../error.ts'
 
@@ -77,11 +89,12 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done)
 }
 
-/** The umask applies. */
+/** Whatever the umask says: a store may be shared later, with files that were written before. */
 export function writeFile(path: string, bytes: Uint8Array, mode = 0o644): void {
   try {
     const fd = openSync(path, 'w', mode)
     try {
+      fchmodSync(fd, mode)
       writeAll(fd, bytes)
     } finally {
       closeSync(fd)
@@ -91,11 +104,22 @@ export function writeFile(path: string, bytes: Uint8Array, mode = 0o644): void {
   }
 }
 
+/** A folder of the store, readable for whoever gets to it. */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true })
+    chmodSync(path, 0o755)
+  } catch (error) {
+    throw fileError('make', path, error)
+  }
+}
+
 /** Its bytes survive a power cut when this returns; its name, once the folder is synced. */
 export function writeSynced(path: string, bytes: Uint8Array): void {
   try {
     const fd = openSync(path, 'w', 0o644)
     try {
+      fchmodSync(fd, 0o644)
       writeAll(fd, bytes)
       fsyncSync(fd)
     } finally {

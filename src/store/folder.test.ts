@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { describe, test } from 'node:test'
+import { file } from '../../test/images.ts'
+import { needsRoot } from '../../test/needs.ts'
 import { scratch } from '../../test/scratch.ts'
+import { stageImage } from '../../test/store-image.ts'
 import { type Code, hasCode } from '../error.ts'
 import { defaultRoot } from './layout.ts'
 import { openStore } from './store.ts'
@@ -79,6 +93,39 @@ describe('openStore', () => {
       rmSync(place.at('store', name))
       if (name !== 'store.json') await assert.rejects(openStore(place.at('store')), code('CORRUPT'))
     })
+})
+
+describe('a store that others can change', () => {
+  const changes: [string, (root: string) => void][] = [
+    ['because it is theirs', (root) => chownSync(root, 1234, 1234)],
+    ['because of its mode', (root) => chmodSync(root, 0o770)],
+  ]
+  for (const [why, change] of changes)
+    test(`is not written to: ${why}`, { skip: needsRoot }, async () => {
+      using place = scratch('store')
+      await using store = await openStore(place.at('store'))
+      change(store.root)
+      await using again = await openStore(store.root)
+      assert.deepEqual(again.list(), [])
+      for (const write of [() => again.begin(), () => again.gc(), () => again.tag('a', 'b'), () => again.remove('a')])
+        await assert.rejects(write, code('DENIED'))
+    })
+})
+
+test('files of a store can be read whatever the umask is', async (t) => {
+  using place = scratch('store')
+  const umask = process.umask(0o077)
+  t.after(() => process.umask(umask))
+  await using store = await openStore(place.at('store'))
+  await using transaction = await store.begin()
+  stageImage(transaction, { layers: [[file('a', Buffer.alloc(999))]], name: 'a' })
+  await transaction.commit()
+  for (const entry of readdirSync(store.root, { recursive: true, withFileTypes: true })) {
+    const path = `${entry.parentPath}/${entry.name}`
+    const mode = statSync(path).mode & 0o777
+    assert.ok([0o755, 0o644, 0o444].includes(mode), `${path} ${mode.toString(8)}`)
+  }
+  assert.deepEqual((await store.fsck()).damage, [])
 })
 
 test('the default store of a user follows XDG_DATA_HOME', (t) => {

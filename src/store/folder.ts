@@ -3,7 +3,7 @@ import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, unlinkSync } fr
 import { resolve } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { readJson } from '../formats/oci/json.ts'
-import { fileError, readWhole, syncFolder, writeSynced } from './files.ts'
+import { fileError, makeFolder, readWhole, syncFolder, writeSynced } from './files.ts'
 import { folders, lockFile, storeFile, tmpFolder } from './layout.ts'
 import { jsonBytes } from './record.ts'
 
@@ -60,16 +60,31 @@ function checkFolders(root: string): void {
   }
 }
 
+/**
+ * Throws DENIED unless the store is ours alone to write. Another user's may be read: nothing in it is followed or
+ * believed. But who writes moves and deletes files by name, and somebody who can put a symlink in between would choose
+ * which files those are.
+ */
+export function requireOwn(root: string): void {
+  const { uid, mode } = lstatSync(root)
+  const what = `Cannot change the store "${root}"`
+  if (uid !== process.geteuid?.())
+    throw new OnefoldError('DENIED', `${what}: it belongs to user ${uid}, expected ourselves`, {
+      hint: 'Use it as that user, or a store of your own with --store.',
+    })
+  if ((mode & 0o022) !== 0)
+    throw new OnefoldError('DENIED', `${what}: others can write to it (mode ${(mode & 0o777).toString(8)})`, {
+      hint: `Make it yours alone: chmod go-w "${root}"`,
+    })
+}
+
 function createStore(root: string): void {
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
     refuseForeign(root)
     // Objects are an image's files: some are nobody else's business.
     chmodSync(root, 0o700)
-    for (const name of [...folders, tmpFolder]) {
-      mkdirSync(`${root}/${name}`, { recursive: true })
-      chmodSync(`${root}/${name}`, 0o755)
-    }
+    for (const name of [...folders, tmpFolder]) makeFolder(`${root}/${name}`)
     createNew(`${root}/${lockFile}`, root, new Uint8Array())
     createNew(`${root}/${storeFile}`, root, jsonBytes({ version, objectAlgorithm }))
     syncFolder(root)

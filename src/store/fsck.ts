@@ -30,7 +30,7 @@ import { FileHasher } from './objects.ts'
 import { rebuildTar } from './rebuild.ts'
 import { readRecipeFile } from './recipes.ts'
 import type { ImageRecord } from './record.ts'
-import { listFolder, readBlob, readRecord } from './records.ts'
+import { listFolder, listFolders, readBlob, readRecord } from './records.ts'
 import { decodeRef, listRefFiles, readRef } from './refs.ts'
 import type { AbortOptions } from './transaction.ts'
 
@@ -273,10 +273,11 @@ class Check {
   }
 
   *#fanOut(folder: DigestFolder): Generator<string> {
-    for (const name of listFolder(`${this.#root}/${folder}`)) {
-      const path = `${this.#root}/${folder}/${name}`
-      if (!lstatSync(path).isDirectory()) this.#strays.push(`${folder}/${name}`)
-      else for (const file of listFolder(path)) yield `${name}/${file}`
+    const path = `${this.#root}/${folder}`
+    const fanOut = new Set(listFolders(path))
+    for (const name of listFolder(path)) {
+      if (!fanOut.has(name)) this.#strays.push(`${folder}/${name}`)
+      else for (const file of listFolder(`${path}/${name}`)) yield `${name}/${file}`
     }
   }
 

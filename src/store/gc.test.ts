@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { describe, test } from 'node:test'
 import { file } from '../../test/images.ts'
 import { scratch } from '../../test/scratch.ts'
@@ -197,6 +206,22 @@ describe('gc', () => {
     assert.equal((await store.gc({ dryRun: true })).transactions, 1)
     assert.equal((await store.gc()).transactions, 1)
     assert.equal(readdirSync(`${store.root}/tmp`).length, 1)
+  })
+
+  test('leaves alone what is not its own, inside the store and out of it', async () => {
+    using place = scratch('gc')
+    await using store = await openStore(place.at('store'))
+    await add(store, 'one', oneLayers)
+    mkdirSync(place.at('outside'))
+    const name = verityDigest(alone).slice(2)
+    writeFileSync(place.at('outside', name), 'not ours')
+    symlinkSync(place.at('outside'), `${store.root}/objects/zz`)
+    writeFileSync(`${store.root}/objects/stray`, '')
+    writeFileSync(`${store.root}/blobs/stray`, '')
+    await store.remove('one')
+    assert.equal((await store.gc()).objects.count, 2)
+    assert.deepEqual(readdirSync(place.at('outside')), [name])
+    assert.deepEqual((await store.fsck()).strays, ['blobs/stray', 'objects/stray', 'objects/zz'])
   })
 
   test('one at a time', async () => {

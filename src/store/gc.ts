@@ -10,7 +10,7 @@ import { fileError, writeFile } from './files.ts'
 import { type DigestFolder, digestOfName, lockFile, tmpFolder } from './layout.ts'
 import { lockStore, tryLockCollector } from './lock.ts'
 import { Marks } from './marks.ts'
-import { listFolder } from './records.ts'
+import { listFolder, listFolders } from './records.ts'
 import { type AbortOptions, createFolder } from './transaction.ts'
 
 /*
@@ -127,13 +127,12 @@ function unmarked(root: string, marks: Marks): Candidate[] {
 
 /** Files whose names are none of ours are left to fsck. */
 function* filesOf(root: string, kind: DigestFolder): Generator<StoreFile> {
-  const folders =
-    kind === 'objects' || kind === 'blobs' ? listFolder(`${root}/${kind}`).map((name) => `/${name}`) : ['']
-  for (const folder of folders) {
-    for (const name of listFolder(`${root}/${kind}${folder}`)) {
-      const digest = digestOfName(kind, `${folder}/${name}`.slice(1))
-      const path = `${kind}${folder}/${name}`
-      if (digest !== undefined) yield { kind, path, digest }
+  const hasFanOut = kind === 'objects' || kind === 'blobs'
+  for (const folder of hasFanOut ? listFolders(`${root}/${kind}`) : ['']) {
+    const prefix = hasFanOut ? `${folder}/` : ''
+    for (const name of listFolder(`${root}/${kind}/${folder}`)) {
+      const digest = digestOfName(kind, `${prefix}${name}`)
+      if (digest !== undefined) yield { kind, path: `${kind}/${prefix}${name}`, digest }
     }
   }
 }

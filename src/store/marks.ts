@@ -11,7 +11,7 @@ import { isAlive, listOwned } from './dead.ts'
 import { readWhole } from './files.ts'
 import { type Hold, readHolds } from './holds.ts'
 import { readRecipeFile } from './recipes.ts'
-import { listFolder, readBlob, readImageFile, readRecord } from './records.ts'
+import { listFolders, readBlob, readImageFile, readRecord } from './records.ts'
 import { listRefs, readRef } from './refs.ts'
 
 /**
@@ -53,7 +53,7 @@ export class Marks {
   markMounts(): void {
     const folder = `${this.#root}/mounts`
     if (!existsSync(folder)) return
-    for (const id of listFolder(folder)) {
+    for (const id of listFolders(folder)) {
       const image = sure(() => imageOfChanges(`${folder}/${id}/mount.json`))
       if (image !== undefined) this.markImage(image)
     }

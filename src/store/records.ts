@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { type Digest, type VerityDigest, checkDigest, isDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { fileError, readWhole } from './files.ts'
@@ -37,6 +37,11 @@ const imageMax = 2 ** 30
 /** Not checked: it is opened far more often than it could change, and a mount is verified by the kernel or on request. */
 export function readImageFile(root: string, digest: VerityDigest): Uint8Array | undefined {
   return readWhole(imagePath(root, digest), `image ${digest}`, imageMax)
+}
+
+/** Real folders in a folder; a symlink to one leads out of the store. */
+export function listFolders(path: string): string[] {
+  return listFolder(path).filter((name) => lstatSync(`${path}/${name}`, { throwIfNoEntry: false })?.isDirectory())
 }
 
 /** Names of a folder of the store in code unit order. */

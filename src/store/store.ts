@@ -4,7 +4,7 @@ import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
-import { openFolder } from './folder.ts'
+import { openFolder, requireOwn } from './folder.ts'
 import type { FsckOptions, FsckReport } from './fsck.ts'
 import type { GcOptions, GcReport } from './gc.ts'
 import { defaultRoot, imagePath, recipePath } from './layout.ts'
@@ -45,6 +45,7 @@ export class Store implements AsyncDisposable {
 
   /** Starts to add to the store; takes up what a killed process had finished. */
   async begin(): Promise<Transaction> {
+    requireOwn(this.root)
     return await beginTransaction(this.root)
   }
 
@@ -73,16 +74,19 @@ export class Store implements AsyncDisposable {
     name: string,
     options?: AbortOptions & { readonly condition?: RefCondition },
   ): Promise<void> {
+    requireOwn(this.root)
     await tagImage(this.root, image, name, options)
   }
 
   /** Takes a name away, durably, and returns it; what only that name needed goes with the next gc. */
   async remove(image: string, options?: AbortOptions): Promise<string> {
+    requireOwn(this.root)
     return await removeImage(this.root, image, options)
   }
 
   /** Deletes what no name, mount or living transaction needs. BUSY when another collection is at it. */
   async gc(options?: GcOptions): Promise<GcReport> {
+    requireOwn(this.root)
     const { collectGarbage } = await import('./gc.ts')
     return await collectGarbage(this.root, options)
   }

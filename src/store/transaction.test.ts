@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { file } from '../../test/images.ts'
 import { scratch } from '../../test/scratch.ts'
 import { stageImage, stageLayer } from '../../test/store-image.ts'
@@ -164,6 +165,19 @@ describe('transaction', () => {
     await using store = await openStore(place.at('store'))
     await using transaction = await store.begin()
     assert.throws(() => transaction.putBlob(digestOf('a'), Buffer.from('b')), code('DIGEST_MISMATCH'))
+  })
+
+  test('what is written back beside the staging is committed like the rest', async () => {
+    using place = scratch('store')
+    await using store = await openStore(place.at('store'))
+    await using transaction = await store.begin()
+    transaction.startWriteback()
+    stageImage(transaction, { layers, name: 'x' })
+    await sleep(250)
+    await transaction.commit()
+    assert.deepEqual((await store.fsck()).damage, [])
+    await using dropped = await store.begin()
+    dropped.startWriteback()
   })
 
   test('waiting for the lock can be aborted', async () => {

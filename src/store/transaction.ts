@@ -8,7 +8,7 @@ import { tryFlock } from '../linux/lock.ts'
 import { adoptLayers } from './adopt.ts'
 import { checkHolds, nameEverything, readGeneration } from './commit.ts'
 import { type DeadFolder, removeDead, removeOwned, seizeDead } from './dead.ts'
-import { fileError, writeFile } from './files.ts'
+import { fileError, makeFolder, writeFile } from './files.ts'
 import { blobPath, folders, imagePath, notePath, recipePath, recordPath, tmpFolder } from './layout.ts'
 import { type LayerIndex, type LayerKey, isWanted, openIndex } from './index-db.ts'
 import { lockRefs, lockStore } from './lock.ts'
@@ -96,7 +96,7 @@ export class Transaction implements AsyncDisposable {
     checkDigest(bytes, digest, `blob ${digest}`)
     // Whoever finds the record of a manifest relies on it, and must not find it collected at the end.
     if (existsSync(recordPath(this.root, digest))) this.#known.add(digest)
-    mkdirSync(`${this.folder}/blobs/${algorithmOf(digest)}`, { recursive: true })
+    makeFolder(`${this.folder}/blobs/${algorithmOf(digest)}`)
     this.#put(blobPath(this.folder, digest), bytes)
   }
 
