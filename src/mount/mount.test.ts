@@ -22,7 +22,11 @@ import { listMounts } from './status.ts'
 import { sweepMounts, unmountImage } from './unmount.ts'
 
 const big = 'a body of more than sixty-four bytes, so that it becomes an object. '.repeat(3)
-const tables = (): string[] => readMounts().map((mount) => `${mount.type} ${mount.source} ${mount.target}`)
+/** What the mount table shows below the folder; other tests mount things, too. */
+const tables = (folder: string): string[] =>
+  readMounts()
+    .filter((mount) => mount.target.startsWith(folder))
+    .map((mount) => `${mount.type} ${mount.source} ${mount.target}`)
 
 function sample(store: ImageStore) {
   return directory(
@@ -50,7 +54,7 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     using folder = scratch('mount')
     const store = imageStore(folder.at('store'))
     const image = store.add(sample(store))
-    const before = { tables: tables(), files: tree(folder.path) }
+    const before = { tables: tables(folder.path), files: tree(folder.path) }
     const target = folder.at('made')
     const mount = mountImage(store, image, { target, name: 'sample' })
     assert.equal(fs.readFileSync(`${target}/etc/big`, 'utf8'), big)
@@ -61,14 +65,14 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     assert.equal(fs.lstatSync(`${target}/disk`).rdev, 0x801)
     assert.throws(() => fs.openSync(`${target}/disk`, 'r'), { code: 'EACCES' })
     assert.throws(() => fs.writeFileSync(`${target}/new`, ''), { code: 'EROFS' })
-    const added = tables().filter((line) => !before.tables.includes(line))
+    const added = tables(folder.path).filter((line) => !before.tables.includes(line))
     assert.deepEqual(added, [`overlay onefold:${mount.id} ${target}`])
     assert.deepEqual(listMounts(store), [
       { id: mount.id, image, name: 'sample', state: 'mounted', rw: false, targets: [target], upper: undefined },
     ])
     assert.deepEqual(unmountImage(store, target), { id: mount.id, kept: undefined })
     fs.rmdirSync(`${store.root}/mounts`)
-    assert.deepEqual({ tables: tables(), files: tree(folder.path) }, before)
+    assert.deepEqual({ tables: tables(folder.path), files: tree(folder.path) }, before)
   })
 
   test('an existing target stays; the default one is in the store; both at once share one image', () => {
@@ -203,7 +207,7 @@ describe('mounts of a store', { skip: needsRoot }, () => {
       const store = imageStore(folder.at('st:o\\re'))
       const image = store.add(sample(store))
       for (const name of ['scratch', 'target', 'upper', 'work']) fs.mkdirSync(folder.at(name))
-      const before = { tables: tables(), loops: loops(folder.path) }
+      const before = { tables: tables(folder.path), loops: loops(folder.path) }
       {
         using opened = openImage(store.imagePath(image), image, {})
         carryOut(
@@ -222,13 +226,13 @@ describe('mounts of a store', { skip: needsRoot }, () => {
         )
       }
       assert.deepEqual(
-        tables().filter((line) => !before.tables.includes(line)),
+        tables(folder.path).filter((line) => !before.tables.includes(line)),
         [`overlay onefold:ffffffffffff ${folder.at('target')}`],
       )
       assert.equal(fs.readFileSync(folder.at('target', 'etc', 'big'), 'utf8'), big)
       fs.writeFileSync(folder.at('target', 'new'), '')
       unmount(folder.at('target'))
-      assert.deepEqual({ tables: tables(), loops: loops(folder.path) }, before)
+      assert.deepEqual({ tables: tables(folder.path), loops: loops(folder.path) }, before)
     })
   }
 
@@ -406,12 +410,12 @@ describe('mounts of a store', { skip: needsRoot }, () => {
       fs.chmodSync(store.imagePath(image), 0o600)
       damage(store.imagePath(image))
       fs.mkdirSync(`${store.root}/mounts`)
-      const before = { tables: tables(), files: tree(folder.path) }
+      const before = { tables: tables(folder.path), files: tree(folder.path) }
       assert.throws(
         () => mountImage(store, image, { target: folder.at('target'), ...options }),
         (error) => hasCode(error, code),
       )
-      assert.deepEqual({ tables: tables(), files: tree(folder.path) }, before)
+      assert.deepEqual({ tables: tables(folder.path), files: tree(folder.path) }, before)
     })
   }
 
@@ -420,13 +424,13 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     const store = imageStore(folder.at('store'))
     const image = store.add(sample(store))
     const below = mountImage(store, image, { rw: true })
-    const before = { tables: tables(), files: tree(folder.path) }
+    const before = { tables: tables(folder.path), files: tree(folder.path) }
     for (const upper of [below.target, `${below.target}/changes`]) {
       assert.throws(
         () => mountImage(store, image, { upper }),
         (error) => hasCode(error, 'IO'),
       )
-      assert.deepEqual({ tables: tables(), files: tree(folder.path) }, before)
+      assert.deepEqual({ tables: tables(folder.path), files: tree(folder.path) }, before)
     }
     unmountImage(store, below.id, { discard: true })
   })

@@ -49,6 +49,12 @@ const runCall = `
       const result = await runImage(store, image, config, options)
       if (options.report) console.log(JSON.stringify(result))
       process.exitCode = result.exitCode`
+const abortCall = `
+      const { runImage } = await import(new URL('run.ts', here))
+      const controller = new AbortController()
+      process.stdin.once('data', () => controller.abort())
+      const { exitCode } = await runImage(store, image, config, { ...options, signal: controller.signal })
+      process.exitCode = exitCode`
 const chrootCall = `
       const { chrootRun } = await import(new URL('chroot.ts', here))
       const { mountImage } = await import(new URL('../mount/mount.ts', here))
@@ -99,9 +105,7 @@ function programs(store: ImageStore): string {
 
 /** Everything a run could leave behind. */
 function traces(store: ImageStore): unknown {
-  const mounts = readMounts().filter(
-    (mount) => mount.source.startsWith('onefold:') || mount.target.startsWith(store.root),
-  )
+  const mounts = readMounts().filter((mount) => mount.target.startsWith(store.root))
   return { mounts, kept: fs.existsSync(`${store.root}/mounts`) ? fs.readdirSync(`${store.root}/mounts`) : [] }
 }
 
@@ -227,6 +231,22 @@ describe('containers', { skip: needsRoot || needsPrograms('ldd', 'crun') }, () =
     assert.equal(code, 4)
     assert.equal(kept, `${store.root}/mounts/${mount}/upper`)
     assert.equal(fs.readFileSync(`${kept}/new`, 'utf8'), 'x\n')
+  })
+
+  test('an abort ends the program with its stop signal, and one that ignores it all the same', async () => {
+    using folder = scratch('run')
+    const store = imageStore(folder.at('store'))
+    const image = programs(store)
+    const scripts = [
+      ['trap "exit 3" USR1; echo ready; while :; do sleep 0.05; done', 3],
+      ['trap "" USR1; echo ready; while :; do sleep 0.05; done', 137],
+    ] as const
+    for (const [script, want] of scripts) {
+      const child = start(store, image, { ...options, stopTimeout: 0.3, cmd: [script] }, abortCall)
+      const { code } = await outcome(child, () => child.stdin?.end('stop\n'))
+      assert.equal(code, want)
+      assert.deepEqual(traces(store), { mounts: [], kept: [] })
+    }
   })
 
   test('a terminal is one inside, too: its size, its keys', { skip: needsPrograms('script') }, async () => {

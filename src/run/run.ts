@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,8 @@ import type { Bind } from './bind.ts'
 import { writeBundleConfig } from './bundle.ts'
 import { type ProcessOptions, type ProcessSpec, processSpec } from './process.ts'
 import { Rootfs } from './rootfs.ts'
-import { findRuntime, hybridCgroupMount, readRuntimeError, runtimeCommand } from './runtime.ts'
+import { Container } from './container.ts'
+import { findRuntime, readRuntimeError } from './runtime.ts'
 import { exitCodeOf, forwardSignals, parseSignal } from './signals.ts'
 import { resolveUser } from './user.ts'
 
@@ -32,8 +33,9 @@ export interface RunOptions extends ProcessOptions {
   readonly name?: string | undefined
   /** Name or path of an OCI runtime; default crun, else runc. */
   readonly runtime?: string | undefined
-  /** Ends the program with its stop signal. */
+  /** Ends the program with its stop signal, and after `stopTimeout` seconds (default 10) with SIGKILL. */
   readonly signal?: AbortSignal | undefined
+  readonly stopTimeout?: number | undefined
 }
 
 export interface RunResult {
@@ -101,10 +103,8 @@ async function runContainer(
     }),
   )
   const log = join(bundle.path, 'log')
-  const command = runtimeCommand(runtime, bundle.path, log, id, hybridCgroupMount())
-  const { exitCode, whole } = await runToEnd(command, config, options)
-  // A runtime that was killed could not take its container along.
-  if (!whole) spawnSync(runtime, ['delete', '--force', id], { stdio: 'ignore' })
+  const container = new Container(runtime, id, bundle.path, log)
+  const exitCode = await runToEnd(container, config, options)
   const refusal = exitCode === 0 ? undefined : readRuntimeError(log, spec.args[0] ?? '')
   if (refusal !== undefined) throw refusal
   return exitCode
@@ -137,23 +137,38 @@ function openFilesMax(): number {
   return hard === undefined ? Infinity : Number(hard)
 }
 
-async function runToEnd(
-  [program, ...args]: [string, ...string[]],
-  config: RunConfig,
-  options: RunOptions,
-): Promise<{ readonly exitCode: number; readonly whole: boolean }> {
+async function runToEnd(container: Container, config: RunConfig, options: RunOptions): Promise<number> {
   const stopSignal = parseSignal(config.stopSignal) ?? 'SIGTERM'
   const input = options.interactive === true || options.tty === true ? 'inherit' : 'ignore'
   using _forward = forwardSignals(() => child, stopSignal)
-  const child = spawn(program, args, { stdio: [input, 'inherit', 'inherit'] })
-  const stop = (): boolean => child.kill(stopSignal)
-  options.signal?.addEventListener('abort', stop, { once: true })
+  const child = container.start([input, 'inherit', 'inherit'])
+  using _stop = onAbort(options.signal, () => {
+    child.kill(stopSignal)
+    return setTimeout(() => container.control('kill', container.id, 'KILL'), (options.stopTimeout ?? 10) * 1000)
+  })
+  const [code, signal] = await ended(child, container.runtime)
+  // A runtime that was killed could not take its container along.
+  if (signal !== null) container.control('delete', '--force', container.id)
+  return exitCodeOf(code, signal)
+}
+
+/** Calls `stop` when the signal comes; what it starts ends with the scope. */
+function onAbort(signal: AbortSignal | undefined, stop: () => NodeJS.Timeout): Disposable {
+  let timer: NodeJS.Timeout | undefined
+  const listener = (): void => void (timer = stop())
+  signal?.addEventListener('abort', listener, { once: true })
+  return {
+    [Symbol.dispose]() {
+      signal?.removeEventListener('abort', listener)
+      clearTimeout(timer)
+    },
+  }
+}
+
+async function ended(child: ChildProcess, runtime: string): Promise<[number | null, NodeJS.Signals | null]> {
   try {
-    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
-    return { exitCode: exitCodeOf(code, signal), whole: signal === null }
+    return (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
   } catch (cause) {
-    throw new OnefoldError('IO', `Cannot start ${program}: ${String(cause)}`, { cause })
-  } finally {
-    options.signal?.removeEventListener('abort', stop)
+    throw new OnefoldError('IO', `Cannot start ${runtime}: ${String(cause)}`, { cause })
   }
 }

@@ -49,17 +49,20 @@ test('a runtime is found by name, by path, or not at all', () => {
 })
 
 test('beside cgroup version 1, crun gets a view without version 2, and others what they were given', () => {
-  const plain = runtimeCommand('/usr/bin/crun', '/b', '/l', 'id', undefined)
-  assert.deepEqual(plain, ['/usr/bin/crun', '--log', '/l', '--log-format', 'json', 'run', '--bundle', '/b', 'id'])
-  assert.deepEqual(runtimeCommand('/usr/bin/crun', '/b', '/l', 'id', '/cg').slice(0, 6), [
+  const args = ['kill', 'id'] as const
+  assert.deepEqual(runtimeCommand('/usr/bin/crun', undefined, ...args), ['/usr/bin/crun', 'kill', 'id'])
+  assert.deepEqual(runtimeCommand('/usr/sbin/runc', '/cg', ...args), ['/usr/sbin/runc', 'kill', 'id'])
+  assert.deepEqual(runtimeCommand('/usr/bin/crun', '/cg', ...args), [
     'unshare',
     '--mount',
     'sh',
     '-c',
     'umount "$0" && exec "$@"',
     '/cg',
+    '/usr/bin/crun',
+    'kill',
+    'id',
   ])
-  assert.equal(runtimeCommand('/usr/sbin/runc', '/b', '/l', 'id', '/cg')[0], '/usr/sbin/runc')
 })
 
 test('signals by name and number; exit codes as a shell says them', () => {

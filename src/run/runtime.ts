@@ -27,18 +27,15 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The command that creates, starts and waits for the container of a bundle. */
+/** The command line that calls a runtime: `run --bundle …`, `kill …`. `hybridCgroups` as hybridCgroupMount says. */
 export function runtimeCommand(
   runtime: string,
-  bundle: string,
-  log: string,
-  id: string,
   hybridCgroups: string | undefined,
-): [string, ...string[]] {
-  const command = [runtime, '--log', log, '--log-format', 'json', 'run', '--bundle', bundle, id] as const
-  if (hybridCgroups === undefined || !/(^|\/)crun$/.test(runtime)) return [...command]
+  ...args: string[]
+): [program: string, ...args: string[]] {
+  if (hybridCgroups === undefined || !/(^|\/)crun$/.test(runtime)) return [runtime, ...args]
   // crun refuses machines that show version 2 beside version 1: in a mount namespace of its own it sees only version 1.
-  return ['unshare', '--mount', 'sh', '-c', 'umount "$0" && exec "$@"', hybridCgroups, ...command]
+  return ['unshare', '--mount', 'sh', '-c', 'umount "$0" && exec "$@"', hybridCgroups, runtime, ...args]
 }
 
 /** Where cgroup version 2 shows beside controllers of version 1, if it does. */
