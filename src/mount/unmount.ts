@@ -77,7 +77,9 @@ function findMount(store: MountStore, which: string): string {
   const shown = records.filter((record) => entriesOf(record.id, table).some((entry) => utf8(entry.target) === target))
   const last = (record: MountRecord): number => Math.max(...entriesOf(record.id, table).map((entry) => entry.id))
   // One mounted over the other on the same directory: the upper one goes first.
-  const found = shown.sort((a, b) => last(a) - last(b)).at(-1) ?? records.find((record) => record.target === target)
+  const found =
+    shown.sort((a, b) => last(a) - last(b)).at(-1) ??
+    records.find((record) => record.state !== 'unmounted' && record.target === target)
   if (found === undefined) throw notFound(which)
   return found.id
 }
@@ -139,11 +141,12 @@ function cleanUp(store: MountStore, record: MountRecord, options: UnmountOptions
   if (record.ownsTarget) removeDirectory(record.target)
   if (changes !== undefined && options.lazy === true) {
     // The kernel may be at work in there for a while: nothing is removed yet.
-    writeMountRecord(store, { ...record, state: 'lazy' })
+    writeMountRecord(store, { ...record, ownsTarget: false, state: 'lazy' })
     return { id, kept: join(changes, 'upper') }
   }
   const kept = changes === undefined ? undefined : keepChanges(record, changes, options)
-  if (kept !== undefined && record.ownsChanges) writeMountRecord(store, { ...record, state: 'unmounted' })
+  if (kept !== undefined && record.ownsChanges)
+    writeMountRecord(store, { ...record, ownsTarget: false, state: 'unmounted' })
   else removeMountFolder(store, id)
   return { id, kept }
 }
