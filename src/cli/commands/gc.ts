@@ -17,7 +17,13 @@ export const gc: Command = {
   async run(call) {
     usageUnless(call.operands.length === 0, 'gc takes no operands', 'gc')
     await using store = await openCallStore(call, false)
-    const report = await store.gc({ dryRun: call.options.flag('dry-run'), signal: call.signal })
+    const dryRun = call.options.flag('dry-run')
+    if (!dryRun) {
+      // What is left of mounts that vanished with a reboot or umount(8) would keep their images.
+      const { sweepMounts } = await import('../../mount/unmount.ts')
+      sweepMounts(store)
+    }
+    const report = await store.gc({ dryRun, signal: call.signal })
     if (call.out.json) return call.out.value(report)
     const { records, recipes, images, blobs, objects, transactions } = report
     const parts = [
