@@ -27,6 +27,8 @@ export interface RandomTreeOptions {
   readonly ambiguous?: boolean
   /** Also contents whose bytes lie elsewhere than at their digest's own path. */
   readonly foreignPaths?: boolean
+  /** Only what the kernel shows to root as it stands: ids that exist, no ACLs, no prefixes it does not know, no content without a place. */
+  readonly mountable?: boolean
 }
 
 /**
@@ -96,8 +98,8 @@ function step(options: RandomTreeOptions): fc.Arbitrary<Step> {
 function inode(options: RandomTreeOptions): fc.Arbitrary<Inode> {
   const common = fc.record({
     permissions: fc.constantFrom(0o755, 0o644, 0o7777, 0),
-    uid: id,
-    gid: id,
+    uid: id(options),
+    gid: id(options),
     mtime: fc.oneof(fc.constantFrom(0, 1_700_000_000), fc.integer({ min: -(2 ** 33), max: 2 ** 40 })),
     mtimeNsec: fc.constantFrom(0, 0, 1, 999_999_999),
     rdev: fc.constantFrom(0, 259, 0xffffffff),
@@ -126,9 +128,11 @@ function inode(options: RandomTreeOptions): fc.Arbitrary<Inode> {
   )
 }
 
-const id = fc.constantFrom(0, 0, 1000, 65535, 65536, 0xffffffff)
+function id({ mountable }: RandomTreeOptions): fc.Arbitrary<number> {
+  return fc.constantFrom(0, 0, 1000, 65535, 65536, mountable === true ? 1 : 0xffffffff)
+}
 
-function content({ foreignPaths }: RandomTreeOptions): fc.Arbitrary<Content> {
+function content({ foreignPaths, mountable }: RandomTreeOptions): fc.Arbitrary<Content> {
   const size = fc.oneof(fc.constantFrom(65, 4096, 2 ** 32, 2 ** 43 + 1, 2 ** 53), fc.integer({ min: 65, max: 100_000 }))
   const path = fc.constantFrom('aa/bb', 'data.bin', `12/${'3'.repeat(62)}`)
   const kinds: fc.Arbitrary<Content>[] = [
@@ -139,9 +143,9 @@ function content({ foreignPaths }: RandomTreeOptions): fc.Arbitrary<Content> {
       .map((length) => ({ kind: 'inline', bytes: Buffer.alloc(length, 'j') })),
     fc.record({ kind: fc.constant('object' as const), digest, size }),
     fc.record({ kind: fc.constant('object' as const), digest, size }),
-    fc.record({ kind: fc.constant('unknown' as const), size }),
     fc.record({ kind: fc.constant('unknown' as const), size, path }),
   ]
+  if (mountable !== true) kinds.push(fc.record({ kind: fc.constant('unknown' as const), size }))
   if (foreignPaths === true)
     kinds.push(fc.record({ kind: fc.constant('object' as const), digest, size, path: fc.oneof(path, fc.constant('')) }))
   return fc.oneof(...kinds)
@@ -151,7 +155,7 @@ const digest = fc
   .oneof(fc.constantFrom('0', '1'), fc.stringMatching(/^[0-9a-f]{8}$/))
   .map((seed) => seed.repeat(64).slice(0, 64) as VerityDigest)
 
-function xattrs({ ambiguous }: RandomTreeOptions): fc.Arbitrary<Xattrs> {
+function xattrs({ ambiguous, mountable }: RandomTreeOptions): fc.Arbitrary<Xattrs> {
   const names = [
     'user.a',
     'user.overlay.redirect',
@@ -159,18 +163,24 @@ function xattrs({ ambiguous }: RandomTreeOptions): fc.Arbitrary<Xattrs> {
     'trusted.overlay.metacopy',
     'trusted.overlay.overlay.redirect',
     'security.selinux',
-    'security.capability',
+    `user.${'n'.repeat(250)}`,
+  ]
+  const unmountable = [
     'system.posix_acl_access',
     'system.posix_acl_defaultish',
     'lustre.x',
     'bare',
-    `user.${'n'.repeat(250)}`,
+    'security.capability',
   ]
   const marks = ['whiteout', 'whiteouts', 'opaque'].flatMap((name) => [
     `trusted.overlay.${name}`,
     `user.overlay.${name}`,
   ])
-  const name = fc.constantFrom(...names, ...(ambiguous === true ? marks : []))
+  const name = fc.constantFrom(
+    ...names,
+    ...(mountable === true ? [] : unmountable),
+    ...(ambiguous === true ? marks : []),
+  )
   const value = fc.oneof(
     fc.constantFrom('', 'x', 'y', 'label').map((text) => Buffer.from(text)),
     fc.integer({ min: 0, max: 3000 }).map((length) => Buffer.alloc(length, 'v')),
