@@ -6,12 +6,14 @@ const unshareCall = libcCall('unshare', 'i')
 const chrootCall = libcCall('chroot', 'p')
 
 /**
- * Gives the calling thread, and the processes it starts from now on, mounts of their own: nothing they mount or unmount
- * shows outside, and all of it ends with them.
+ * Gives the calling thread, and the processes it starts from now on, mounts of their own: what they mount or unmount below
+ * `mountPoint` does not show outside, and all of it ends with them.
+ *
+ * It is not `/` that is made private: whoever works in a chroot has none that is a mount point.
  */
-export function enterMountNamespace(): void {
+export function enterMountNamespace(mountPoint: string): void {
   unshareCall('the mount namespace', namespaces.CLONE_NEWNS)
-  legacyMount('none', '/', '', namespaces.MS_REC | namespaces.MS_PRIVATE, '')
+  legacyMount('none', mountPoint, '', namespaces.MS_REC | namespaces.MS_PRIVATE, '')
 }
 
 /** Makes the directory the root of the calling thread; after enterMountNamespace of that thread alone. */

@@ -43,9 +43,10 @@ function start(request: ChrootRequest): void {
 }
 
 function enterImage(root: string): void {
-  enterMountNamespace()
+  const mountPoint = Buffer.from(root).toString('latin1')
+  enterMountNamespace(mountPoint)
   const dev = cloneMount('/dev')
-  chroot(Buffer.from(root).toString('latin1'))
+  chroot(mountPoint)
   // From here on every path, and every symlink in it, is the image's and ends inside of it.
   whereThereIsOne(() => attachMount(dev, '/dev'))
   whereThereIsOne(() => legacyMount('proc', '/proc', 'proc', 0, ''))
