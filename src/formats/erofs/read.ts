@@ -95,6 +95,7 @@ export class ErofsReader {
   /** The shared xattrs read so far, and the filter bits of the names seen so far. */
   readonly #shared = new Map<number, RawXattr>()
   readonly #bits = new Map<string, number>()
+  #sharedBytes = 0
 
   /** Throws BAD_FORMAT for what is no EROFS image, UNSUPPORTED for one with features that need more than this reader. */
   constructor(bytes: Uint8Array) {
@@ -232,7 +233,12 @@ export class ErofsReader {
 
   #sharedXattr(at: number, nid: number): RawXattr {
     let xattr = this.#shared.get(at)
-    if (xattr === undefined) this.#shared.set(at, (xattr = this.#xattr(at, this.#bytes.length, nid, at)))
+    if (xattr === undefined) {
+      this.#shared.set(at, (xattr = this.#xattr(at, this.#bytes.length, nid, at)))
+      // References that point into one another's entries would make more attributes than the image has room for.
+      this.#sharedBytes += this.#xattrBytes(at)
+      if (this.#sharedBytes > this.#bytes.length) throw bad('its shared xattrs overlap')
+    }
     return xattr
   }
 

@@ -359,6 +359,19 @@ describe('a hostile image', () => {
     )
   })
 
+  test('whose shared attributes overlap cannot multiply itself', () => {
+    const image = Buffer.alloc(1 << 16)
+    Buffer.from(writeErofs(sample()).bytes).copy(image)
+    // One inode with 255 references, each to the next word of a stretch in which every word begins a long attribute.
+    image.fill(Buffer.from([200, 1, 255, 2]), 1 << 15)
+    const reader = new ErofsReader(image)
+    const at = 1 << 14
+    image.writeUInt8(255, at + xattrBody.sharedCount)
+    for (let i = 0; i < 255; i++) image.writeUInt32LE((1 << 13) - tableWord(image) + i, at + xattrBody.bytes + 4 * i)
+    const inode = { ...reader.inode(reader.rootNid), xattrsAt: at, xattrBytes: xattrBody.bytes + 4 * 255 }
+    assert.throws(() => reader.xattrs(inode), { code: 'BAD_FORMAT', message: /shared xattrs overlap/ })
+  })
+
   test('of random damage is read or refused, within bounds', () => fuzzErofs(1, 400))
 })
 
@@ -421,6 +434,11 @@ class Target {
     }
     return assert.fail(`${directory} has no ${name}`)
   }
+}
+
+/** Where references to the shared table are counted from, in words. */
+function tableWord(image: Buffer): number {
+  return (image.readUInt32LE(superblockAt + superblock.xattrBlock) * 4096) / 4
 }
 
 function sample(): Directory {
