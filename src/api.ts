@@ -1,8 +1,10 @@
 import { readErofs } from './formats/erofs/tree.ts'
+import { parseConfig } from './formats/oci/config.ts'
 import type { Directory } from './image/tree.ts'
 import { type MountOptions, mountImage } from './mount/mount.ts'
 import type { MountRecord } from './mount/state.ts'
 import { type UnmountOptions, type Unmounted, unmountImage } from './mount/unmount.ts'
+import type { RunOptions, RunResult } from './run/run.ts'
 import type { StoredImage } from './store/find.ts'
 import type { Store } from './store/store.ts'
 import { ensureImage, imageBytes } from './transfer/image.ts'
@@ -34,4 +36,16 @@ export function unmount(store: Store, which: string, options: UnmountOptions = {
 export async function readTree(store: Store, image: ImageChoice): Promise<Directory> {
   const found = typeof image === 'string' ? store.find(image) : image
   return readErofs(await imageBytes(store, found.record))
+}
+
+/**
+ * Runs a program in a container made from a stored image, as its config says where the options say nothing, and waits for
+ * its end. Standard streams and signals are the program's meanwhile.
+ */
+export async function run(store: Store, image: ImageChoice, options: RunOptions = {}): Promise<RunResult> {
+  const found = typeof image === 'string' ? store.find(image) : image
+  const imageName = options.imageName ?? (typeof image === 'string' ? image : image.names[0])
+  const config = parseConfig(store.blob(found.record.config.digest))
+  const { runImage } = await import('./run/run.ts')
+  return runImage(store, await ensureImage(store, found.record), config.run, { ...options, imageName })
 }

@@ -15,9 +15,9 @@ export { obtain, type ObtainOptions } from './transfer/obtain.ts'
 export type { PullEvent, OnProgress } from './transfer/progress.ts'
 export { type ImportLimits, defaultLimits } from './transfer/import/job.ts'
 
-export { mount, unmount, readTree, type MountOptions, type MountRecord, type ImageChoice } from './api.ts'
+export { mount, unmount, readTree, run, type MountOptions, type MountRecord, type ImageChoice } from './api.ts'
 export { listMounts, type MountStatus } from './mount/status.ts'
-export { runImage, type RunOptions, type RunResult } from './run/run.ts'
+export type { RunOptions, RunResult } from './run/run.ts'
 
 export { lookup } from './image/path.ts'
 export { diffTrees, type Change } from './image/diff.ts'
