@@ -66,18 +66,21 @@ export function isAlive(path: string): boolean {
 export async function removeDead(root: string, folders: readonly DeadFolder[], isCollector = false): Promise<void> {
   for (const { path, lock } of folders) {
     try {
-      using collecting = isCollector ? undefined : tryLockCollector(root)
-      const mayPutBack = isCollector || collecting !== undefined
-      if (existsSync(`${path}/aside`)) {
-        if (!mayPutBack) continue
-        nameAgain(root, `${path}/aside`)
-      }
-      await removeOwned(path)
+      if (putBack(root, path, isCollector)) await removeOwned(path)
     } finally {
       closeSync(lock)
     }
   }
   for (const path of listCondemned(root)) await removeCondemned(path)
+}
+
+/** False when that has to wait for a collection to end. */
+function putBack(root: string, path: string, isCollector: boolean): boolean {
+  if (!existsSync(`${path}/aside`)) return true
+  using collecting = isCollector ? undefined : tryLockCollector(root)
+  if (!isCollector && collecting === undefined) return false
+  nameAgain(root, `${path}/aside`)
+  return true
 }
 
 /**

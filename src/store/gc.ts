@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
+import { closeSync, lstatSync, openSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Digest, parseRecipeDigest, parseVerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { syncfsAsync } from '../linux/file.ts'
 import { isOpenElsewhere } from '../linux/lock.ts'
 import { removeDead, seizeDead } from './dead.ts'
-import { fileError, writeFile } from './files.ts'
+import { fileError, makeFolder, writeFile } from './files.ts'
 import { type DigestFolder, digestOfName, lockFile, tmpFolder } from './layout.ts'
 import { lockStore, tryLockCollector } from './lock.ts'
 import { Marks } from './marks.ts'
@@ -121,7 +121,7 @@ function unmarked(root: string, marks: Marks): Candidate[] {
   return kinds.flatMap((kind) =>
     [...filesOf(root, kind)]
       .filter((file) => !isMarked(marks, file))
-      .map((file) => ({ ...file, bytes: lstatSync(`${root}/${file.path}`).size })),
+      .map((file) => ({ ...file, bytes: lstatSync(`${root}/${file.path}`, { throwIfNoEntry: false })?.size ?? 0 })),
   )
 }
 
@@ -197,12 +197,13 @@ async function putAside(
 class Aside {
   readonly path: string
   readonly #root: string
+  readonly #folders = new Set<string>()
   #files: Candidate[] = []
 
   constructor(root: string, path: string) {
     this.#root = root
     this.path = path
-    for (const kind of [...kinds, 'refs']) mkdirSync(`${path}/${kind}`, { recursive: true })
+    for (const kind of [...kinds, 'refs']) makeFolder(`${path}/${kind}`)
   }
 
   put(candidate: Candidate): void {
@@ -235,9 +236,15 @@ class Aside {
     renameSync(this.path, trash)
   }
 
+  #makeFanOut(folder: string): void {
+    if (this.#folders.has(folder)) return
+    makeFolder(folder)
+    this.#folders.add(folder)
+  }
+
   #rename(path: string, from: string, to: string): boolean {
     try {
-      mkdirSync(dirname(`${to}/${path}`), { recursive: true })
+      this.#makeFanOut(dirname(`${to}/${path}`))
       renameSync(`${from}/${path}`, `${to}/${path}`)
       return true
     } catch (error) {
