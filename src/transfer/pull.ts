@@ -62,12 +62,15 @@ export async function pull(store: Store, source: Source, options: PullOptions = 
   onProgress?.({ type: 'step', step: 'resolving' })
   const top = await source.resolve({ signal })
   const selected = await select(source, top, options)
+  const name = options.name ?? source.name
+  const there = selected.map((image) => presentImage(store, image, options))
+  if (there.every((record) => record !== undefined) && store.ref(name)?.digest === top.descriptor.digest)
+    return { name, top: top.descriptor.digest, images: there.map(describe), stats: present(there) }
   await using transaction = await store.begin()
   const job: Job = { store, source, transaction, options, stats: noStats() }
   onProgress?.({ type: 'step', step: 'pulling' })
   const images: PulledImage[] = []
-  for (const image of selected) images.push(await pullImage(job, image))
-  const name = options.name ?? source.name
+  for (const image of selected) images.push(describe(await pullImage(job, image)))
   transaction.setRef(name, top.descriptor)
   onProgress?.({ type: 'step', step: 'making durable' })
   await transaction.commit({ signal })
@@ -102,12 +105,15 @@ function requirePlatform(wanted: Platform | undefined, image: Selected, config: 
   throw new OnefoldError('NOT_FOUND', `Cannot find an image for ${formatPlatform(wanted)}: there is one, for ${found}`)
 }
 
-async function pullImage(job: Job, image: Selected): Promise<PulledImage> {
+async function pullImage(job: Job, image: Selected): Promise<ImageRecord> {
   const { source, transaction, options } = job
   for (const document of image.trail) transaction.putBlob(document.descriptor.digest, document.bytes)
+  const known = presentImage(job.store, image, options)
+  if (known !== undefined) {
+    job.stats.layersPresent += known.layers.length
+    return known
+  }
   const keepSelinux = options.keepSelinux === true
-  const known = job.store.record(image.descriptor.digest)
-  if (known?.keepSelinux === keepSelinux && isWhole(job.store, known)) return already(job, known)
   const configBytes = await source.fetch(image.manifest.config, { signal: options.signal })
   const config = parseConfig(configBytes, image.manifest.layers.length)
   requirePlatform(options.platform, image, config)
@@ -128,28 +134,33 @@ async function pullImage(job: Job, image: Selected): Promise<PulledImage> {
     size: composed.size,
   }
   transaction.putRecord(record)
-  return describe(record, composed.digest)
+  return record
 }
 
-/** Whether what the record names is there; what it is worth, fsck checks. */
-function isWhole(store: Store, record: ImageRecord): boolean {
-  const image = record.images.default
-  return (
+/** The image as the store has it, when all that its record names is there; what that is worth, fsck checks. */
+function presentImage(
+  store: Store,
+  { descriptor }: Selected,
+  { keepSelinux = false }: PullOptions,
+): ImageRecord | undefined {
+  const record = store.record(descriptor.digest)
+  const image = record?.images.default
+  const isWhole =
     image !== undefined &&
     existsSync(store.imagePath(image)) &&
+    record?.keepSelinux === keepSelinux &&
     record.layers.every(({ recipe }) => store.hasRecipe(recipe))
-  )
+  return isWhole ? record : undefined
 }
 
-function already(job: Job, record: ImageRecord): PulledImage {
-  job.stats.layersPresent += record.layers.length
+function present(records: readonly ImageRecord[]): PullStats {
+  return { ...noStats(), layersPresent: records.reduce((sum, { layers }) => sum + layers.length, 0) }
+}
+
+function describe(record: ImageRecord): PulledImage {
   const image = record.images.default
   if (image === undefined)
     throw new OnefoldError('CORRUPT', `Cannot use record ${record.manifest.digest}: it names no image`)
-  return describe(record, image)
-}
-
-function describe(record: ImageRecord, image: VerityDigest): PulledImage {
   return {
     manifest: record.manifest.digest,
     config: record.config.digest,
