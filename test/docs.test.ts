@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, after, before, describe, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { parentsOf, programFiles, textFile } from '../src/demo/programs.ts'
 import { hostPlatform } from '../src/formats/oci/platform.ts'
 import { LayoutBuilder } from './images.ts'
@@ -13,7 +13,7 @@ import { scratch } from './scratch.ts'
 
 /**
  * Runs what users copy: every `sh` block of docs/recipes/ (all of a page in one shell, in order), every `ts` block of
- * docs/library.md (each is a program), and the blocks of the README that say `run`. A word behind the language says
+ * docs/library.md and the README (each is a program), and the `sh` blocks of the README that say `run`. A word behind the language says
  * what a block needs.
  */
 const needs: Readonly<Record<string, false | string>> = {
@@ -58,44 +58,48 @@ describe('recipes', { skip: needsTools }, () => {
   for (const page of pages.filter(({ path }) => path.startsWith('docs/recipes/') || path === 'README.md')) {
     const wanted = (block: Block): boolean => page.path !== 'README.md' || block.words.includes('run')
     const blocks = blocksOf(page).filter((block) => block.language === 'sh' && wanted(block))
-    if (blocks.length > 0) test(page.path, (context) => runShell(page, possible(context, blocks)))
+    const able = ableBlocks(page, blocks)
+    if (able.length > 0) test(page.path, () => runShell(page, able))
   }
 })
 
-describe('docs/library.md', () => {
-  const page = pages.find(({ path }) => path === 'docs/library.md')
-  assert.ok(page !== undefined)
-  const programs = blocksOf(page).filter(({ language }) => language === 'ts')
+describe('programs', () => {
+  for (const path of ['docs/library.md', 'README.md']) {
+    const page = pages.find((each) => each.path === path)
+    assert.ok(page !== undefined)
+    const programs = blocksOf(page).filter(({ language }) => language === 'ts')
 
-  test('its programs have the right types', () => {
-    const folder = makePageFolder('types')
-    for (const block of programs) writeProgram(folder, block)
-    writeFileSync(
-      join(folder, 'tsconfig.json'),
-      JSON.stringify({
-        extends: join(projectRoot, 'tsconfig.json'),
-        compilerOptions: {
-          typeRoots: [join(projectRoot, 'node_modules/@types')],
-          rewriteRelativeImportExtensions: false,
-        },
-        include: ['*.mts'],
-      }),
-    )
-    const { status, stdout } = spawnSync('tsc', ['-p', folder], { encoding: 'utf8', env: environment(folder) })
-    assert.equal(status, 0, stdout)
-  })
+    test(`${path}: they have the right types`, () => {
+      const folder = makePageFolder(`types-${path.replaceAll(/\W/g, '-')}`)
+      for (const block of programs) writeProgram(folder, block)
+      writeFileSync(join(folder, 'tsconfig.json'), typesConfig)
+      const { status, stdout } = spawnSync('tsc', ['-p', folder], { encoding: 'utf8', env: environment(folder) })
+      assert.equal(status, 0, stdout)
+    })
 
-  test('its programs run', (context) => {
-    const folder = makePageFolder('library')
-    for (const block of possible(context, programs))
-      runIn(folder, [process.execPath, writeProgram(folder, block)], `docs/library.md:${block.line}`)
-  })
+    const able = ableBlocks(page, programs)
+    test(`${path}: they run`, () => {
+      const folder = makePageFolder(path.replaceAll(/\W/g, '-'))
+      for (const block of able) runIn(folder, [process.execPath, writeProgram(folder, block)], `${path}:${block.line}`)
+    })
+  }
 })
 
-function possible(context: TestContext, blocks: readonly Block[]): Block[] {
+const typesConfig = JSON.stringify({
+  extends: join(projectRoot, 'tsconfig.json'),
+  compilerOptions: {
+    typeRoots: [join(projectRoot, 'node_modules/@types')],
+    rewriteRelativeImportExtensions: false,
+    noUnusedLocals: false,
+  },
+  include: ['*.mts'],
+})
+
+/** Those that can run here; each of the others is a skipped test, so that the report says why. */
+function ableBlocks({ path }: Page, blocks: readonly Block[]): Block[] {
   return blocks.filter(({ words, line }) => {
     const missing = words.map((word) => needs[word]).find((reason) => typeof reason === 'string')
-    if (missing !== undefined) context.diagnostic(`the block in line ${line} was left out: it ${missing}`)
+    if (missing !== undefined) test(`${path}:${line}`, { skip: missing }, () => {})
     return missing === undefined
   })
 }
@@ -154,7 +158,7 @@ function writeProgram(folder: string, { text, line }: Block): string {
 
 function localized(text: string, folder: string): string {
   const named = Object.entries(hosts).reduce((result, [name, host]) => result.replaceAll(name, host), text)
-  return named.replaceAll('/mnt/', `${folder}/mnt/`)
+  return named.replaceAll('/mnt/', `${folder}/mnt/`).replaceAll('/var/lib/onefold', `${folder}/store`)
 }
 
 /** Two versions of an image with a shell and a few programs of this machine. */
