@@ -3,6 +3,8 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { output } from './command.ts'
 
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
+
 export type Suite = 'bookworm' | 'trixie'
 
 export interface Package {
@@ -40,7 +42,7 @@ export class Apt {
     await mkdir(join(folder, 'lists/partial'), { recursive: true })
     await mkdir(join(folder, 'archives/partial'), { recursive: true })
     await mkdir(join(folder, 'debs'), { recursive: true })
-    await writeFile(join(folder, 'sources.list'), `deb ${await mirror()} ${suite} main\n`)
+    await writeFile(join(folder, 'sources.list'), `deb [signed-by=${keyring}] ${await mirror()} ${suite} main\n`)
     await output('apt-get', [...apt.#options, 'update'])
     await writeFile(join(folder, 'ready'), '')
     return apt
