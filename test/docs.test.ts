@@ -108,8 +108,9 @@ function ableBlocks({ path }: Page, blocks: readonly Block[]): Block[] {
 function runShell(page: Page, blocks: readonly Block[]): void {
   const folder = makePageFolder(page.path.replaceAll(/\W/g, '-'))
   const parts = blocks.map(({ text, line }) => `echo '${page.path}:${line}' >&2\n${localized(text, folder)}`)
-  writeFileSync(join(folder, 'script'), `set -eu\n${parts.join('\n')}`)
-  runIn(folder, ['sh', './script'], page.path)
+  // Bash, as it notices a failure in front of a pipe.
+  writeFileSync(join(folder, 'script'), `set -euo pipefail\n${parts.join('\n')}`)
+  runIn(folder, ['bash', './script'], page.path)
 }
 
 /** Mounts end with the command, whatever becomes of it. */
