@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
 import { mountFlags } from '../linux/abi.ts'
 import { attachLoop } from '../linux/loop.ts'
-import { FsContext, attachMount, unmount } from '../linux/mount.ts'
+import { FsContext, attachMount, setMountAttributes, unmount } from '../linux/mount.ts'
 import { copyRoot } from './root.ts'
 import type { Attribute, Made, Setting, Step } from './plan.ts'
 
@@ -33,6 +33,12 @@ function carryOutStep(step: Step, made: Map<Made, Product>, attached: string[]):
       return
     case 'mount':
       made.set(step.as, { fd: makeMount(step.type, step.settings, step.attributes, made) })
+      return
+    case 'idmap':
+      setMountAttributes(get(made, step.mount).fd, {
+        set: mountFlags.MOUNT_ATTR_IDMAP,
+        userNamespace: step.namespace,
+      })
       return
     case 'copy-root':
       copyRoot(get(made, step.mount).fd, step.upper)

@@ -59,6 +59,8 @@ export type Step =
       readonly attributes: readonly Attribute[]
       readonly as: Made
     }
+  /** Ids in the mount are what they stand for in the user namespace, an open descriptor. */
+  | { readonly step: 'idmap'; readonly mount: Made; readonly namespace: number }
   | { readonly step: 'copy-root'; readonly mount: Made; readonly upper: string }
   | { readonly step: 'attach'; readonly mount: Made; readonly target: string }
   | { readonly step: 'detach'; readonly target: string }
@@ -93,7 +95,8 @@ export function planMount(request: MountRequest, means: Means): readonly Step[] 
   ]
 }
 
-function metadataSteps(request: MountRequest, means: Means): Step[] {
+/** Mounts the image, attached nowhere yet. */
+export function metadataSteps(request: Pick<MountRequest, 'image' | 'hasAcl'>, means: Means): Step[] {
   const source: Setting =
     means.image === 'file'
       ? { key: 'source', value: `/proc/self/fd/${request.image}` }
@@ -132,7 +135,8 @@ function overlaySettings(request: MountRequest, means: Means): Setting[] {
   ]
 }
 
-function layerSettings(request: MountRequest, means: Means): Setting[] {
+/** What lies below: the image, and the objects it leads to. */
+export function layerSettings(request: Pick<MountRequest, 'objects' | 'scratch'>, means: Means): Setting[] {
   switch (means.layers) {
     case 'descriptors':
       return [{ key: 'lowerdir+', made: 'metadata' }, ...request.objects.map((value) => ({ key: 'datadir+', value }))]
@@ -156,7 +160,7 @@ function treeAttributes(request: MountRequest): Attribute[] {
 }
 
 /** overlayfs undoes backslashes in upperdir and workdir, but takes `lowerdir+` and `datadir+` as they are. */
-function escapePath(path: string): string {
+export function escapePath(path: string): string {
   return path.replaceAll('\\', '\\\\')
 }
 

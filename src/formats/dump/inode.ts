@@ -58,7 +58,7 @@ export class InodeParser {
   #rdev(type: number): number {
     const rdev = this.#line.integer(RDEV, 'id')
     if (type === S_IFCHR || type === S_IFBLK) return rdev
-    if (rdev !== 0 && !this.#line.compat) throw this.#line.fieldError(RDEV, 'expected 0 for what is no device')
+    if (rdev !== 0 && this.#line.checked) throw this.#line.fieldError(RDEV, 'expected 0 for what is no device')
     return 0
   }
 
@@ -136,8 +136,10 @@ export class InodeParser {
     const target = line.isUnset(PAYLOAD) ? '' : line.name(PAYLOAD)
     if (target === '' || target.length > targetMax)
       throw line.fieldError(PAYLOAD, `expected a symlink target of 1 to ${targetMax} bytes`)
-    if (!line.compat && size !== target.length)
+    if (line.checked && size !== target.length)
       throw line.fieldError(SIZE, `${size}; the symlink's target has ${target.length} bytes`)
+    if (line.checked && !line.isUnset(CONTENT) && line.end(CONTENT) > line.start(CONTENT))
+      throw line.fieldError(CONTENT, 'expected "-" for a symlink')
     return target
   }
 

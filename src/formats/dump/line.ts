@@ -12,6 +12,8 @@ const unescaped: Readonly<Record<string, string>> = { '\\': '\\', n: '\n', r: '\
 
 export class DumpLine {
   readonly compat: boolean
+  /** Whether the few rules hold that composefs' own tools can be told to check. */
+  readonly checked: boolean
   /** Counted from 1. */
   number = 0
   bytes: Buffer = Buffer.alloc(0)
@@ -20,8 +22,9 @@ export class DumpLine {
   readonly #starts = new Int32Array(fieldCount)
   readonly #ends = new Int32Array(fieldCount)
 
-  constructor(compat: boolean) {
+  constructor(compat: boolean, checks: boolean) {
     this.compat = compat
+    this.checked = !compat || checks
   }
 
   /** Moves on to the line between `start` and `end`, which lacks its newline. */

@@ -18,6 +18,11 @@ export interface DumpOptions {
    * Never what they only take by mistake: a DIGEST, GID or RDEV that is none.
    */
   readonly compat?: boolean
+  /**
+   * With `compat`: the checks that composefs' tools make when `CFS_PARSE_STRICT` is set: a last newline, device numbers for
+   * devices only, symlinks whose SIZE is right and that have no CONTENT.
+   */
+  readonly checks?: boolean
 }
 
 /** More levels than a path of the kernel's length can have. */
@@ -57,7 +62,7 @@ export class DumpReader {
   #rest: Buffer | undefined
 
   constructor(options: DumpOptions = {}) {
-    this.#line = new DumpLine(options.compat ?? false)
+    this.#line = new DumpLine(options.compat ?? false, options.checks ?? false)
     this.#inodes = new InodeParser(this.#line)
   }
 
@@ -77,7 +82,7 @@ export class DumpReader {
   /** The tree of all lines. */
   end(): Directory {
     if (this.#rest !== undefined) {
-      if (!this.#line.compat) throw this.#nextLineError(this.#rest.length + 1, 'the last line has no newline')
+      if (this.#line.checked) throw this.#nextLineError(this.#rest.length + 1, 'the last line has no newline')
       this.#parseLine(this.#rest, 0, this.#rest.length)
     }
     if (this.#root === undefined) throw dumpError(1, 1, 'nothing; expected a line for "/"')

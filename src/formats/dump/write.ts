@@ -111,12 +111,14 @@ function xattrFields({ xattrs }: ErofsPlan, number: number, inode: Inode): strin
   return local + shared
 }
 
-function optional(text: string): string {
+/** A field that may be unset. */
+export function optional(text: string): string {
   if (text === '') return '-'
   return text === '-' ? '\\x2d' : escape(text)
 }
 
-function escapeBytes(bytes: Uint8Array, equals = false): string {
+/** Bytes as CONTENT, or with `equals` as the value of an xattr. */
+export function escapeBytes(bytes: Uint8Array, equals = false): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
   return text === '-' && !equals ? '\\x2d' : escape(text, equals)
 }
@@ -124,7 +126,7 @@ function escapeBytes(bytes: Uint8Array, equals = false): string {
 const special: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 /** Everything but printable ASCII; in xattrs the equals sign too. */
-function escape(text: string, equals = false): string {
+export function escape(text: string, equals = false): string {
   return text.replace(equals ? /[^!-<>-[\]-~]/g : /[^!-[\]-~]/g, (char) => {
     return special[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`
   })

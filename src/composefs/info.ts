@@ -1,0 +1,154 @@
+import { type Stats, closeSync, openSync, statSync } from 'node:fs'
+import { terminalOutput } from '../cli/output.ts'
+import type { VerityDigest } from '../digest.ts'
+import { OnefoldError, errnoOf } from '../error.ts'
+import { ErofsReader } from '../formats/erofs/read.ts'
+import { VerityHasher } from '../formats/fsverity/digest.ts'
+import { S_IFMT, S_IFREG, compareNames } from '../image/tree.ts'
+import { measureVerity } from '../linux/verity.ts'
+import { attempt, failed, usageError } from './failure.ts'
+import { pathBytes, readImage, readPieces } from './files.ts'
+import { type ImageNode, imageNodes } from './image-nodes.ts'
+import { type OptionTable, parseOptions } from './options.ts'
+import { dumpLine, listingLine } from './print.ts'
+
+/** `composefs-info`: what images hold, and the digests of files. */
+export async function composefsInfo(args: readonly string[]): Promise<number> {
+  const request = parseRequest(args)
+  const print = printer()
+  for (const line of report(request)) print.line(line)
+  print.flush()
+  return 0
+}
+
+interface Request {
+  readonly command: Command
+  readonly files: readonly string[]
+  readonly basedir: string | undefined
+  readonly filter: ReadonlySet<string> | undefined
+}
+
+const commands = ['ls', 'dump', 'objects', 'missing-objects', 'measure-file'] as const
+type Command = (typeof commands)[number]
+
+const optionTable: OptionTable = { flags: [], withValue: ['basedir', 'filter'] }
+const usage = 'usage: composefs-info [--basedir=path] [ls|objects|dump|missing-objects|measure-file] IMAGES...'
+
+function parseRequest(args: readonly string[]): Request {
+  const { options, operands } = parseOptions(args, optionTable)
+  const filter = new Set<string>()
+  let basedir: string | undefined
+  for (const option of options) {
+    if ('problem' in option) throw usageError(`composefs-info: ${option.reason}`, usage)
+    if (option.name === 'basedir') basedir = option.value
+    else filter.add(checkFilter(option.value))
+  }
+  const [name, ...files] = operands
+  if (name === undefined) throw usageError('No command specified', usage)
+  const command = commands.find((known) => known === name)
+  if (command === undefined) throw new OnefoldError('NOT_FOUND', `Unknown command '${name}'`)
+  if (basedir !== undefined && command !== 'measure-file') checkBasedir(basedir)
+  if (files.length === 0)
+    throw usageError(command === 'measure-file' ? 'No files specified' : 'No image path specified', usage)
+  return { command, files, basedir, filter: filter.size === 0 ? undefined : filter }
+}
+
+function checkFilter(name: string): string {
+  if (name.includes('/')) throw new OnefoldError('BAD_NAME', `Filter must be a single name: ${name}`)
+  return name
+}
+
+function checkBasedir(path: string): void {
+  const what = `Can't open basedir \`${path}\``
+  const stats = attempt(what, () => statSync(pathBytes(path)))
+  if (!stats.isDirectory()) throw new OnefoldError('NOT_FOUND', `${what}: Not a directory`)
+}
+
+function* report(request: Request): Generator<string> {
+  switch (request.command) {
+    case 'ls':
+      for (const node of nodesOf(request)) yield listingLine(node) ?? ''
+      return
+    case 'dump':
+      for (const node of nodesOf(request)) yield dumpLine(node)
+      return
+    case 'objects':
+      yield* objectLines(request, () => true)
+      return
+    case 'missing-objects':
+      yield* objectLines(request, (object) => isMissing(request.basedir, object))
+      return
+    case 'measure-file':
+      for (const path of request.files) yield `${measureFile(path)}\n`
+  }
+}
+
+function* nodesOf({ files, filter }: Request): Generator<ImageNode> {
+  for (const path of files) {
+    const bytes = readImage(path)
+    try {
+      yield* imageNodes(new ErofsReader(bytes), filter)
+    } catch (error) {
+      throw failed(`Failed to load '${path}'`, error)
+    }
+  }
+}
+
+/** Each once, in byte order. */
+function* objectLines(request: Request, wanted: (object: string) => boolean): Generator<string> {
+  const objects = new Set<string>()
+  for (const { file, linkTo } of nodesOf(request)) {
+    const isFile = (file.mode & S_IFMT) === S_IFREG && linkTo === undefined
+    if (isFile && file.payload !== undefined) objects.add(file.payload)
+  }
+  for (const object of [...objects].filter(wanted).sort(compareNames)) yield `${object}\n`
+}
+
+/** Without a base directory everything is missing. A path that leads out of it is never looked up there. */
+function isMissing(basedir: string | undefined, object: string): boolean {
+  const path = object.replace(/^\/+/, '')
+  if (basedir === undefined || path.split('/').includes('..')) return true
+  return statOf(`${basedir}/${path}`) === undefined
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(pathBytes(path), { throwIfNoEntry: false })
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    return undefined
+  }
+}
+
+/** What the kernel enforces for the file, else what it would. */
+function measureFile(path: string): VerityDigest {
+  const fd = attempt(`Failed to open '${path}'`, () => openSync(pathBytes(path), 'r'))
+  try {
+    return attempt(`failed to measure '${path}'`, () => measureVerity(fd) ?? hashFile(fd))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function hashFile(fd: number): VerityDigest {
+  const hasher = new VerityHasher()
+  for (const piece of readPieces(fd)) hasher.update(piece)
+  return hasher.digest()
+}
+
+/** Writes in large pieces. */
+function printer(): { line: (text: string) => void; flush: () => void } {
+  const out = terminalOutput({ json: false, quiet: false, verbose: false })
+  let text = ''
+  const flush = (): void => {
+    out.bytes(Buffer.from(text, 'latin1'))
+    text = ''
+  }
+  return {
+    flush,
+    line: (line) => {
+      text += line
+      if (text.length > 1 << 16) flush()
+    },
+  }
+}

@@ -1,0 +1,25 @@
+import { OnefoldError } from '../error.ts'
+import { openErofs, readErofs } from '../formats/erofs/tree.ts'
+import { writeErofs } from '../formats/erofs/write.ts'
+import { attempt, usageError } from './failure.ts'
+import { OutputFile, readImage } from './files.ts'
+
+/** `composefs-dump`: reads an image and writes it again in its version, which must give the same bytes. */
+export async function composefsDump([source, destination]: readonly string[]): Promise<number> {
+  const usage = 'usage: composefs-dump SRC DEST'
+  if (source === undefined) throw usageError('No source path specified', usage)
+  if (destination === undefined) throw usageError('No destination path specified', usage)
+  const bytes = readImage(source)
+  const version = attempt(`Failed to get image version '${source}'`, () => versionOf(bytes))
+  const root = attempt(`Failed to load '${source}'`, () => readErofs(bytes, { foreignPaths: true }))
+  using file = new OutputFile(destination, `failed to open '${destination}'`)
+  const image = attempt('cannot write file', () => writeErofs(root, { minVersion: version, maxVersion: version }))
+  attempt('cannot write file', () => file.write(image.bytes))
+  return 0
+}
+
+function versionOf(bytes: Uint8Array): 0 | 1 {
+  const { version } = openErofs(bytes)
+  if (version === 0 || version === 1) return version
+  throw new OnefoldError('UNSUPPORTED', version === undefined ? 'it is no composefs image' : `version ${version}`)
+}
