@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { type Example, formatTree, readExamples } from '../../test/tree-text.ts'
-import { isEstargz } from '../formats/estargz/recognise.ts'
 import { Merge } from './apply.ts'
 import { composeImage } from './compose.ts'
 import type { Directory } from './tree.ts'
@@ -11,7 +10,7 @@ const page = new URL('../../docs/tree.md', import.meta.url)
 
 function mergeExample({ keepSelinux, layers }: Example): Directory {
   const merge = new Merge({ keepSelinux })
-  for (const { kind, entries } of layers) merge.apply(entries, kind, { estargz: isEstargz(entries) })
+  for (const { kind, entries } of layers) merge.apply(entries, kind)
   return merge.finish()
 }
 

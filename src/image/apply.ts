@@ -9,11 +9,6 @@ export interface MergeOptions {
   readonly keepSelinux?: boolean
 }
 
-export interface ApplyOptions {
-  /** The layer was recognised as eStargz: its table of contents and landmarks are no part of the image and do not show. */
-  readonly estargz?: boolean
-}
-
 /**
  * Merges layers, bottom first, into one tree by the rules of docs/tree.md. Time is linear in the entries; memory is that
  * of the tree and of one layer.
@@ -28,8 +23,8 @@ export class Merge {
   }
 
   /** Lays one layer over what is there. Throws BAD_FORMAT, and has then changed nothing. */
-  apply(entries: Iterable<Entry>, kind: LayerKind, options: ApplyOptions = {}): void {
-    const layer = new Layer(this.#root, kind, { ...this.#options, ...options })
+  apply(entries: Iterable<Entry>, kind: LayerKind): void {
+    const layer = new Layer(this.#root, kind, this.#options)
     for (const entry of entries) layer.add(entry)
     layer.settle()
     for (const inode of layer.linked) this.#linked.add(inode)

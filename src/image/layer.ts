@@ -15,21 +15,19 @@ import {
   inodeOf,
   isDirectory,
 } from './tree.ts'
+import { hideEstargz } from './estargz.ts'
 import { keptXattrs } from './xattrs.ts'
 
 /** `layer`: whiteouts mean what the image specification says. `plain`: a tree of files, in which every name is data. */
 export type LayerKind = 'layer' | 'plain'
 
 export interface LayerOptions {
-  /** The layer was recognised as eStargz: its table of contents and landmarks are no part of the image and do not show. */
-  readonly estargz?: boolean
   readonly keepSelinux?: boolean
 }
 
 const whiteoutPrefix = '.wh.'
 const opaqueMarker = '.wh..wh..opq'
 const whiteoutMeta = '.wh..wh.'
-const estargzFiles: ReadonlySet<string> = new Set(['stargz.index.json', '.prefetch.landmark', '.no.prefetch.landmark'])
 
 /** One less than PATH_MAX, which counts the NUL. */
 const targetMax = 4095
@@ -80,6 +78,7 @@ export class Layer {
 
   /** Lays this layer over the lower tree, changing it in place. Costs time for the layer's entries, not the lower tree's. */
   settle(): void {
+    if (this.#kind === 'layer') hideEstargz(this.#root)
     const pending: [lower: Directory, upper: Directory][] = [[this.#lower, this.#root]]
     for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
       const [lower, upper] = pair
@@ -156,10 +155,9 @@ export class Layer {
     return directory
   }
 
-  /** Markers other than the opaque one, what lies below any marker, and what eStargz added for itself. */
-  #isHidden({ path, type }: Entry): boolean {
+  /** Markers other than the opaque one, and what lies below any marker. */
+  #isHidden({ path }: Entry): boolean {
     if (this.#kind === 'plain') return false
-    if (this.#options.estargz === true && type === 'file' && estargzFiles.has(path)) return true
     if (!path.includes(whiteoutPrefix)) return false
     const names = path.split('/')
     const last = names.pop() ?? ''

@@ -1,5 +1,4 @@
-import { type Entry, sizeOf } from '../formats/entry.ts'
-import { isEstargz } from '../formats/estargz/recognise.ts'
+import { sizeOf } from '../formats/entry.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { Merge } from '../image/apply.ts'
 import { type ComposedImage, composeImage } from '../image/compose.ts'
@@ -23,18 +22,13 @@ export interface Composed extends ComposedImage {
   readonly size: number
 }
 
-interface ReadLayer {
-  readonly entries: readonly Entry[]
-  readonly kind: LayerKind
-}
-
 /**
- * Makes one image of layers that come in any order: each is read when it comes and merged when it is its turn, so that
- * little is left to do when the last one is there.
+ * Makes one image of layers that come in any order: each is merged as soon as it is its turn, so that little is left to do
+ * when the last one is there, and no more than one layer's entries are ever in memory.
  */
 export class Composer {
   readonly #merge: Merge
-  readonly #waiting = new Map<number, ReadLayer>()
+  readonly #waiting = new Map<number, LayerRecipe>()
   #next = 0
 
   constructor(options: ComposeOptions) {
@@ -42,14 +36,13 @@ export class Composer {
   }
 
   /** The same layer may stand in several places; the lowest place is 0. */
-  layer(places: readonly number[], { bytes, kind }: LayerRecipe): void {
-    const layer: ReadLayer = { entries: [...readRecipe(bytes).entries()], kind }
+  layer(places: readonly number[], layer: LayerRecipe): void {
     for (const place of places) this.#waiting.set(place, layer)
     for (let ready = this.#take(); ready !== undefined; ready = this.#take())
-      this.#merge.apply(ready.entries, ready.kind, { estargz: isEstargz(ready.entries) })
+      this.#merge.apply(readRecipe(ready.bytes).entries(), ready.kind)
   }
 
-  #take(): ReadLayer | undefined {
+  #take(): LayerRecipe | undefined {
     const layer = this.#waiting.get(this.#next)
     if (layer !== undefined) this.#waiting.delete(this.#next++)
     return layer

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import type { Digest, DiffId, RecipeDigest, VerityDigest } from '../digest.ts'
-import { OnefoldError } from '../error.ts'
+import { OnefoldError, hasCode } from '../error.ts'
 import type { Descriptor, Platform } from '../formats/entry.ts'
 import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
 import { formatPlatform, hostPlatform, matchPlatform } from '../formats/oci/platform.ts'
 import { type Document, type Selected, selectAllImages, selectImage } from '../formats/oci/select.ts'
 import type { Source } from '../sources/source.ts'
 import type { ImageRecord, LayerKind, LayerRecord } from '../store/record.ts'
+import { encodeRef } from '../store/refs.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { Composer } from './compose.ts'
@@ -59,19 +60,45 @@ export interface PullStats {
  */
 export async function pull(store: Store, source: Source, options: PullOptions = {}): Promise<PullResult> {
   const { signal, onProgress } = options
+  const name = options.name ?? source.name
+  encodeRef(name) // refuses what no image can be called before a byte is fetched
   onProgress?.({ type: 'step', step: 'resolving' })
   const top = await source.resolve({ signal })
   const selected = await select(source, top, options)
-  const name = options.name ?? source.name
   const there = selected.map((image) => presentImage(store, image, options))
   if (there.every((record) => record !== undefined) && store.ref(name)?.digest === top.descriptor.digest)
     return { name, top: top.descriptor.digest, images: there.map(describe), stats: present(there) }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await bringIn(store, source, name, { top, selected }, options)
+    } catch (error) {
+      // What this relied on was collected before it had a claim on it; so it is brought in again.
+      if (!hasCode(error, 'BUSY') || attempt === attempts) throw error
+    }
+  }
+}
+
+const attempts = 3
+
+interface Found {
+  readonly top: Document
+  readonly selected: readonly Selected[]
+}
+
+async function bringIn(
+  store: Store,
+  source: Source,
+  name: string,
+  { top, selected }: Found,
+  options: PullOptions,
+): Promise<PullResult> {
+  const { signal, onProgress } = options
   await using transaction = await store.begin()
   const job: Job = { store, source, transaction, options, stats: noStats() }
+  transaction.setRef(name, top.descriptor)
   onProgress?.({ type: 'step', step: 'pulling' })
   const images: PulledImage[] = []
   for (const image of selected) images.push(describe(await pullImage(job, image)))
-  transaction.setRef(name, top.descriptor)
   onProgress?.({ type: 'step', step: 'making durable' })
   await transaction.commit({ signal })
   return { name, top: top.descriptor.digest, images, stats: job.stats }

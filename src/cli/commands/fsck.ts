@@ -8,8 +8,8 @@ export const fsck: Command = {
   operands: '',
   about: [
     'Checks everything the store claims: objects, recipes, images and blobs against their names, records and names against',
-    'what they lead to. Changes nothing. Exit code 0 when there is no damage, 4 when there is. A damaged image is mended by',
-    'removing the damaged file and pulling the image again.',
+    'what they lead to. Changes nothing. Exit code 0 when there is no damage, 4 when there is. To mend it: delete the damaged',
+    'file, remove the images that it affects (onefold rm), collect garbage (onefold gc), and pull them again.',
   ].join('\n'),
   options: { rebuild: { help: "also build every layer's tar again and hash it against its diffID" } },
   examples: [
