@@ -39,8 +39,9 @@ test('a failure comes back from the seed and the rounds in its report', async ()
   const failed = await runTarget(target, { seed: 5, rounds: 1000, ...options })
   assert.deepEqual(failed, { rounds: 400, failure: { seed: 7, rounds: 200, error: new Error('found') } })
   assert.deepEqual(batches, [
-    [5, 200],
-    [6, 400],
+    [5, 0],
+    [6, 200],
+    [7, 400],
   ])
   const { failure } = await runTarget(target, { seed: 7, rounds: 200, ...options })
   assert.equal(failure?.seed, 7)

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { inspect, parseArgs } from 'node:util'
-import { type Failure, type Target, findTargets, runTarget } from './targets.ts'
+import { type Failure, type FuzzOptions, type FuzzResult, type Target, findTargets, runTarget } from './targets.ts'
+import { watchOver } from './watch.ts'
 
 const usage = `Usage: npm run fuzz -- [NAME…] [--rounds N | --seconds N] [--seed N]
        npm run fuzz -- --list
@@ -61,15 +62,25 @@ async function fuzzAll(
       say(`${target.name}: skipped, ${target.skip}`)
       continue
     }
-    using progress = showProgress(target.name)
-    const result = await runTarget(target, { seed, rounds, seconds, onBatch: progress.batch })
-    progress[Symbol.dispose]()
+    const result = await fuzzOne(target, { seed, rounds, seconds })
     if (result.failure !== undefined) failures.push(describe(target, result.failure))
     say(`${target.name}: ${result.failure === undefined ? 'ok' : 'FAILED'} after ${result.rounds} rounds`)
   }
   for (const failure of failures) say(`\n${failure}`)
   if (failures.length > 0) say(`\n${failures.length} of ${targets.length} failed`)
   return failures.length > 0 ? 1 : 0
+}
+
+async function fuzzOne(target: Target, options: Omit<FuzzOptions, 'onBatch'>): Promise<FuzzResult> {
+  using progress = showProgress(target.name)
+  using watch = watchOver(target.name)
+  return await runTarget(target, {
+    ...options,
+    onBatch(seed, rounds) {
+      watch.batch(seed)
+      progress.batch(seed, rounds)
+    },
+  })
 }
 
 /** How far it is, on a terminal all the time and elsewhere now and then. */

@@ -15,7 +15,9 @@ export interface Target {
 
 /** Every function of `test/fuzz/*.ts` whose name begins with `fuzz`. A module that needs something exports `needs`. */
 export async function findTargets(): Promise<Target[]> {
-  const files = readdirSync(import.meta.dirname).filter((file) => file.endsWith('.ts') && file !== 'main.ts')
+  const files = readdirSync(import.meta.dirname).filter(
+    (file) => file.endsWith('.ts') && !['main.ts', 'targets.ts', 'watch.ts'].includes(file),
+  )
   const targets: Target[] = []
   for (const file of files.toSorted()) {
     const exported: unknown = await import(new URL(file, import.meta.url).href)
@@ -36,7 +38,7 @@ export interface FuzzOptions {
   readonly rounds: number
   /** Goes on until then, whatever the rounds. */
   readonly seconds: number | undefined
-  /** Hears how far it is, after every batch. */
+  /** Hears how far it is, before every batch. */
   readonly onBatch: (seed: number, rounds: number) => void
 }
 
@@ -60,13 +62,13 @@ export async function runTarget(target: Target, options: FuzzOptions): Promise<F
   let done = 0
   for (let { seed } = options; until === undefined ? done < options.rounds : performance.now() < until; seed++) {
     const rounds = until === undefined ? Math.min(batchRounds, options.rounds - done) : batchRounds
+    options.onBatch(seed, done)
     try {
       await target.fuzz(seed, rounds)
     } catch (error) {
       return { rounds: done, failure: { seed, rounds, error } }
     }
     done += rounds
-    options.onBatch(seed, done)
   }
   return { rounds: done, failure: undefined }
 }
