@@ -4,7 +4,7 @@ import type { Directory } from '../image/tree.ts'
 import type { StoredImage } from '../store/find.ts'
 import type { Store } from '../store/store.ts'
 import type { Call, OptionSpecs } from './command.ts'
-import { printableName } from './output.ts'
+import { nameFrom } from './output.ts'
 import { showProgress } from './progress.ts'
 import {
   limitOptions,
@@ -44,11 +44,16 @@ export async function treeOf(store: Store, image: StoredImage): Promise<Director
   return readTree(store, image)
 }
 
-/** @throws NOT_FOUND naming the path */
-export function findPath(tree: Directory, path: string, image: string, follow: boolean): Found {
-  const found = lookup(tree, Buffer.from(path, 'utf8').toString('latin1'), { follow })
+/**
+ * What lies at a path as the user wrote it: as it is, or as `ls` shows names that are not UTF-8. Symlinks are followed,
+ * inside the image.
+ * @throws NOT_FOUND naming the path
+ */
+export function findPath(tree: Directory, path: string, image: string): Found {
+  const found = lookup(tree, Buffer.from(path).toString('latin1')) ?? lookup(tree, nameFrom(path))
   if (found !== undefined) return found
-  throw new OnefoldError('NOT_FOUND', `Cannot find "${printableName(path)}" in image "${image}"`, {
-    hint: `See what there is: onefold ls ${image}`,
-  })
+  const hint = path.includes('\ufffd')
+    ? 'Write bytes that are not UTF-8 as \\xNN.'
+    : `See what there is: onefold ls ${image}`
+  throw new OnefoldError('NOT_FOUND', `Cannot find "${path}" in image "${image}"`, { hint })
 }

@@ -1,18 +1,18 @@
 import { OnefoldError } from '../error.ts'
-import type { Call } from './command.ts'
+import type { Call, Options } from './command.ts'
 import { commandTable, isCommand } from './commands.ts'
 import { exitCodes } from './globals.ts'
-import { terminalOutput } from './output.ts'
+import { type OutputOptions, terminalOutput } from './output.ts'
 import { findCommand, parseCommand, parseGlobals, type Parsed } from './parse.ts'
+import { report } from './report.ts'
 
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: readonly string[]): Promise<number> {
-  const verbose = args.includes('--verbose')
   try {
     return await dispatch(args)
   } catch (error) {
-    return report(error, verbose)
+    return report(error, { json: args.includes('--json'), verbose: args.includes('--verbose') })
   }
 }
 
@@ -28,7 +28,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
   try {
     return (await command.run(callFor(parsed))) ?? exitCodes.ok
   } catch (error) {
-    const usual = report(error, parsed.options.flag('verbose'))
+    const usual = report(error, outputOptions(parsed.options))
     return command.exitCode?.(error) ?? usual
   }
 }
@@ -55,21 +55,20 @@ async function help(name: string | undefined): Promise<number> {
 
 function callFor({ operands, options }: Parsed): Call {
   const storeRoot = options.text('store') ?? process.env['ONEFOLD_STORE']
-  const { json, quiet, verbose } = {
-    json: options.flag('json'),
-    quiet: options.flag('quiet'),
-    verbose: options.flag('verbose'),
-  }
   let signal: AbortSignal | undefined
   return {
     operands,
     options,
     storeRoot,
-    out: terminalOutput({ json, quiet, verbose }),
+    out: terminalOutput(outputOptions(options)),
     get signal() {
       return (signal ??= interruption())
     },
   }
+}
+
+function outputOptions(options: Options): OutputOptions {
+  return { json: options.flag('json'), quiet: options.flag('quiet'), verbose: options.flag('verbose') }
 }
 
 /** The first signal asks for an orderly end; the second one finds its default action again. */
@@ -77,22 +76,4 @@ function interruption(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => controller.abort())
   return controller.signal
-}
-
-function report(error: unknown, verbose: boolean): number {
-  const interrupted = error instanceof Error && error.name === 'AbortError'
-  const found = interrupted ? 'interrupted' : error instanceof OnefoldError ? error.message : String(error)
-  const lines = [`onefold: ${found}`]
-  if (error instanceof OnefoldError && error.hint !== undefined) lines.push(`  ${error.hint}`)
-  if (verbose && error instanceof Error) lines.push(causes(error))
-  process.stderr.write(`${lines.join('\n')}\n`)
-  if (interrupted) return exitCodes.interrupted
-  if (!(error instanceof OnefoldError)) return exitCodes.failed
-  if (error.code === 'USAGE' || error.code === 'BAD_NAME') return exitCodes.usage
-  return error.code === 'NOT_FOUND' ? exitCodes.notFound : exitCodes.failed
-}
-
-function causes(error: Error): string {
-  const own = error.stack ?? error.message
-  return error.cause instanceof Error ? `${own}\nbecause of ${causes(error.cause)}` : own
 }

@@ -8,10 +8,14 @@ export interface Output {
   readonly verbose: boolean
   /** A line of a result, for people. */
   readonly line: (text: string) => void
+  /** Any number of them. */
+  readonly lines: (texts: Iterable<string>) => void
   /** Bytes of a result, as they are. */
   readonly bytes: (bytes: Uint8Array) => void
   /** The result for programs; one JSON document per command. */
   readonly value: (value: unknown) => void
+  /** The same for a list, a line for each of its values: it may be longer than a string can be. */
+  readonly list: (values: Iterable<unknown>) => void
   /** Rows for people, columns aligned. */
   table(head: readonly string[], rows: readonly (readonly string[])[]): void
   /** Something worth knowing that is not the result. */
@@ -26,18 +30,40 @@ export interface OutputOptions {
 
 export function terminalOutput(options: OutputOptions): Output {
   const line = (text: string): void => writeAll(1, Buffer.from(`${text}\n`))
+  const lines = (texts: Iterable<string>): void => {
+    let pending = ''
+    for (const text of texts) {
+      pending += `${text}\n`
+      if (pending.length < writeSize) continue
+      writeAll(1, Buffer.from(pending))
+      pending = ''
+    }
+    if (pending !== '') writeAll(1, Buffer.from(pending))
+  }
   return {
     ...options,
     line,
+    lines,
     bytes: (bytes) => writeAll(1, bytes),
     value: (value) => line(JSON.stringify(value, null, 2)),
-    table: (head, rows) => {
-      for (const row of alignColumns([head, ...rows])) line(row)
-    },
+    list: (values) => lines(jsonList(values)),
+    table: (head, rows) => lines(alignColumns([head, ...rows])),
     note: (text) => {
-      if (!options.quiet) writeAll(2, Buffer.from(`${text}\n`))
+      if (!options.quiet) writeAll(2, Buffer.from(`${safeText(text)}\n`))
     },
   }
+}
+
+const writeSize = 64 * 1024
+
+function* jsonList(values: Iterable<unknown>): Generator<string> {
+  let previous: string | undefined
+  for (const value of values) {
+    yield previous === undefined ? '[' : `${previous},`
+    previous = JSON.stringify(value)
+  }
+  if (previous === undefined) yield '[]'
+  else yield* [previous, ']']
 }
 
 /** A pipe that nobody reads any more is not an error of ours (`onefold ls … | head`); the process ends as `cat` would. */
@@ -48,14 +74,16 @@ function writeAll(fd: number, bytes: Uint8Array): void {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined
       if (code === 'EPIPE') process.exit(141)
-      if (code !== 'EAGAIN') throw error
+      if (code !== 'EAGAIN') throw new OnefoldError('IO', `Cannot write the result: ${String(error)}`, { cause: error })
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }
   }
 }
 
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0),
+  )
   return rows.map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
@@ -77,15 +105,35 @@ export function formatBytes(bytes: number): string {
   return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`
 }
 
-/** Names are bytes: what is not printable UTF-8 is shown as `\xNN`, so that a file name cannot steer a terminal. */
+/** What a terminal would take as an order, or hide, or show in another place. */
+const steering = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
+
+/**
+ * Names are bytes: what is not printable UTF-8 is shown as `\xNN`, so that a file name cannot steer a terminal, and a
+ * backslash that would read like one of these as well, so that no two names look the same. `nameFrom` reads it.
+ */
 export function printableName(latin1: string): string {
-  const text = Buffer.from(latin1, 'latin1').toString('utf8')
-  const whole = Buffer.from(text, 'utf8').equals(Buffer.from(latin1, 'latin1'))
-  const escape = (char: string): string =>
-    Array.from(Buffer.from(char, whole ? 'utf8' : 'latin1'))
-      .map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`)
-      .join('')
-  return (whole ? text : latin1).replace(whole ? /[\p{Cc}\p{Cf}\u2028\u2029]/gu : /[^\x20-\x7e]/g, escape)
+  const bytes = Buffer.from(latin1, 'latin1')
+  const text = bytes.toString('utf8')
+  const isUtf8 = Buffer.from(text, 'utf8').equals(bytes)
+  return (isUtf8 ? text : latin1)
+    .replace(/\\(?=x[0-9a-f]{2})/g, '\\x5c')
+    .replace(isUtf8 ? steering : /[^\x20-\x7e]/g, (char) => escaped(Buffer.from(char, isUtf8 ? 'utf8' : 'latin1')))
+}
+
+/** The name (latin1) that printableName shows as `text`. */
+export function nameFrom(text: string): string {
+  const bytes = Buffer.from(text, 'utf8').toString('latin1')
+  return bytes.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
+
+/** Text that quotes strangers, with nothing in it that steers a terminal. */
+export function safeText(text: string): string {
+  return text.replace(steering, (char) => escaped(Buffer.from(char, 'utf8')))
+}
+
+function escaped(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
 }
 
 /** `512M`, `64G`, `1000`: powers of 1024, as `truncate` and `podman` read them. */

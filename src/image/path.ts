@@ -1,4 +1,5 @@
 import { OnefoldError } from '../error.ts'
+import { quoteName } from '../formats/path.ts'
 import { type Directory, type Inode, inodeOf, isDirectory } from './tree.ts'
 
 /** As many symlinks as Linux follows in one path. */
@@ -63,6 +64,6 @@ function reversed(path: string): string[] {
 function tooManySymlinks(path: string): OnefoldError {
   return new OnefoldError(
     'BAD_FORMAT',
-    `Cannot find ${JSON.stringify(path)}: more than ${symlinkMax} symlinks on the way, they may form a loop`,
+    `Cannot find ${quoteName(path)}: more than ${symlinkMax} symlinks on the way, they may form a loop`,
   )
 }

@@ -4,7 +4,7 @@ import { nodeTypeOf } from '../../image/json.ts'
 import type { Store } from '../../store/store.ts'
 import type { Command } from '../command.ts'
 import { findPath, imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
-import { type Output, printableName } from '../output.ts'
+import type { Output } from '../output.ts'
 import { usageUnless } from '../usage.ts'
 
 export const cat: Command = {
@@ -16,13 +16,13 @@ export const cat: Command = {
   async run(call) {
     const [name = '', ...paths] = call.operands
     usageUnless(paths.length > 0, 'cat takes IMAGE and at least one PATH', 'cat')
+    usageUnless(!call.out.json, 'cat prints bytes as they are, never JSON (ls --json tells all about files)', 'cat')
     await using store = await openCallStore(call)
     const tree = await treeOf(store, await obtainImage(call, store, name))
-    const files = paths.map((path) => ({ path, inode: findPath(tree, path, name, true).inode }))
+    const files = paths.map((path) => ({ path, inode: findPath(tree, path, name).inode }))
     for (const { path, inode } of files) {
       const type = nodeTypeOf(inode)
-      if (type !== 'file')
-        throw new OnefoldError('USAGE', `Cannot print "${printableName(path)}": it is a ${type}, expected a file`)
+      if (type !== 'file') throw new OnefoldError('USAGE', `Cannot print "${path}": it is a ${type}, expected a file`)
       await print(call.out, store, inode.content)
     }
   },

@@ -25,8 +25,8 @@ export const diff: Command = {
     const before = await treeOf(store, await obtainImage(call, store, first))
     const after = await treeOf(store, await obtainImage(call, store, second))
     const changes = [...diffTrees(before, after)]
-    if (call.out.json) call.out.value(changes.map(changeToJson))
-    else for (const change of changes) call.out.line(describe(change))
+    if (call.out.json) call.out.list(changes.map(changeToJson))
+    else call.out.lines(changes.map(describe))
     return changes.length === 0 ? 0 : 1
   },
 }

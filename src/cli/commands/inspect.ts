@@ -12,7 +12,7 @@ export const inspect: Command = {
   options: {
     manifest: { help: 'print the manifest instead, bytes as served' },
     config: { help: 'print the config instead, bytes as served' },
-    tree: { help: 'print the merged tree instead, one JSON document for each name' },
+    tree: { help: 'print the merged tree instead, one line of JSON for each name (with --json: a list)' },
     ...imageOptions,
   },
   examples: [
@@ -36,7 +36,9 @@ export const inspect: Command = {
 
 async function printTree(out: Output, store: Store, image: StoredImage): Promise<void> {
   const { treeToJson } = await import('../../image/json.ts')
-  for (const entry of treeToJson(await treeOf(store, image))) out.line(JSON.stringify(entry))
+  const entries = treeToJson(await treeOf(store, image))
+  if (out.json) out.list(entries)
+  else out.lines(entries.map((entry) => JSON.stringify(entry)))
 }
 
 function factsOf({ names, top, record, imageDigest }: StoredImage): object {

@@ -7,7 +7,7 @@ export const ls: Command = {
   operands: 'IMAGE [PATH]',
   about: [
     'Lists a directory of an image, from its metadata alone: nothing is mounted, no file is read.',
-    'Bytes of names that are not printable UTF-8 are shown as \\xNN.',
+    'Bytes of names that are not printable UTF-8 are shown as \\xNN, and PATH may be written like that.',
   ].join('\n'),
   options: {
     long: { short: 'l', help: 'with type, mode, owner, size and time' },
@@ -26,11 +26,11 @@ export const ls: Command = {
     await using store = await openCallStore(call)
     const tree = await treeOf(store, await obtainImage(call, store, name))
     const { entriesBelow, longColumns } = await import('../listing.ts')
-    const entries = entriesBelow(tree, findPath(tree, path, name, true), options.flag('recursive'))
+    const entries = entriesBelow(tree, findPath(tree, path, name), options.flag('recursive'))
     if (out.json) {
       const { jsonEntry } = await import('../../image/json.ts')
-      out.value(entries.map((entry) => jsonEntry(entry.path, entry.inode, entry.link)))
-    } else if (options.flag('long')) alignColumns(entries.map(longColumns)).forEach(out.line)
-    else for (const { shown } of entries) out.line(printableName(shown))
+      out.list(entries.map((entry) => jsonEntry(entry.path, entry.inode, entry.link)))
+    } else if (options.flag('long')) out.lines(alignColumns(entries.map(longColumns)))
+    else out.lines(entries.map(({ shown }) => printableName(shown)))
   },
 }

@@ -16,11 +16,11 @@ export const rm: Command = {
     for (const name of operands) {
       try {
         removed.push(await store.remove(name, { signal: call.signal }))
+        if (!out.json) out.line(removed.at(-1) ?? name)
       } catch (error) {
         if (!options.flag('ignore') || !hasCode(error, 'NOT_FOUND')) throw error
       }
     }
-    if (out.json) return out.value({ removed })
-    for (const name of removed) out.line(name)
+    if (out.json) out.value({ removed })
   },
 }

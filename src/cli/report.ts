@@ -1,0 +1,77 @@
+import { OnefoldError, errnoOf } from '../error.ts'
+import { exitCodes } from './globals.ts'
+import { safeText } from './output.ts'
+
+export interface ReportOptions {
+  /** One line of JSON instead of sentences; still on stderr, so that stdout holds results only. */
+  readonly json: boolean
+  readonly verbose: boolean
+}
+
+/** What a program is told of an error: a code of OnefoldError, INTERRUPTED, or INTERNAL for what is a bug of ours. */
+interface Finding {
+  readonly code: string
+  readonly message: string
+  readonly hint: string | undefined
+}
+
+/** Says on stderr what went wrong. @returns the exit code that fits */
+export function report(error: unknown, options: ReportOptions): number {
+  const found = findingOf(error)
+  process.stderr.write(options.json ? jsonLine(found) : sentences(found))
+  if (options.verbose && error instanceof Error) process.stderr.write(`${causes(error)}\n`)
+  return exitCodeOf(found)
+}
+
+function findingOf(error: unknown): Finding {
+  if (error instanceof OnefoldError) return { code: error.code, message: error.message, hint: error.hint }
+  if (error instanceof Error && error.name === 'AbortError')
+    return { code: 'INTERRUPTED', message: 'interrupted', hint: undefined }
+  return systemFinding(error) ?? { code: 'INTERNAL', message: String(error), hint: bugHint }
+}
+
+const bugHint = 'This is a mistake in onefold. Please report it, with what --verbose adds.'
+
+/** What a call of the system refused without anybody having expected it: no bug, and said without jargon. */
+function systemFinding(error: unknown): Finding | undefined {
+  const errno = errnoOf(error)
+  if (!(error instanceof Error) || errno === undefined || !('syscall' in error)) return undefined
+  const path = 'path' in error && typeof error.path === 'string' ? ` ${JSON.stringify(error.path)}` : ''
+  const [, reason = error.message] = /^[A-Z0-9]+: ([^,]+)/.exec(error.message) ?? []
+  return { code: 'IO', message: `Cannot ${String(error.syscall)}${path}: ${reason} (${errno})`, hint: hints[errno] }
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ENOSPC: 'Free some space on that file system.',
+  EDQUOT: 'Free some space, or raise the quota.',
+  EROFS: 'Use a store on a file system that can be written to.',
+  EMFILE: 'Raise the limit on open files: ulimit -n.',
+}
+
+function jsonLine({ code, message, hint }: Finding): string {
+  return `${JSON.stringify({ error: { code, message, hint: hint ?? null } })}\n`
+}
+
+/** Messages quote what strangers wrote: names in images, answers of registries. None of it may steer a terminal. */
+function sentences({ message, hint }: Finding): string {
+  return `onefold: ${safeText(message)}\n${hint === undefined ? '' : `  ${safeText(hint)}\n`}`
+}
+
+function causes(error: Error): string {
+  const own = (error.stack ?? error.message).split('\n').map(safeText).join('\n')
+  return error.cause instanceof Error ? `${own}\nbecause of ${causes(error.cause)}` : own
+}
+
+function exitCodeOf({ code }: Finding): number {
+  switch (code) {
+    case 'INTERRUPTED':
+      return exitCodes.interrupted
+    case 'USAGE':
+    case 'BAD_NAME':
+      return exitCodes.usage
+    case 'NOT_FOUND':
+      return exitCodes.notFound
+    default:
+      return exitCodes.failed
+  }
+}
