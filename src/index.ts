@@ -12,6 +12,8 @@ export type { Source } from './sources/source.ts'
 
 export { pull, type PullOptions, type PullResult, type PulledImage, type PullStats } from './transfer/pull.ts'
 export { obtain, type ObtainOptions } from './transfer/obtain.ts'
+export { exportImage, type ExportOptions, type ExportResult } from './transfer/export.ts'
+export type { SentImage } from './transfer/send/image.ts'
 export type { PullEvent, OnProgress } from './transfer/progress.ts'
 export { type ImportLimits, defaultLimits } from './transfer/import/job.ts'
 

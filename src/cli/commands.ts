@@ -32,6 +32,10 @@ export const commandTable = {
     summary: 'compare two images',
     load: async () => (await import('./commands/diff.ts')).diff,
   },
+  export: {
+    summary: 'write an image to a layout, an archive or a tar',
+    load: async () => (await import('./commands/export.ts')).exportCommand,
+  },
   run: {
     summary: 'run a program in an image',
     load: async () => (await import('./commands/run.ts')).run,

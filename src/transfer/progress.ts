@@ -11,6 +11,8 @@ export type PullEvent =
       readonly finished: boolean
     }
   /** What happens now, in a word or two. */
-  | { readonly type: 'step'; readonly step: 'resolving' | 'pulling' | 'composing image' | 'making durable' }
+  | { readonly type: 'step'; readonly step: Step }
+
+export type Step = 'resolving' | 'pulling' | 'composing image' | 'exporting' | 'pushing' | 'making durable'
 
 export type OnProgress = (event: PullEvent) => void

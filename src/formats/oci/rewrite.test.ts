@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { type Digest, digestOf } from '../../digest.ts'
+import { addToLayout, emptyLayout, replaceLayers, replaceManifests } from './rewrite.ts'
+
+const oci = 'application/vnd.oci.image'
+const docker = 'application/vnd.docker'
+const [a, b, c] = ['a', 'b', 'c'].map((text) => digestOf(text)) as [Digest, Digest, Digest]
+
+function json(value: object): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}
+
+describe('replaceLayers()', () => {
+  test('changes layers and keeps the rest, known or not', () => {
+    const config = { mediaType: `${oci}.config.v1+json`, digest: a, size: 1, annotations: { of: 'config' } }
+    const rest = { subject: { digest: b }, annotations: { z: '1', a: '2' }, 'x-more': [1, null] }
+    const layer = { mediaType: `${oci}.layer.v1.tar+zstd`, digest: a, size: 7, urls: ['http://x/'] }
+    const written = replaceLayers(json({ schemaVersion: 2, config, layers: [layer], ...rest }), [
+      { digest: c, size: 9 },
+    ])
+    assert.equal(
+      Buffer.from(written).toString(),
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: `${oci}.manifest.v1+json`,
+        config,
+        layers: [{ mediaType: `${oci}.layer.v1.tar+gzip`, digest: c, size: 9 }],
+        ...rest,
+      }),
+    )
+  })
+
+  test('drops annotations of a layer that tell of its compression alone', () => {
+    const annotations = {
+      kept: 'x',
+      'containerd.io/snapshot/stargz/toc.digest': a,
+      'io.containers.estargz.uncompressed-size': '1',
+      'io.github.containers.zstd-chunked.manifest-checksum': b,
+    }
+    const layers = [
+      { mediaType: 'x', digest: a, size: 1, annotations },
+      { mediaType: 'x', digest: b, size: 1, annotations: { 'io.containers.estargz.uncompressed-size': '1' } },
+    ]
+    const written = replaceLayers(json({ schemaVersion: 2, config: {}, layers }), [
+      { digest: c, size: 9 },
+      { digest: c, size: 9 },
+    ])
+    const after = JSON.parse(Buffer.from(written).toString()) as { layers: { annotations?: object }[] }
+    assert.deepEqual(
+      after.layers.map((layer) => layer.annotations),
+      [{ kept: 'x' }, undefined],
+    )
+  })
+
+  test('makes OCI of Docker', () => {
+    const config = { mediaType: `${docker}.container.image.v1+json`, digest: a, size: 1 }
+    const layers = [{ mediaType: `${docker}.image.rootfs.diff.tar.gzip`, digest: a, size: 1 }]
+    const manifest = { schemaVersion: 2, mediaType: `${docker}.distribution.manifest.v2+json`, config, layers }
+    const written = Buffer.from(replaceLayers(json(manifest), [{ digest: b, size: 2 }])).toString()
+    assert.doesNotMatch(written, /docker/)
+    assert.match(written, new RegExp(`"config":{"mediaType":"${oci}.config.v1\\+json","digest":"${a}"`))
+  })
+})
+
+test('replaceManifests() keeps what is known of an entry, and leaves out the others', () => {
+  const platform = { architecture: 'arm64', os: 'linux' }
+  const index = {
+    schemaVersion: 2,
+    manifests: [
+      { mediaType: 'old', digest: a, size: 1, platform, annotations: { kept: 'x' } },
+      { mediaType: 'old', digest: b, size: 1 },
+    ],
+    annotations: { of: 'index' },
+  }
+  const now = new Map([[String(a), { mediaType: 'new', digest: c, size: 5 }]])
+  assert.equal(
+    Buffer.from(replaceManifests(json(index), now)).toString(),
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: `${oci}.index.v1+json`,
+      manifests: [{ mediaType: 'new', digest: c, size: 5, platform, annotations: { kept: 'x' } }],
+      annotations: { of: 'index' },
+    }),
+  )
+})
+
+test('addToLayout() gives a name to one entry, and an image one entry', () => {
+  const entry = (digest: Digest): { mediaType: string; digest: Digest; size: number } => ({
+    mediaType: 'm',
+    digest,
+    size: 1,
+  })
+  const entriesOf = (bytes: Uint8Array): (string | undefined)[][] => {
+    const { manifests } = JSON.parse(Buffer.from(bytes).toString()) as {
+      manifests: { digest: string; annotations?: Record<string, string> }[]
+    }
+    return manifests.map(({ digest, annotations }) => [digest, annotations?.['org.opencontainers.image.ref.name']])
+  }
+  const one = addToLayout(emptyLayout, entry(a), 'x')
+  const two = addToLayout(one, entry(b), undefined)
+  const three = addToLayout(two, entry(b), 'x')
+  assert.deepEqual(entriesOf(one), [[a, 'x']])
+  assert.deepEqual(entriesOf(two), [
+    [a, 'x'],
+    [b, undefined],
+  ])
+  assert.deepEqual(entriesOf(three), [
+    [a, undefined],
+    [b, 'x'],
+  ])
+})

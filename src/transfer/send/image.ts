@@ -1,0 +1,143 @@
+import { type Digest, digestOf } from '../../digest.ts'
+import { OnefoldError, hasCode } from '../../error.ts'
+import type { Descriptor } from '../../formats/entry.ts'
+import { parseArtifact } from '../../formats/oci/manifest.ts'
+import { mediaTypes } from '../../formats/oci/media-types.ts'
+import { formatPlatform } from '../../formats/oci/platform.ts'
+import { replaceLayers, replaceManifests } from '../../formats/oci/rewrite.ts'
+import type { ImageRecord, LayerRecord } from '../../store/record.ts'
+import type { Store } from '../../store/store.ts'
+import { type WatchOptions, layerTar, requireLayer, tarSizeOf, turning } from './layer.ts'
+import { Recompressor } from './recompress.ts'
+
+/** What blobs are known by wherever they go. */
+export type BlobName = Pick<Descriptor, 'digest' | 'size'>
+
+/** Takes the parts of images: blobs before the manifests that name them, those before their index. */
+export interface ImageTarget {
+  /**
+   * A blob that is being made, of at most `sizeMax` bytes; chunks are valid until the next is asked for. What it is
+   * called turns out at the end.
+   */
+  addLayer(chunks: AsyncIterable<Uint8Array>, sizeMax: number): Promise<BlobName>
+  putBlob(descriptor: Descriptor, bytes: Uint8Array): Promise<void>
+  putManifest(descriptor: Descriptor, bytes: Uint8Array): Promise<void>
+}
+
+export interface EncodeOptions extends WatchOptions {
+  /** Refuse (UNSUPPORTED) what could not be sent under the digest it had. */
+  readonly preserveDigests?: boolean | undefined
+}
+
+export interface SentImage {
+  readonly manifest: Digest
+  readonly config: Digest
+  readonly platform: string
+  /** What the store knows the image by. */
+  readonly original: Digest
+}
+
+/**
+ * Makes images of the store into blobs again. Layers are compressed anew, always to the same bytes; where those happen
+ * to be the original ones, or the original was not compressed and its digest is wanted, the manifest is the original too.
+ */
+export class Encoder implements AsyncDisposable {
+  /** In the order they were sent. */
+  readonly sent: SentImage[] = []
+  readonly #store: Store
+  readonly #target: ImageTarget
+  readonly #options: EncodeOptions
+  readonly #recompressor = new Recompressor()
+  /** Images share layers, and a layer may stand in one twice. */
+  readonly #layers = new Map<string, BlobName>()
+
+  constructor(store: Store, target: ImageTarget, options: EncodeOptions) {
+    this.#store = store
+    this.#target = target
+    this.#options = options
+  }
+
+  async image(record: ImageRecord): Promise<Descriptor> {
+    const layers: BlobName[] = []
+    for (const layer of record.layers) layers.push(await this.#layer(layer))
+    await this.#target.putBlob(record.config, this.#store.blob(record.config.digest))
+    const original = this.#store.blob(record.manifest.digest)
+    const isOriginal = layers.every(({ digest }, i) => digest === record.layers[i]?.blob.digest)
+    const bytes = isOriginal ? original : replaceLayers(original, layers)
+    const descriptor = isOriginal ? record.manifest : describe(mediaTypes.manifest, bytes)
+    await this.#target.putManifest(descriptor, bytes)
+    this.note(record, descriptor)
+    return descriptor
+  }
+
+  /** Everything the store has below an index; undefined when that is nothing. */
+  async all(top: Descriptor, depth = 0): Promise<Descriptor | undefined> {
+    const record = this.#store.record(top.digest)
+    if (record !== undefined) return this.image(record)
+    const bytes = storedBlob(this.#store, top.digest)
+    const index = bytes && depth <= depthMax ? parseArtifact(bytes, { mediaType: top.mediaType }) : undefined
+    if (bytes === undefined || index?.kind !== 'index') return undefined
+    const now = new Map<string, Descriptor>()
+    for (const entry of index.manifests) {
+      const sent = await this.all(entry, depth + 1)
+      if (sent !== undefined) now.set(entry.digest, sent)
+    }
+    if (now.size === 0) return undefined
+    const isOriginal = index.manifests.every(({ digest }) => now.get(digest)?.digest === digest)
+    if (!isOriginal && this.#options.preserveDigests === true)
+      throw notPreserved(`index ${top.digest}`, 'the store does not have all of the images it lists')
+    const written = isOriginal ? bytes : replaceManifests(bytes, now)
+    const descriptor = isOriginal ? top : describe(mediaTypes.index, written)
+    await this.#target.putManifest(descriptor, written)
+    return descriptor
+  }
+
+  note(record: ImageRecord, { digest }: Descriptor): void {
+    const platform = formatPlatform(record.platform)
+    this.sent.push({ manifest: digest, config: record.config.digest, platform, original: record.manifest.digest })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#recompressor[Symbol.asyncDispose]()
+  }
+
+  async #layer(layer: LayerRecord): Promise<BlobName> {
+    const preserve = this.#options.preserveDigests === true
+    const key = preserve ? layer.blob.digest : layer.diffId
+    const known = this.#layers.get(key)
+    if (known !== undefined) return known
+    requireLayer(this.#store, layer)
+    const tar = layerTar(this.#store, layer, this.#options)
+    const isPlain = preserve && String(layer.blob.digest) === layer.diffId
+    const chunks = isPlain ? turning(tar, this.#options.signal) : this.#recompressor.gzip(tar)
+    // Deflate cannot add more than this to what it cannot compress.
+    const sizeMax = Math.ceil(tarSizeOf(this.#store, layer) * 1.01) + 65_536
+    const name = await this.#target.addLayer(chunks, sizeMax)
+    if (preserve && name.digest !== layer.blob.digest)
+      throw notPreserved(`layer ${layer.blob.digest}`, 'its original compression cannot be had back')
+    this.#layers.set(key, name)
+    return name
+  }
+}
+
+/** Deeper than any index goes. */
+const depthMax = 8
+
+export function describe(mediaType: string, bytes: Uint8Array): Descriptor {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length }
+}
+
+function storedBlob(store: Store, digest: Digest): Uint8Array | undefined {
+  try {
+    return store.blob(digest)
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+function notPreserved(what: string, found: string): OnefoldError {
+  return new OnefoldError('UNSUPPORTED', `Cannot keep the digest of ${what}: ${found}`, {
+    hint: 'Without --preserve-digests the manifest gets another digest; the image ID (config digest) stays.',
+  })
+}
