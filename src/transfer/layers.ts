@@ -38,10 +38,12 @@ export async function importLayers(
   const layers = queue.length
   const failed = new AbortController()
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
+  const threads = threadsPerLane(queue)
   const lanes = Array.from({ length: Math.min(laneCount(source), layers) }, (_, i) => `lane${i}`)
   const running = lanes.map(async (name) => {
     try {
-      await runLane(name, source, queue, { ...options, signal })
+      await using lane = new Lane(options.storeRoot, options.transaction, name, threads)
+      await runLane(lane, source, queue, { ...options, signal })
     } catch (error) {
       failed.abort(error)
     }
@@ -57,14 +59,20 @@ function laneCount(source: Source): number {
   return Math.min(lanesMax, source.blobFile === undefined ? Math.max(cores, networkLanes) : cores)
 }
 
+/** A layer that is more than its share of the work would keep one core busy when the others are done: it gets two threads. */
+function threadsPerLane(queue: readonly WantedLayer[]): 1 | 2 {
+  const total = queue.reduce((sum, { blob }) => sum + blob.size, 0)
+  const largest = queue[0]?.blob.size ?? 0
+  return largest * availableParallelism() > total * 1.2 ? 2 : 1
+}
+
 /** The longest work first: what starts last should be short. Layers that occur twice are wanted once. */
 function largestFirst(wanted: readonly WantedLayer[]): WantedLayer[] {
   const distinct = new Map(wanted.map((layer) => [layer.diffId, layer]))
   return [...distinct.values()].toSorted((a, b) => b.blob.size - a.blob.size)
 }
 
-async function runLane(name: string, source: Source, queue: WantedLayer[], options: ImportOptions): Promise<void> {
-  await using lane = new Lane(options.storeRoot, options.transaction, name)
+async function runLane(lane: Lane, source: Source, queue: WantedLayer[], options: ImportOptions): Promise<void> {
   for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
     options.signal?.throwIfAborted()
     await importLayer(lane, source, layer, options)

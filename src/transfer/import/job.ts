@@ -3,9 +3,10 @@ import { OnefoldError, type Code } from '../../error.ts'
 import type { FileRange } from '../../sources/source.ts'
 import type { RingMemory } from './ring.ts'
 
-/** What the two threads of a lane are told once, when they start. */
+/** What the threads of a lane are told once, when they start. */
 export interface LaneSetup {
-  /** Inflated bytes, from the inflating to the importing thread. */
+  readonly threads: 1 | 2
+  /** Inflated bytes, from the inflating to the importing thread; a lane of one thread uses its memory alone. */
   readonly inflated: RingMemory
   /** Blob bytes, from the main to the inflating thread, when they come from the network. */
   readonly fetched: RingMemory

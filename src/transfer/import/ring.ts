@@ -54,6 +54,11 @@ export class Ring {
     this.#state.fill(0)
   }
 
+  /** @throws RingAborted when either side has given up */
+  throwIfAborted(): void {
+    if (Atomics.load(this.#state, ENDED) === 2) throw new RingAborted()
+  }
+
   /** Producer: the next free slot, waiting for one if need be. */
   claim(): Uint8Array {
     for (;;) {
@@ -75,7 +80,7 @@ export class Ring {
   }
 
   #free(): Uint8Array | undefined {
-    if (Atomics.load(this.#state, ENDED) === 2) throw new RingAborted()
+    this.throwIfAborted()
     const published = Atomics.load(this.#state, PUBLISHED)
     if (published - Atomics.load(this.#state, RELEASED) === this.#views.length) return undefined
     return this.#views[published % this.#views.length]
