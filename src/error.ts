@@ -1,3 +1,6 @@
+import { constants } from 'node:os'
+import { getSystemErrorMessage } from 'node:util'
+
 /**
  * What a caller may tell apart. A message reads "Cannot ⟨action⟩ ⟨"quoted value"⟩: ⟨what was found, what was expected⟩";
  * `hint` says what to do next, where there is something to do.
@@ -37,6 +40,12 @@ export class OnefoldError extends Error {
 
 export function hasCode(error: unknown, code: Code): error is OnefoldError {
   return error instanceof OnefoldError && error.code === code
+}
+
+/** What the system calls an error number, for people and for search engines: `no space left on device (ENOSPC)`. */
+export function describeErrno(name: string): string {
+  const number = Object.entries(constants.errno).find(([known]) => known === name)?.[1]
+  return number === undefined ? name : `${getSystemErrorMessage(-number)} (${name})`
 }
 
 /** The `ENOENT`-style code of an error from Node's own `fs`, or undefined. */

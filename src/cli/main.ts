@@ -2,7 +2,7 @@ import { OnefoldError } from '../error.ts'
 import type { Call, Options } from './command.ts'
 import { commandTable, isCommand } from './commands.ts'
 import { exitCodes } from './globals.ts'
-import { type OutputOptions, terminalOutput } from './output.ts'
+import { type Output, type OutputOptions, terminalOutput } from './output.ts'
 import { findCommand, parseCommand, parseGlobals, type Parsed } from './parse.ts'
 import { report } from './report.ts'
 
@@ -41,16 +41,20 @@ async function withoutCommand(args: readonly string[]): Promise<number> {
     return exitCodes.ok
   }
   const { programHelp } = await import('./help.ts')
-  terminalOutput({ json: false, quiet: false, verbose: false }).line(programHelp())
+  helpOutput().lines(programHelp().split('\n'))
   return options.flag('help') ? exitCodes.ok : exitCodes.usage
 }
 
 async function help(name: string | undefined): Promise<number> {
   const { programHelp, commandHelp } = await import('./help.ts')
-  const out = terminalOutput({ json: false, quiet: false, verbose: false })
-  if (name === undefined || !isCommand(name)) out.line(programHelp())
-  else out.line(commandHelp(name, await commandTable[name].load()))
+  const known = name !== undefined && isCommand(name)
+  const text = known ? commandHelp(name, await commandTable[name].load()) : programHelp()
+  helpOutput().lines(text.split('\n'))
   return exitCodes.ok
+}
+
+function helpOutput(): Output {
+  return terminalOutput({ json: false, quiet: false, verbose: false })
 }
 
 function callFor({ operands, options }: Parsed): Call {

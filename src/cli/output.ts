@@ -1,12 +1,12 @@
 import { writeSync } from 'node:fs'
-import { OnefoldError } from '../error.ts'
+import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 
 /** Results go to stdout, everything else to stderr. */
 export interface Output {
   readonly json: boolean
   readonly quiet: boolean
   readonly verbose: boolean
-  /** A line of a result, for people. */
+  /** A line of a result, for people: nothing in it steers a terminal. */
   readonly line: (text: string) => void
   /** Any number of them. */
   readonly lines: (texts: Iterable<string>) => void
@@ -29,11 +29,10 @@ export interface OutputOptions {
 }
 
 export function terminalOutput(options: OutputOptions): Output {
-  const line = (text: string): void => writeAll(1, Buffer.from(`${text}\n`))
   const lines = (texts: Iterable<string>): void => {
     let pending = ''
     for (const text of texts) {
-      pending += `${text}\n`
+      pending += `${safeText(text)}\n`
       if (pending.length < writeSize) continue
       writeAll(1, Buffer.from(pending))
       pending = ''
@@ -42,10 +41,10 @@ export function terminalOutput(options: OutputOptions): Output {
   }
   return {
     ...options,
-    line,
+    line: (text) => lines([text]),
     lines,
     bytes: (bytes) => writeAll(1, bytes),
-    value: (value) => line(JSON.stringify(value, null, 2)),
+    value: (value) => writeAll(1, Buffer.from(`${jsonText(value, 2)}\n`)),
     list: (values) => lines(jsonList(values)),
     table: (head, rows) => lines(alignColumns([head, ...rows])),
     note: (text) => {
@@ -56,11 +55,18 @@ export function terminalOutput(options: OutputOptions): Output {
 
 const writeSize = 64 * 1024
 
+/** JSON in which nothing steers a terminal either; a program reads the same from it. */
+export function jsonText(value: unknown, indent?: number): string {
+  const escape = (text: string): string =>
+    Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')
+  return JSON.stringify(value, null, indent).replace(steering, (text) => (text === '\n' ? text : escape(text)))
+}
+
 function* jsonList(values: Iterable<unknown>): Generator<string> {
   let previous: string | undefined
   for (const value of values) {
     yield previous === undefined ? '[' : `${previous},`
-    previous = JSON.stringify(value)
+    previous = jsonText(value)
   }
   if (previous === undefined) yield '[]'
   else yield* [previous, ']']
@@ -72,9 +78,14 @@ function writeAll(fd: number, bytes: Uint8Array): void {
     try {
       done += writeSync(fd, bytes, done)
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      const code = errnoOf(error)
       if (code === 'EPIPE') process.exit(141)
-      if (code !== 'EAGAIN') throw new OnefoldError('IO', `Cannot write the result: ${String(error)}`, { cause: error })
+      if (code !== 'EAGAIN')
+        throw new OnefoldError(
+          'IO',
+          `Cannot write the result: ${code === undefined ? String(error) : describeErrno(code)}`,
+          { cause: error },
+        )
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }
   }

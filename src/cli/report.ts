@@ -1,6 +1,6 @@
-import { OnefoldError, errnoOf } from '../error.ts'
+import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 import { exitCodes } from './globals.ts'
-import { safeText } from './output.ts'
+import { jsonText, safeText } from './output.ts'
 
 export interface ReportOptions {
   /** One line of JSON instead of sentences; still on stderr, so that stdout holds results only. */
@@ -37,8 +37,7 @@ function systemFinding(error: unknown): Finding | undefined {
   const errno = errnoOf(error)
   if (!(error instanceof Error) || errno === undefined || !('syscall' in error)) return undefined
   const path = 'path' in error && typeof error.path === 'string' ? ` ${JSON.stringify(error.path)}` : ''
-  const [, reason = error.message] = /^[A-Z0-9]+: ([^,]+)/.exec(error.message) ?? []
-  return { code: 'IO', message: `Cannot ${String(error.syscall)}${path}: ${reason} (${errno})`, hint: hints[errno] }
+  return { code: 'IO', message: `Cannot ${String(error.syscall)}${path}: ${describeErrno(errno)}`, hint: hints[errno] }
 }
 
 const hints: Readonly<Record<string, string>> = {
@@ -49,7 +48,7 @@ const hints: Readonly<Record<string, string>> = {
 }
 
 function jsonLine({ code, message, hint }: Finding): string {
-  return `${JSON.stringify({ error: { code, message, hint: hint ?? null } })}\n`
+  return `${jsonText({ error: { code, message, hint: hint ?? null } })}\n`
 }
 
 /** Messages quote what strangers wrote: names in images, answers of registries. None of it may steer a terminal. */

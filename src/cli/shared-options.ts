@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
 import type { Platform } from '../formats/entry.ts'
 import type { SourceOptions } from '../sources/options.ts'
@@ -33,6 +34,8 @@ export function sourceOptionsOf(
   signal: AbortSignal,
 ): SourceOptions {
   const authFile = options.text('authfile')
+  if (authFile !== undefined && !existsSync(authFile))
+    throw new OnefoldError('NOT_FOUND', `Cannot read credentials from "${authFile}": there is no such file`)
   const caFile = options.text('ca-file')
   const registry = {
     insecure: options.flag('insecure'),

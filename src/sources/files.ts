@@ -1,7 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { OnefoldError, errnoOf } from '../error.ts'
+import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 import { type AbortOptions, type BlobOptions, type FileRange, documentMax } from './source.ts'
 
 /** Named files that belong together: those of a directory, or the members of an archive. */
@@ -116,5 +116,9 @@ export function fileError(path: string, cause: unknown): OnefoldError {
     return new OnefoldError('NOT_FOUND', `Cannot read "${path}": there is no such file`, { cause })
   if (errno === 'EACCES' || errno === 'EPERM')
     return new OnefoldError('DENIED', `Cannot read "${path}": permission denied`, { cause })
-  return new OnefoldError('IO', `Cannot read "${path}": ${errno ?? String(cause)}`, { cause })
+  return new OnefoldError(
+    'IO',
+    `Cannot read "${path}": ${errno === undefined ? String(cause) : describeErrno(errno)}`,
+    { cause },
+  )
 }

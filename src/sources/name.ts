@@ -73,6 +73,8 @@ export function looksLikePath(text: string): boolean {
 
 function refuseOthers(text: string, transport: string, rest: string): void {
   if (text === '') throw badName(text, 'it is empty', allTransports())
+  if (/^https?:\/\/./.test(text))
+    throw badName(text, 'an image is no URL', `Did you mean ${quote(rest.slice(2))}? For plain HTTP add --insecure.`)
   if (rest.startsWith('//')) throw badName(text, `there is no transport ${quote(transport)}`, allTransports())
   if (foreignTransports.includes(transport))
     throw new OnefoldError('UNSUPPORTED', `Cannot read source ${quote(text)}: ${transport}: is not one of ours`, {

@@ -9,10 +9,11 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmSync,
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { type Code, OnefoldError, errnoOf } from '../error.ts'
+import { type Code, OnefoldError, describeErrno, errnoOf } from '../error.ts'
 
 /** The few ways in which a store touches files. Paths are below its root; names never come from outside undigested. */
 
@@ -26,7 +27,8 @@ const codes: ReadonlyMap<string, Code> = new Map<string, Code>([
 const hints: ReadonlyMap<string, string> = new Map([
   ['ENOSPC', 'Free some space on the file system of the store, for example with "onefold gc".'],
   ['EDQUOT', 'Free some space, for example with "onefold gc": your disk quota is used up.'],
-  ['EACCES', 'The store belongs to another user: name your own with --store, or become its owner.'],
+  ['EACCES', 'It belongs to another user: name a store of your own with --store, or become that user.'],
+  ['EROFS', 'The file system is mounted read-only; what is there can be read with ls, cat, diff and inspect.'],
 ])
 
 /** What an error of Node's fs means to the caller of a store. */
@@ -34,7 +36,7 @@ export function fileError(action: string, path: string, error: unknown): Onefold
   if (error instanceof OnefoldError) return error
   const errno = errnoOf(error)
   const hint = hints.get(errno ?? '')
-  const message = `Cannot ${action} "${path}": ${errno ?? String(error)}`
+  const message = `Cannot ${action} "${path}": ${errno === undefined ? String(error) : describeErrno(errno)}`
   return new OnefoldError(codes.get(errno ?? '') ?? 'IO', message, { cause: error, ...(hint && { hint }) })
 }
 
@@ -50,7 +52,7 @@ export function openRegular(path: string, what: string): { fd: number; size: num
     const errno = errnoOf(error)
     if (errno === 'ENOENT' || errno === 'ENAMETOOLONG') return undefined
     if (errno === 'ELOOP' || errno === 'ENOTDIR' || errno === 'ENXIO') throw notRegular(path, what)
-    throw fileError(`read ${what}`, path, error)
+    throw fileError(`read ${what} from`, path, error)
   }
   const stat = fstatSync(fd)
   if (stat.isFile()) return { fd, size: stat.size }
@@ -78,7 +80,7 @@ export function readWhole(path: string, what: string, max: number): Buffer | und
     }
     return bytes.subarray(0, filled)
   } catch (error) {
-    throw fileError(`read ${what}`, path, error)
+    throw fileError(`read ${what} from`, path, error)
   } finally {
     closeSync(file.fd)
   }
@@ -132,11 +134,12 @@ export function writeSynced(path: string, bytes: Uint8Array): void {
 
 /** Replaces `path` in one step, durably. `temporary` is on the same file system. */
 export function replaceFile(path: string, bytes: Uint8Array, temporary: string): void {
-  writeSynced(temporary, bytes)
   try {
+    writeSynced(temporary, bytes)
     renameSync(temporary, path)
     syncFolder(dirname(path))
   } catch (error) {
+    rmSync(temporary, { force: true })
     throw fileError('write', path, error)
   }
 }

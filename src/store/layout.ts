@@ -23,6 +23,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, hexOf, isDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
 
 /** Folders every store has, in the order in which a commit fills them: nothing is named before what it needs. */
 export const folders = ['objects', 'layers', 'images', 'blobs', 'records', 'refs'] as const
@@ -39,7 +40,19 @@ export function defaultRoot(): string {
   if (process.getuid?.() === 0) return '/var/lib/onefold'
   const data = process.env['XDG_DATA_HOME']
   // The base directory specification has relative values ignored.
-  return data?.startsWith('/') === true ? join(data, 'onefold') : join(homedir(), '.local', 'share', 'onefold')
+  return data?.startsWith('/') === true ? join(data, 'onefold') : join(home(), '.local', 'share', 'onefold')
+}
+
+/** Who has neither $HOME nor an entry in /etc/passwd has no home. */
+function home(): string {
+  try {
+    return homedir()
+  } catch (cause) {
+    throw new OnefoldError('USAGE', 'Cannot tell where the store is: there is no home directory, expected $HOME', {
+      cause,
+      hint: 'Name a store with --store or $ONEFOLD_STORE.',
+    })
+  }
 }
 
 /** The place of an object below a folder of objects; also what an image's redirect says, with a slash in front. */

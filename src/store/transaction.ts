@@ -233,7 +233,7 @@ export function createFolder(root: string): { folder: string; lock: number } {
       if (tryFlock(lock, 'exclusive') && existsSync(folder)) return { folder, lock }
       closeSync(lock)
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' || !existsSync(`${root}/${tmpFolder}`)) throw fileError('begin', folder, error)
+      if (errnoOf(error) !== 'ENOENT' || !existsSync(`${root}/${tmpFolder}`)) throw fileError('make', folder, error)
     }
   }
 }
@@ -263,6 +263,6 @@ function createTransaction(root: string): Transaction {
     return new Transaction(root, folder, lock)
   } catch (error) {
     closeSync(lock)
-    throw fileError('begin', folder, error)
+    throw fileError('make', folder, error)
   }
 }

@@ -3,7 +3,7 @@ import type { StoredImage } from '../../store/find.ts'
 import type { Store } from '../../store/store.ts'
 import type { Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
-import { formatBytes, type Output } from '../output.ts'
+import { formatBytes, jsonText, type Output } from '../output.ts'
 import { usageUnless } from '../usage.ts'
 
 export const inspect: Command = {
@@ -38,7 +38,7 @@ async function printTree(out: Output, store: Store, image: StoredImage): Promise
   const { treeToJson } = await import('../../image/json.ts')
   const entries = treeToJson(await treeOf(store, image))
   if (out.json) out.list(entries)
-  else out.lines(entries.map((entry) => JSON.stringify(entry)))
+  else out.lines(entries.map((entry) => jsonText(entry)))
 }
 
 function factsOf({ names, top, record, imageDigest }: StoredImage): object {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { OnefoldError, errnoOf } from '../../error.ts'
+import { OnefoldError, describeErrno, errnoOf } from '../../error.ts'
 import type { AbortOptions } from '../source.ts'
 
 /**
@@ -52,21 +52,39 @@ export async function findCredentials(
 
 /** Most specific first, as podman and skopeo look; docker's own file last. */
 function configPaths(env: Readonly<Record<string, string | undefined>>): string[] {
-  const home = env['HOME'] ?? homedir()
+  const home = env['HOME'] || homeOfUser()
   const runtime = env['XDG_RUNTIME_DIR']
   return [
     ...(env['REGISTRY_AUTH_FILE'] ? [env['REGISTRY_AUTH_FILE']] : []),
     ...(runtime ? [join(runtime, 'containers/auth.json')] : []),
-    join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'containers/auth.json'),
-    join(env['DOCKER_CONFIG'] || join(home, '.docker'), 'config.json'),
+    ...folder(env['XDG_CONFIG_HOME'], home, '.config').map((path) => join(path, 'containers/auth.json')),
+    ...folder(env['DOCKER_CONFIG'], home, '.docker').map((path) => join(path, 'config.json')),
   ]
+}
+
+function folder(named: string | undefined, home: string | undefined, name: string): string[] {
+  if (named) return [named]
+  return home === undefined ? [] : [join(home, name)]
+}
+
+/** A user that /etc/passwd does not know, as in many containers, has none. */
+function homeOfUser(): string | undefined {
+  try {
+    return homedir()
+  } catch {
+    return undefined
+  }
 }
 
 async function readConfig(path: string): Promise<AuthConfig | undefined> {
   const bytes = await readFile(path).catch((cause: unknown) => {
     const errno = errnoOf(cause)
     if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'EACCES') return undefined
-    throw new OnefoldError('IO', `Cannot read credentials file ${JSON.stringify(path)}: ${errno}`, { cause })
+    throw new OnefoldError(
+      'IO',
+      `Cannot read credentials file ${JSON.stringify(path)}: ${errno === undefined ? String(cause) : describeErrno(errno)}`,
+      { cause },
+    )
   })
   if (bytes === undefined) return undefined
   if (bytes.length > fileMax) throw badConfig(path, `it has ${bytes.length} bytes`)

@@ -2,6 +2,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SecureContext } from 'node:tls'
 import { OnefoldError, errnoOf } from '../../error.ts'
+import { attempt } from '../files.ts'
 
 /**
  * Certificates for one host, in the places docker and podman look at:
@@ -62,8 +63,8 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-function readPem(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new OnefoldError('IO', `Cannot read certificate ${JSON.stringify(path)}: ${errnoOf(cause)}`, { cause })
-  })
+async function readPem(path: string): Promise<string> {
+  const text = (await attempt(path, () => readFile(path))).toString('latin1')
+  if (text.includes('-----BEGIN ')) return text
+  throw new OnefoldError('BAD_FORMAT', `Cannot use certificate ${JSON.stringify(path)}: expected PEM, found none in it`)
 }
