@@ -60,8 +60,13 @@ export class Staging implements Disposable {
    * (DESIGN: the order on which gc relies); those of the latest hold() are, others are held here one by one.
    */
   has(digest: VerityDigest): boolean {
+    return this.isStored(digest) || this.isStaged(digest)
+  }
+
+  /** Whether the object is in the store; held before it is looked up, as with has(). */
+  isStored(digest: VerityDigest): boolean {
     if (!this.#latest.has(digest)) this.hold([digest])
-    return existsSync(objectPath(this.#root, digest)) || this.isStaged(digest)
+    return existsSync(objectPath(this.#root, digest))
   }
 
   isStaged(digest: VerityDigest): boolean {

@@ -58,9 +58,7 @@ export class FileIntake {
     if (this.#pending.length === 0) return
     this.#staging.hold(this.#pending.map(({ digest }) => digest))
     for (const { digest, bytes } of this.#pending) {
-      if (this.#staging.has(digest)) continue
-      this.#staging.stage(digest, bytes)
-      this.#count(bytes.length)
+      if (!this.#staging.isStored(digest) && this.#staging.stage(digest, bytes)) this.#count(bytes.length)
     }
     this.#pending = []
   }
