@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { file, makeImage } from './images.ts'
@@ -18,7 +18,13 @@ test(
     execFileSync('npm', ['pack', '--silent', '--pack-destination', place.path], { cwd: project, stdio: 'ignore' })
     const home = place.at('consumer/node_modules')
     mkdirSync(`${home}/onefold`, { recursive: true })
-    execFileSync('tar', ['xzf', place.at('onefold-0.1.0.tgz'), '-C', `${home}/onefold`, '--strip-components=1'])
+    execFileSync('tar', [
+      'xzf',
+      place.at(readdirSync(place.path).find((name) => name.endsWith('.tgz')) ?? ''),
+      '-C',
+      `${home}/onefold`,
+      '--strip-components=1',
+    ])
     for (const name of ['koffi', '@koromix', `node-linux-${process.arch}`])
       symlinkSync(`${project}/node_modules/${name}`, `${home}/${name}`)
 
