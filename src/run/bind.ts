@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { posix, resolve } from 'node:path'
 import { OnefoldError } from '../error.ts'
 
@@ -21,4 +22,10 @@ export function parseBind(text: string): Bind {
   const path = posix.resolve(destination)
   if (path === '/') throw bad('the destination is the root')
   return { source: resolve(source), destination: path, readOnly: mode === 'ro' }
+}
+
+/** What is to be shown has to be there: a runtime says so less clearly, and too late. */
+export function checkBind({ source }: Bind): void {
+  if (existsSync(source)) return
+  throw new OnefoldError('NOT_FOUND', `Cannot bind ${JSON.stringify(source)}: there is no such file or directory`)
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, mkdirSync, readSync } from 'node:fs'
-import { OnefoldError, hasCode } from '../error.ts'
+import { OnefoldError, describeErrno, errnoOf, hasCode } from '../error.ts'
 import { openFlag } from '../linux/libc.ts'
 import { open, openBelow } from '../linux/file.ts'
 
@@ -36,8 +36,46 @@ export class Rootfs implements Disposable {
     }
   }
 
+  /** The first bytes of a regular file, or undefined when there is none of that name. */
+  readHead(path: string, length: number): Buffer | undefined {
+    const fd = this.#open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    if (fd === undefined) return undefined
+    try {
+      if (!fstatSync(fd).isFile()) return undefined
+      const bytes = Buffer.alloc(length)
+      return bytes.subarray(0, readSync(fd, bytes, 0, length, 0))
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** Whether there is a regular file that somebody may execute. */
+  isProgram(path: string): boolean {
+    let fd: number | undefined
+    try {
+      fd = this.#open(path, openFlag('O_PATH'))
+    } catch {
+      return false // The way to it ends in a loop or at a file.
+    }
+    if (fd === undefined) return false
+    const status = fstatSync(fd)
+    closeSync(fd)
+    return status.isFile() && (status.mode & 0o111) !== 0
+  }
+
   /** Makes the directory, and those above it, where they are missing; root owns them. */
   makeDirectories(path: string): void {
+    try {
+      this.#makeDirectories(path)
+    } catch (cause) {
+      const errno = errnoOf(cause instanceof OnefoldError ? cause.cause : cause)
+      if (errno === undefined) throw cause
+      const reason = reasons[errno] ?? describeErrno(errno)
+      throw new OnefoldError('IO', `Cannot make directory ${JSON.stringify(path)} in the image: ${reason}`, { cause })
+    }
+  }
+
+  #makeDirectories(path: string): void {
     const names = path.split('/').filter((name) => name !== '')
     for (let depth = 1; depth <= names.length; depth++) {
       const fd = this.#open(names.slice(0, depth).join('/'), openFlag('O_PATH') | openFlag('O_DIRECTORY'))
@@ -57,8 +95,6 @@ export class Rootfs implements Disposable {
     try {
       // mkdir follows no symlink in the last place, and the place before it is an open directory.
       mkdirSync(Buffer.from(`/proc/self/fd/${fd}/${name}`))
-    } catch (cause) {
-      throw new OnefoldError('IO', `Cannot make /${parent}/${name} in the image: ${String(cause)}`, { cause })
     } finally {
       closeSync(fd)
     }
@@ -72,6 +108,13 @@ export class Rootfs implements Disposable {
       throw error
     }
   }
+}
+
+/** What stands in the way of a directory. */
+const reasons: Readonly<Record<string, string>> = {
+  EEXIST: 'a symlink to nowhere is in its way',
+  ENOTDIR: 'something that is no directory is in its way',
+  ELOOP: 'symlinks on the way form a loop',
 }
 
 function readAll(fd: number, size: number): string {

@@ -148,6 +148,11 @@ for (const runtime of [...knownRuntimes, 'chroot'] as const) {
       assert.equal((await run({ entrypoint: ['/no/such/program'] })).code, 127)
       assert.equal((await run({ entrypoint: ['no-such-program'] })).code, 127)
       assert.equal((await run({ entrypoint: ['/plain'] })).code, 126)
+      const script = await run({ entrypoint: ['/script'] })
+      assert.deepEqual(
+        [script.code, script.out],
+        [127, 'Cannot run "/script": its interpreter "/no/such/interpreter" is not in the image\n'],
+      )
     })
 
     test('signals reach the program; SIGTERM as the stop signal of the image', async () => {
@@ -231,6 +236,25 @@ describe('containers', { skip: needsRoot || needsPrograms('ldd', 'crun') }, () =
     assert.equal(code, 4)
     assert.equal(kept, `${store.root}/mounts/${mount}/upper`)
     assert.equal(fs.readFileSync(`${kept}/new`, 'utf8'), 'x\n')
+  })
+
+  test('a program that was never started leaves nothing to keep', async () => {
+    using folder = scratch('run')
+    const store = imageStore(folder.at('store'))
+    const image = programs(store)
+    const binds = [{ source: folder.at('missing'), destination: '/x', readOnly: true }]
+    const failing: readonly [more: object, code: number][] = [
+      [{ entrypoint: ['no-such-program'] }, 127],
+      [{ entrypoint: ['/plain'] }, 126],
+      [{ user: 'nobody' }, 125],
+      [{ workdir: '/plain/x' }, 125],
+      [{ binds }, 125],
+    ]
+    for (const [more, want] of failing) {
+      const { code, out } = await outcome(start(store, image, { runtime: 'crun', ...more }))
+      assert.equal(code, want, out)
+      assert.deepEqual(traces(store), { mounts: [], kept: [] })
+    }
   })
 
   test('an abort ends the program with its stop signal, and one that ignores it all the same', async () => {

@@ -9,12 +9,13 @@ import type { RunConfig } from '../formats/oci/config.ts'
 import { mountImage } from '../mount/mount.ts'
 import type { MountRecord, MountStore } from '../mount/state.ts'
 import { type Unmounted, unmountImage } from '../mount/unmount.ts'
-import type { Bind } from './bind.ts'
+import { type Bind, checkBind } from './bind.ts'
 import { writeBundleConfig } from './bundle.ts'
 import { type ProcessOptions, type ProcessSpec, processSpec } from './process.ts'
+import { checkProgram } from './program.ts'
 import { Rootfs } from './rootfs.ts'
 import { Container } from './container.ts'
-import { findRuntime, readRuntimeError } from './runtime.ts'
+import { ProgramError, findRuntime, readRuntimeError } from './runtime.ts'
 import { exitCodeOf, forwardSignals, parseSignal } from './signals.ts'
 import { resolveUser } from './user.ts'
 
@@ -61,12 +62,18 @@ export async function runImage(
   const runtime = findRuntime(options.runtime)
   const name = containerName(options.name)
   const mount = mountImage(store, image, { rw: true, volatile: options.rm ?? false, name: options.imageName })
+  let started = false
+  const onStart = (): void => void (started = true)
   let done: Unmounted | undefined
   let exitCode: number
   try {
-    exitCode = await runContainer(runtime, mount, name ?? `onefold-${mount.id}`, config, options)
+    exitCode = await runContainer(runtime, mount, name ?? `onefold-${mount.id}`, config, { ...options, onStart })
+  } catch (error) {
+    if (error instanceof ProgramError) started = false
+    throw error
   } finally {
-    done = unmountImage(store, mount.id, { discard: options.rm ?? false })
+    // Without the program there are no changes, only the places that the runtime made for mounts.
+    done = unmountImage(store, mount.id, { discard: options.rm === true || !started })
   }
   return { exitCode, runtime: basename(runtime), mount: mount.id, kept: done.kept }
 }
@@ -84,9 +91,10 @@ async function runContainer(
   mount: MountRecord,
   id: string,
   config: RunConfig,
-  options: RunOptions,
+  options: RunOptions & { readonly onStart: () => void },
 ): Promise<number> {
   const spec = prepareProcess(mount.target, config, options)
+  options.binds?.forEach(checkBind)
   using bundle = mkdtempDisposableSync(join(tmpdir(), 'onefold-run-'))
   writeFileSync(
     join(bundle.path, 'config.json'),
@@ -104,6 +112,7 @@ async function runContainer(
   )
   const log = join(bundle.path, 'log')
   const container = new Container(runtime, id, bundle.path, log)
+  options.onStart()
   const exitCode = await runToEnd(container, config, options)
   const refusal = exitCode === 0 ? undefined : readRuntimeError(log, spec.args[0] ?? '')
   if (refusal !== undefined) throw refusal
@@ -117,6 +126,7 @@ export function prepareProcess(root: string, config: RunConfig, options: Process
   const account = resolveUser(user, rootfs.readText('/etc/passwd') ?? '', rootfs.readText('/etc/group') ?? '')
   const spec = processSpec(config, options, account, process.env)
   rootfs.makeDirectories(spec.cwd)
+  checkProgram(rootfs, spec)
   return spec
 }
 
