@@ -36,8 +36,10 @@ export class DigestStore implements Disposable {
 
   /** Copies the open file, whose bytes the caller has found to have this digest; `whole` when they are at hand. */
   add(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): void {
-    if (!this.#staged.has(digest) && !this.#holds(digest, size))
-      attempt('cannot fill store', () => this.#copy(digest, fd, size, whole))
+    if (this.#staged.has(digest)) return
+    attempt('cannot fill store', () => {
+      if (!this.#holds(digest, size)) this.#copy(digest, fd, size, whole)
+    })
   }
 
   #copy(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): void {

@@ -13,12 +13,11 @@ import { type OptionTable, parseOptions } from './options.ts'
 import { dumpLine, listingLine } from './print.ts'
 
 /** `composefs-info`: what images hold, and the digests of files. */
-export async function composefsInfo(args: readonly string[]): Promise<number> {
+export async function composefsInfo(args: readonly string[]): Promise<void> {
   const request = parseRequest(args)
   const print = printer()
   for (const line of report(request)) print.line(line)
   print.flush()
-  return 0
 }
 
 interface Request {

@@ -13,7 +13,7 @@ import { type OptionTable, parseOptions } from './options.ts'
 import { type ScanOptions, scanDirectory } from './scan.ts'
 
 /** `mkcomposefs`: the image of a directory, or of a dump, byte for byte as composefs' own tool writes it. */
-export async function mkcomposefs(args: readonly string[]): Promise<number> {
+export async function mkcomposefs(args: readonly string[]): Promise<void> {
   const request = parseRequest(args)
   const out = terminalOutput({ json: false, quiet: false, verbose: false })
   using file = openImage(request.image)
@@ -23,7 +23,6 @@ export async function mkcomposefs(args: readonly string[]): Promise<number> {
   if (request.image === '-') out.bytes(bytes)
   else attempt('cannot write file', () => file?.write(bytes))
   out.bytes(Buffer.from(digest))
-  return 0
 }
 
 interface Request {

@@ -13,11 +13,10 @@ import { attempt, failed } from './failure.ts'
 import { type MountCommand, mountUsage, parseMountCommand } from './mount-options.ts'
 
 /** `mount.composefs`: mounts an image of any place, also as the helper that mount(8) calls. */
-export async function mountComposefs(args: readonly string[]): Promise<number> {
+export async function mountComposefs(args: readonly string[]): Promise<void> {
   const command = parseMountCommand(args)
   if (command === undefined) process.stderr.write(`${mountUsage}\n`)
   else mountImage(command)
-  return 0
 }
 
 function mountImage(command: MountCommand): void {
@@ -64,26 +63,27 @@ interface Request {
   readonly namespace: number | undefined
 }
 
-/** Asks the kernel in the newest way it understands. */
+/** Asks the kernel in the newest way it understands; EINVAL may mean that it does not understand. */
 function mountBest(request: Request): void {
-  let means: Means = { image: 'file', layers: 'descriptors' }
-  let verity = request.command.verity !== 'off'
   let refusal: unknown
-  for (;;) {
-    try {
-      return mountWith(request, means, verity)
-    } catch (error) {
-      refusal ??= error
-      if (isErrno(error, 'ENOTBLK') && means.image === 'file') {
-        means = { ...means, image: 'loop' }
-        refusal = undefined
-      } else if (isErrno(error, 'EINVAL') && means.layers !== 'string')
-        means = { ...means, layers: means.layers === 'descriptors' ? 'paths' : 'string' }
-      else if (isErrno(error, 'EINVAL') && verity && request.command.verity === 'try') {
-        verity = false
-        means = { ...means, layers: 'descriptors' }
-      } else throw refusal
-    }
+  for (const verity of request.command.verity === 'try' ? [true, false] : [request.command.verity === 'require'])
+    for (const layers of ['descriptors', 'paths', 'string'] as const)
+      try {
+        return mountAs(request, layers, verity)
+      } catch (error) {
+        if (!isErrno(error, 'EINVAL')) throw error
+        refusal ??= error
+      }
+  throw refusal
+}
+
+/** EROFS reads the image file itself where it can, else from a loop device. */
+function mountAs(request: Request, layers: Means['layers'], verity: boolean): void {
+  try {
+    mountWith(request, { image: 'file', layers }, verity)
+  } catch (error) {
+    if (!isErrno(error, 'ENOTBLK')) throw error
+    mountWith(request, { image: 'loop', layers }, verity)
   }
 }
 

@@ -5,7 +5,7 @@ import { attempt, usageError } from './failure.ts'
 import { OutputFile, readImage } from './files.ts'
 
 /** `composefs-dump`: reads an image and writes it again in its version, which must give the same bytes. */
-export async function composefsDump([source, destination]: readonly string[]): Promise<number> {
+export async function composefsDump([source, destination]: readonly string[]): Promise<void> {
   const usage = 'usage: composefs-dump SRC DEST'
   if (source === undefined) throw usageError('No source path specified', usage)
   if (destination === undefined) throw usageError('No destination path specified', usage)
@@ -15,7 +15,6 @@ export async function composefsDump([source, destination]: readonly string[]): P
   using file = new OutputFile(destination, `failed to open '${destination}'`)
   const image = attempt('cannot write file', () => writeErofs(root, { minVersion: version, maxVersion: version }))
   attempt('cannot write file', () => file.write(image.bytes))
-  return 0
 }
 
 function versionOf(bytes: Uint8Array): 0 | 1 {

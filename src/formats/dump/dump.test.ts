@@ -17,6 +17,36 @@ const root = '/ 4096 40755 2 0 0 0 0.0 - - -\n'
 const digest = '0123456789abcdef'.repeat(4)
 
 describe('parseDump', () => {
+  test('of what compat takes, checks refuses what CFS_PARSE_STRICT does', () => {
+    const cases: [dump: string, compat: boolean, checked: boolean][] = [
+      [root, true, true],
+      [root.trim(), true, false],
+      ['/l 9 120777 1 0 0 0 0.0 target - -\n', true, false],
+      ['/l 6 120777 1 0 0 0 0.0 target - -\n', true, true],
+      ['/l 6 120777 1 0 0 0 0.0 target target -\n', true, false],
+      ['/l 6 120777 1 0 0 0 0.0 target  -\n', true, true],
+      ['/f 0 100644 1 0 0 7 0.0 - - -\n', true, false],
+      ['/d 7 20644 1 0 0 7 0.0 - - -\n', true, true],
+      ['//f 0 100644 1 +0 0 0 0.0 - - -\n', true, true],
+      ['/f 100 100644 1 0 0 0 0.0 x - 12\n', false, false],
+      ['/f 0 100644 1 5 x 0 0.0 - - -\n', false, false],
+      ['/d 0 20644 1 5 0 x 0.0 - - -\n', false, false],
+    ]
+    const isTaken = (text: string, options: DumpOptions): boolean => {
+      try {
+        return parseDump(Buffer.from(text), options) !== undefined
+      } catch (error) {
+        assert.ok(hasCode(error, 'BAD_FORMAT'))
+        return false
+      }
+    }
+    for (const [text, compat, checked] of cases) {
+      const dump = text.startsWith('/ ') ? text : root + text
+      const taken = [{}, { checks: true }].map((more) => isTaken(dump, { compat: true, ...more }))
+      assert.deepEqual(taken, [compat, checked], text)
+    }
+  })
+
   const lines: [line: string, path: string, want: Partial<Inode>][] = [
     ['/a 0 100644 1 0 0 0 0.0 - - -', 'a', { mode: 0o100644, nlink: 1, content: { kind: 'empty' } }],
     [

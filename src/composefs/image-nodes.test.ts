@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { fuzzImageNodes } from '../../test/fuzz/image-nodes.ts'
+import { parseDump } from '../formats/dump/read.ts'
+import { ErofsReader } from '../formats/erofs/read.ts'
+import { writeErofs } from '../formats/erofs/write.ts'
+import { imageNodes } from './image-nodes.ts'
+import { dumpLine, listingLine } from './print.ts'
+
+const object = 'ab/cd'
+const digest = '12'.repeat(32)
+const text = `\
+/ 0 40755 3 1 2 0 3.4 - - - user.root=\\x01
+/a\\x20dir 0 40700 2 0 0 0 -5.0 - - - trusted.overlay.opaque=y user.overlay.opaque=mine
+/a\\x20dir/white 0 20600 1 0 0 0 3.4 - - -
+/big 70000 100644 2 70000 0 0 3.4 ${object} - ${digest} user.a\\x3db=\\x3d
+/dev 0 60600 1 0 0 271581951 3.4 - - -
+/inline 3 100644 1 0 0 0 3.4 - a\\x20\\n -
+/z 70000 @100644 2 70000 0 0 3.4 /big - ${digest} user.a\\x3db=\\x3d
+/z\\xff 6 120777 1 0 0 0 3.4 /t\\x20\\xffa\\x3d - -
+`
+
+const reader = (dump = text): ErofsReader =>
+  new ErofsReader(writeErofs(parseDump(Buffer.from(dump, 'latin1'), { compat: true })).bytes)
+
+describe('the files of an image as composefs-info shows them', () => {
+  test('dump: sizes of directories as stored, what overlayfs is told left out, marks of version 1 kept', () => {
+    assert.equal(
+      [...imageNodes(reader())].map(dumpLine).join(''),
+      `\
+/ 4096 40755 3 1 2 0 3.4 - - - user.root=\\x01
+/a\\x20dir 44 40700 2 0 0 0 -5.0 - - - trusted.overlay.opaque=x user.overlay.opaque=x
+/a\\x20dir/white 0 20600 1 0 0 0 3.4 - - -
+/big 70000 100644 2 70000 0 0 3.4 ${object} - ${digest} user.a\\x3db=\\x3d
+/dev 0 60600 1 0 0 271581951 3.4 - - -
+/inline 3 100644 1 0 0 0 3.4 - a\\x20\\n -
+/z 70000 @100644 2 70000 0 0 3.4 /big - ${digest} user.a\\x3db=\\x3d
+/z\\xff 6 120777 1 0 0 0 3.4 /t\\x20\\xffa= - -
+`,
+    )
+  })
+
+  test('ls: what each name is and where it leads', () => {
+    assert.equal(
+      [...imageNodes(reader())].map((node) => listingLine(node) ?? '').join(''),
+      `\
+/a dir/\t
+/a dir/white
+/big\t@ ab/cd
+/dev
+/inline
+/z
+/z\\xff\t-> /t\\x20\\xffa=
+`,
+    )
+  })
+
+  test('a filter takes names of the root; the first name that is left is the file', () => {
+    const names = (only: string[]): string[] =>
+      [...imageNodes(reader(), new Set(only))].map(({ path, linkTo }) => `${path}${linkTo === undefined ? '' : '@'}`)
+    assert.deepEqual(names(['a dir', 'nothing']), ['', '/a dir', '/a dir/white'])
+    assert.deepEqual(names(['z', 'white']), ['', '/z'])
+    assert.deepEqual(names(['z', 'big']), ['', '/big', '/z@'])
+  })
+
+  test('only composefs images', () => {
+    const image = Buffer.from(writeErofs(parseDump(Buffer.from(text, 'latin1'), { compat: true })).bytes)
+    image.writeUInt32LE(0, 0)
+    assert.throws(() => [...imageNodes(new ErofsReader(image))], { code: 'BAD_FORMAT' })
+  })
+
+  test('damaged images end in names or an OnefoldError', () => fuzzImageNodes(1, 300))
+})
