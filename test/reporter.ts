@@ -32,6 +32,9 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   }
 }
 
+/** An assertion on a long text repeats all of it. */
+const mostLines = 60
+
 type Fail = Extract<TestEvent, { type: 'test:fail' }>['data']
 type Summary = Extract<TestEvent, { type: 'test:summary' }>['data']
 type Coverage = Extract<TestEvent, { type: 'test:coverage' }>['data']['summary']
@@ -44,7 +47,9 @@ function failsThroughChildren({ details }: Fail): boolean {
 
 function failure({ name, file, line, details }: Fail): string {
   const where = file === undefined ? '' : ` (${fromHere(file)}:${line ?? 0})`
-  return `\nFAILED ${name}${where}\n${inspect(details.error.cause ?? details.error)}\n`
+  const told = inspect(details.error.cause ?? details.error).split('\n')
+  const left = told.length > mostLines ? [`… ${told.length - mostLines} lines more`] : []
+  return [`\nFAILED ${name}${where}`, ...told.slice(0, mostLines), ...left, ''].join('\n')
 }
 
 function* coverage({ files, totals }: Coverage): Generator<string> {
