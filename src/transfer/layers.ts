@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { DiffId } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
 import type { Source } from '../sources/source.ts'
 import type { ImportLimits, LayerJob, LayerResult } from './import/job.ts'
@@ -85,11 +86,23 @@ async function importLayer(lane: Lane, source: Source, layer: WantedLayer, optio
   const file = await source.blobFile?.(blob)
   const job: LayerJob = { blob: blob.digest, blobSize: blob.size, diffId, file, limits }
   using _progress = followProgress(lane, blob, onProgress)
-  options.onLayer(
-    layer,
-    await lane.import(job, file === undefined ? source.blob(blob, { signal, lent: true }) : undefined, signal),
-  )
+  const bytes = file === undefined ? source.blob(blob, { signal, lent: true }) : undefined
+  const result = await lane.import(job, bytes, signal).catch((error: unknown) => {
+    throw inLayer(error, blob)
+  })
+  options.onLayer(layer, result)
   onProgress?.({ type: 'layer', digest: blob.digest, size: blob.size, done: blob.size, finished: true })
+}
+
+/** Of many layers one is bad: the reader of the error wants to know which. */
+function inLayer(error: unknown, { digest }: Descriptor): unknown {
+  if (!(error instanceof OnefoldError) || !['BAD_FORMAT', 'LIMIT', 'UNSUPPORTED'].includes(error.code)) return error
+  if (error.message.includes(digest)) return error
+  const { code, message, hint } = error
+  return new OnefoldError(code, `${message} (in layer ${digest})`, {
+    cause: error,
+    ...(hint !== undefined && { hint }),
+  })
 }
 
 /** Tells now and then how far a lane has come with its blob. */

@@ -144,6 +144,24 @@ describe('pull', () => {
     })
   })
 
+  test('takes an image that stands alone, but not for another platform than was asked for', async () => {
+    using place = scratch('pull')
+    using image = makeImage({ layers: [[file('a', 'x')]] })
+    await using store = await openStore(place.at('store'))
+    const platform = { os: 'linux', architecture: 'riscv64' }
+    await assert.rejects(pullFrom(store, image.name, { platform }), { code: 'NOT_FOUND' })
+    await pullFrom(store, image.name)
+    await assert.rejects(pullFrom(store, image.name, { platform }), { code: 'NOT_FOUND' }, 'also when it is there')
+  })
+
+  test('says which layer is bad', async () => {
+    using place = scratch('pull')
+    using image = makeImage({ layers: [[file('a', 'x')], Buffer.from('no tar '.repeat(100))] })
+    await using store = await openStore(place.at('store'))
+    const digest = image.layers[1]?.digest ?? ''
+    await assert.rejects(pullFrom(store, image.name), (error: Error) => error.message.includes(digest))
+  })
+
   test('stops when it is told to, and leaves nothing behind', async () => {
     using place = scratch('pull')
     using image = makeImage({ layers: [[file('a', big)]] })

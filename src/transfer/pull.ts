@@ -125,10 +125,9 @@ async function select(source: Source, top: Document, options: PullOptions): Prom
 }
 
 /** An image that stands alone is taken whatever it runs on, unless a platform was asked for by name. */
-function requirePlatform(wanted: Platform | undefined, image: Selected, config: ImageConfig): void {
-  if (wanted === undefined || image.platform !== undefined || matchPlatform(wanted, config.platform) !== undefined)
-    return
-  const found = formatPlatform(config.platform)
+function requirePlatform(wanted: Platform | undefined, image: Selected, platform: Platform): void {
+  if (wanted === undefined || image.platform !== undefined || matchPlatform(wanted, platform) !== undefined) return
+  const found = formatPlatform(platform)
   throw new OnefoldError('NOT_FOUND', `Cannot find an image for ${formatPlatform(wanted)}: there is one, for ${found}`)
 }
 
@@ -143,7 +142,7 @@ async function pullImage(job: Job, image: Selected): Promise<ImageRecord> {
   const keepSelinux = options.keepSelinux === true
   const configBytes = await source.fetch(image.manifest.config, { signal: options.signal })
   const config = parseConfig(configBytes, image.manifest.layers.length)
-  requirePlatform(options.platform, image, config)
+  requirePlatform(options.platform, image, config.platform)
   const composer = new Composer({ keepSelinux })
   const layers = await pullLayers(job, image.manifest.layers, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
@@ -165,17 +164,15 @@ async function pullImage(job: Job, image: Selected): Promise<ImageRecord> {
 }
 
 /** The image as the store has it, when all that its record names is there; what that is worth, fsck checks. */
-function presentImage(
-  store: Store,
-  { descriptor }: Selected,
-  { keepSelinux = false }: PullOptions,
-): ImageRecord | undefined {
-  const record = store.record(descriptor.digest)
-  const image = record?.images.default
+function presentImage(store: Store, selected: Selected, options: PullOptions): ImageRecord | undefined {
+  const record = store.record(selected.descriptor.digest)
+  if (record === undefined) return undefined
+  requirePlatform(options.platform, selected, record.platform)
+  const image = record.images.default
   const isWhole =
     image !== undefined &&
     existsSync(store.imagePath(image)) &&
-    record?.keepSelinux === keepSelinux &&
+    record.keepSelinux === (options.keepSelinux ?? false) &&
     record.layers.every(({ recipe }) => store.hasRecipe(recipe))
   return isWhole ? record : undefined
 }
