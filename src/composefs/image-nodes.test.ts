@@ -55,6 +55,20 @@ describe('the files of an image as composefs-info shows them', () => {
     )
   })
 
+  test("a user's file with a whiteout's mark stays a file as long as it has something in it", () => {
+    const dump = `/ 0 40755 2 0 0 0 0.0 - - -\n/f 2 100644 1 0 0 0 0.0 - hi - trusted.overlay.whiteout=\n`
+    const [, file] = [...imageNodes(reader(dump))].map(dumpLine)
+    assert.equal(file, '/f 2 100644 1 0 0 0 0.0 - hi - trusted.overlay.whiteout=\n')
+  })
+
+  test('a directory of 200,000 names takes a moment', () => {
+    const lines = Array.from({ length: 200_000 }, (_, i) => `/${i} 0 100644 1 0 0 0 0.0 - - -\n`)
+    const image = reader(`/ 0 40755 2 0 0 0 0.0 - - -\n${lines.join('')}`)
+    const began = performance.now()
+    assert.equal([...imageNodes(image)].length, 200_001)
+    assert.ok(performance.now() - began < 20_000)
+  })
+
   test('a filter takes names of the root; the first name that is left is the file', () => {
     const names = (only: string[]): string[] =>
       [...imageNodes(reader(), new Set(only))].map(({ path, linkTo }) => `${path}${linkTo === undefined ? '' : '@'}`)

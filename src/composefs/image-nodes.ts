@@ -16,7 +16,7 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../image/tr
 
 /**
  * The files of an image one by one, as composefs' own tools see them: a file is itself under the name that comes first,
- * and whatever says that it stands for a whiteout is one. Nothing but the way down is kept in memory.
+ * and every empty file that says that it stands for a whiteout is one. Nothing but names is kept in memory.
  *
  * (The tree that `readErofs` gives is the truer one. It knows the primary name of every file and which marks are the
  * user's own, and refuses images that would show something else when they are mounted.)
@@ -53,8 +53,8 @@ export function* imageNodes(image: ErofsReader, only?: ReadonlySet<string>): Gen
   yield { path: '', file: walk.meet(root, ''), linkTo: undefined }
   const stack = [{ path: '', entries: walk.entries(root, only) }]
   for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    const entry = top.entries.shift()
-    if (entry === undefined) {
+    const { done, value: entry } = top.entries.next()
+    if (done === true) {
       stack.pop()
       continue
     }
@@ -67,6 +67,11 @@ export function* imageNodes(image: ErofsReader, only?: ReadonlySet<string>): Gen
     if (stack.length > depthMax) throw new OnefoldError('LIMIT', `Cannot read image: more than ${depthMax} levels deep`)
     stack.push({ path, entries: walk.entries(inode, undefined) })
   }
+}
+
+interface Entry {
+  readonly name: string
+  readonly nid: number
 }
 
 /** Everything is met once; what the data of all inodes adds up to may not exceed the image, or records overlap. */
@@ -95,12 +100,12 @@ class Walk {
     return this.#describe(inode)
   }
 
-  entries(directory: RawInode, only: ReadonlySet<string> | undefined): { name: string; nid: number }[] {
-    const entries: { name: string; nid: number }[] = []
+  entries(directory: RawInode, only: ReadonlySet<string> | undefined): ArrayIterator<Entry> {
+    const entries: Entry[] = []
     this.#image.entries(directory, (name, nid) => {
       if (name !== '.' && name !== '..' && (only === undefined || only.has(name))) entries.push({ name, nid })
     })
-    return entries
+    return entries.values()
   }
 
   #describe(inode: RawInode): ImageFile {
@@ -111,11 +116,11 @@ class Walk {
       ...all.filter(({ shared }) => shared === undefined),
       ...all.filter(({ shared }) => shared !== undefined),
     ]
-    const isWhiteout = type === S_IFREG && stored.some(({ name }) => name === escapedWhiteout)
+    const isWhiteout = type === S_IFREG && inode.size === 0 && stored.some(({ name }) => name === escapedWhiteout)
     return {
       inode,
       mode: isWhiteout ? (inode.mode & ~S_IFMT) | S_IFCHR : inode.mode,
-      size: isWhiteout ? 0 : inode.size,
+      size: inode.size,
       rdev: type === S_IFCHR || type === S_IFBLK ? inode.union : 0,
       payload: type === S_IFLNK ? this.#image.target(inode) : type === S_IFREG ? redirectOf(stored) : undefined,
       content: type === S_IFREG ? this.#content(inode) : undefined,
