@@ -24,7 +24,7 @@ import {
 } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { VerityDigest } from '../digest.ts'
-import { OnefoldError, errnoOf } from '../error.ts'
+import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 import { open } from '../linux/file.ts'
 import { flock, tryFlock } from '../linux/lock.ts'
 
@@ -80,7 +80,20 @@ export function mountFolder(store: MountStore, id: string): string {
 
 /** Makes the folder of a new mount; ids are random, so EEXIST would be a bug. */
 export function makeMountFolder(store: MountStore, id: string): void {
-  mkdirSync(mountFolder(store, id), 0o700)
+  makeFolder(mountFolder(store, id))
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, 0o700)
+  } catch (cause) {
+    const errno = errnoOf(cause) ?? ''
+    throw new OnefoldError(
+      ['EACCES', 'EPERM', 'EROFS'].includes(errno) ? 'DENIED' : 'IO',
+      `Cannot make "${path}": ${describeErrno(errno)}`,
+      { cause, hint: 'A mount keeps what it is made of in the store, which has to be writable and have space left.' },
+    )
+  }
 }
 
 /**
@@ -107,7 +120,11 @@ export function removeDirectory(path: string): void {
 
 /** Who makes, changes or removes one mount holds the folder of all shared; who tidies up holds it alone. */
 export function lockMounts(store: MountStore, mode: 'shared' | 'exclusive'): Disposable {
-  mkdirSync(mountsFolder(store), { recursive: true, mode: 0o700 })
+  try {
+    makeFolder(mountsFolder(store))
+  } catch (error) {
+    if (!(error instanceof OnefoldError) || errnoOf(error.cause) !== 'EEXIST') throw error
+  }
   const fd = openFolder(mountsFolder(store))
   flock(fd, mode)
   return { [Symbol.dispose]: () => closeSync(fd) }

@@ -12,6 +12,7 @@ import {
   lockMounts,
   mountFolder,
   mountIds,
+  mountsFolder,
   readMountRecord,
   readMountRecords,
   realPath,
@@ -51,6 +52,7 @@ export function unmountImage(store: MountStore, which: string, options: UnmountO
 
 /** Removes what is left of mounts that vanished without changes, or were never finished. Returns their ids. */
 export function sweepMounts(store: MountStore): string[] {
+  if (!existsSync(mountsFolder(store))) return []
   using _mounts = lockMounts(store, 'exclusive')
   const table = readMounts()
   const gone = mountIds(store).filter((id) => {
