@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Staging } from '../../store/staging.ts'
 import { inflateLayer } from './inflate.ts'
 import type { LaneSetup, LayerJob, LayerResult } from './job.ts'
+import { Scratch } from './intake.ts'
 import { LayerImport } from './layer-import.ts'
 import { Ring } from './ring.ts'
 import { serveThread } from './thread.ts'
@@ -13,6 +14,7 @@ const inflated = new Ring(setup.inflated)
 const fetched = new Ring(setup.fetched)
 const intake = { fetched, progress: new BigInt64Array(setup.progress) }
 const staging = new Staging(setup.storeRoot, setup.transaction, setup.name)
+const scratch = new Scratch()
 
 serveThread(
   parentPort,
@@ -25,7 +27,7 @@ serveThread(
 )
 
 function importInflated(job: LayerJob): LayerResult {
-  const layer = new LayerImport(job, staging)
+  const layer = new LayerImport(job, staging, scratch)
   for (let bytes = inflated.take(); bytes !== undefined; bytes = inflated.take()) {
     layer.write(bytes)
     inflated.release()
@@ -34,7 +36,7 @@ function importInflated(job: LayerJob): LayerResult {
 }
 
 function inflateAndImport(job: LayerJob): LayerResult {
-  const layer = new LayerImport(job, staging)
+  const layer = new LayerImport(job, staging, scratch)
   const room = new Uint8Array(setup.inflated.data)
   inflateLayer(job, intake, { claim: () => room, publish: (length) => layer.write(room.subarray(0, length)) })
   return layer.finish()

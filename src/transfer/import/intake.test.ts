@@ -6,7 +6,7 @@ import { scratch } from '../../../test/scratch.ts'
 import { verityDigest } from '../../formats/fsverity/digest.ts'
 import { objectPath } from '../../store/layout.ts'
 import { openStore } from '../../store/store.ts'
-import { FileIntake } from './intake.ts'
+import { FileIntake, Scratch } from './intake.ts'
 
 const MiB = 1024 * 1024
 
@@ -25,9 +25,10 @@ test('objects hold exactly the bytes of their files', async () => {
   using place = scratch('intake')
   await using store = await openStore(place.at('store'))
   await using transaction = await store.begin()
+  const scratchBuffers = new Scratch()
   await fc.assert(
     fc.asyncProperty(bodies, fc.integer({ min: 1000, max: 100_000 }), async (files, piece) => {
-      const intake = new FileIntake(transaction.staging(`lane${Math.random()}`))
+      const intake = new FileIntake(transaction.staging(`lane${Math.random()}`), scratchBuffers)
       for (const { ranges, sparse, tail, fill } of files) {
         const { expected, stored, places } = layOut(ranges, sparse, tail, fill)
         intake.begin({ stored: stored.length, size: expected.length, ranges: sparse ? places : undefined })
@@ -54,7 +55,7 @@ test('a file too large for memory goes to disk as it comes, holes as holes', asy
   using place = scratch('intake')
   await using store = await openStore(place.at('store'))
   await using transaction = await store.begin()
-  const intake = new FileIntake(transaction.staging('lane'))
+  const intake = new FileIntake(transaction.staging('lane'), new Scratch())
   const size = 20 * MiB
   const expected = Buffer.alloc(size)
   expected.fill('data', 5 * MiB, 6 * MiB)

@@ -11,14 +11,16 @@ const zeros = new Uint8Array(1024 * 1024)
 /** Turns file bodies, as they come by in a tar, into content: inline bytes, or objects staged in a transaction. */
 export class FileIntake {
   readonly #staging: Staging
-  readonly #scratch = new Scratch()
-  #file: SmallFile | LargeFile = new SmallFile({ stored: 0, size: 0, ranges: undefined }, this.#scratch)
+  readonly #scratch: Scratch
+  #file: SmallFile | LargeFile
   #pending: Pending[] = []
   newObjects = 0
   newBytes = 0
 
-  constructor(staging: Staging) {
+  constructor(staging: Staging, scratch: Scratch) {
     this.#staging = staging
+    this.#scratch = scratch
+    this.#file = new SmallFile({ stored: 0, size: 0, ranges: undefined }, scratch)
   }
 
   begin(body: TarBody): void {
@@ -76,9 +78,10 @@ interface Pending {
 
 /**
  * Room for files that reach from one piece of the tar into the next. Of those at most one is still to be settled while
- * the next one begins, so two buffers serve them all; fresh memory would cost more than the copy.
+ * the next one begins, so two buffers serve them all, of one layer after the other; fresh memory would cost more than the
+ * copy.
  */
-class Scratch {
+export class Scratch {
   readonly #buffers: Uint8Array[] = []
   #turn = 0
 

@@ -2,7 +2,7 @@ import type { Entry } from '../../formats/entry.ts'
 import { TarParser, type TarBody, type TarHandler } from '../../formats/tar/parse.ts'
 import { RecipeWriter, recipeDigest } from '../../formats/tar/recipe.ts'
 import type { Staging } from '../../store/staging.ts'
-import { FileIntake } from './intake.ts'
+import { FileIntake, type Scratch } from './intake.ts'
 import type { LayerJob, LayerResult } from './job.ts'
 
 /** Takes a layer apart: framing into the recipe, files into the store. */
@@ -16,10 +16,10 @@ export class LayerImport implements TarHandler {
   #tarSize = 0
   #files = 0
 
-  constructor(job: LayerJob, staging: Staging) {
+  constructor(job: LayerJob, staging: Staging, scratch: Scratch) {
     this.#job = job
     this.#staging = staging
-    this.#intake = new FileIntake(staging)
+    this.#intake = new FileIntake(staging, scratch)
     this.#parser = new TarParser(this, { maxEntries: job.limits.layerEntries, maxEntrySize: job.limits.layerBytes })
   }
 
