@@ -18,6 +18,8 @@ export interface Fault {
   readonly body?: string | Uint8Array
   /** Header fields of the answer to set, or with undefined to leave out. */
   readonly headers?: Readonly<Record<string, string | undefined>>
+  /** After so many bytes of the request the connection is reset; the registry hears nothing of it. */
+  readonly resetAfter?: number
   /** The registry never sees the Range header, and so sends everything with 200. */
   readonly noRange?: boolean
   /** No Content-Length: the body ends where the chunks or the connection end. */
@@ -42,6 +44,8 @@ export interface Seen {
   readonly headers: IncomingHttpHeaders
   /** How many requests to the same path came before. */
   readonly before: number
+  /** Bytes that the request brought along. */
+  sent: Buffer
 }
 
 export interface FaultProxy extends AsyncDisposable {
@@ -65,9 +69,12 @@ export async function startFaultProxy(
   const seen: Seen[] = []
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const { method = '', url: path = '', headers } = request
-    const now = { method, path, headers, before: seen.filter((other) => other.path === path).length }
+    const now = { method, path, headers, before: seen.filter((other) => other.path === path).length, sent: none }
     seen.push(now)
-    answer(target, now, fault(now) ?? {}, response).catch(() => response.destroy())
+    const what = fault(now) ?? {}
+    receive(request, now, what)
+      .then(() => answer(target, now, what, response))
+      .catch(() => response.destroy())
   }
   const { tls, address = '127.0.0.1' } = options
   const server =
@@ -77,6 +84,21 @@ export async function startFaultProxy(
   const host = `${address}:${await listenOn(server, address)}`
   const url = `${tls === undefined ? 'http' : 'https'}://${host}`
   return { host, url, seen, [Symbol.asyncDispose]: () => closeServer(server) }
+}
+
+const none = Buffer.alloc(0)
+
+async function receive(request: IncomingMessage, seen: Seen, { resetAfter }: Fault): Promise<void> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Uint8Array>) {
+    chunks.push(chunk)
+    length += chunk.length
+    if (resetAfter === undefined || length < resetAfter) continue
+    request.socket.resetAndDestroy()
+    throw new Error('reset')
+  }
+  seen.sent = Buffer.concat(chunks)
 }
 
 async function answer(target: string, seen: Seen, fault: Fault, response: ServerResponse): Promise<void> {
@@ -111,11 +133,14 @@ function forward(
       message.on('close', () => {
         const { statusCode = 0, headers: answered } = message
         delete answered.connection
+        // It names itself by the name it was asked for: uploads go on through the proxy.
+        if (answered.location !== undefined)
+          answered.location = answered.location.replace(`//${target}/`, `//${seen.headers.host}/`)
         resolve({ status: statusCode, headers: answered, body: Buffer.concat(chunks) })
       })
     })
     sent.on('error', reject)
-    sent.end()
+    sent.end(seen.sent)
   })
 }
 

@@ -131,11 +131,11 @@ export async function startTokenServer(
   const keys = makeKeyPair(folder, 'token')
   const server = createServer((request, response) => {
     void collect(request).then((body) => {
-      const form = Object.fromEntries(
+      const fields =
         request.method === 'POST'
           ? new URLSearchParams(body)
-          : new URL(request.url ?? '/', 'http://localhost').searchParams,
-      )
+          : new URL(request.url ?? '/', 'http://localhost').searchParams
+      const form: Record<string, string> = { ...Object.fromEntries(fields), scope: fields.getAll('scope').join(' ') }
       const { authorization } = request.headers
       self.asked.push({ method: request.method ?? '', authorization, form })
       const user = form['grant_type'] === 'refresh_token' ? refresher(form, options) : userOf(authorization, users)

@@ -32,6 +32,10 @@ export const commandTable = {
     summary: 'compare two images',
     load: async () => (await import('./commands/diff.ts')).diff,
   },
+  push: {
+    summary: 'put an image into a registry',
+    load: async () => (await import('./commands/push.ts')).push,
+  },
   export: {
     summary: 'write an image to a layout, an archive or a tar',
     load: async () => (await import('./commands/export.ts')).exportCommand,

@@ -13,6 +13,7 @@ export interface AuthorizerOptions {
   /** As in the reference, for hints: what to log in to. */
   readonly host: string
   readonly repository: string
+  readonly access: 'pull' | 'push'
   /** Asked once, and only when the registry wants to know who we are. */
   readonly credentials: () => Promise<Credentials | undefined>
   readonly retry: RetryOptions
@@ -55,7 +56,7 @@ export class Authorizer {
     const known = await this.#known().catch(() => undefined)
     const who = known === undefined ? 'without credentials' : 'with the credentials found for it'
     return new OnefoldError('DENIED', `Cannot ${request.action}: ${this.#options.host} refuses us ${who}${found}`, {
-      hint: `Run "docker login ${this.#options.host}" (or podman login) with an account that may read this repository.`,
+      hint: `Run "docker login ${this.#options.host}" (or podman login) with an account that may ${this.#options.access === 'push' ? 'write to' : 'read'} this repository.`,
     })
   }
 
@@ -89,7 +90,7 @@ export class Authorizer {
     if (credentials !== undefined) this.#checkRealm(realm, asked, request)
     const question = [
       ...(challenge.parameters.has('service') ? [['service', challenge.parameters.get('service') ?? '']] : []),
-      ['scope', this.#scope(challenge)],
+      ...this.#scopes(challenge).map((scope) => ['scope', scope]),
     ]
     const sent =
       credentials?.kind === 'identity'
@@ -109,13 +110,17 @@ export class Authorizer {
     )
   }
 
-  /** The registry's own words when they are about this repository: some send a fixed example. */
-  #scope(challenge: Challenge): string {
-    const offered = challenge.parameters.get('scope') ?? ''
-    const { repository } = this.#options
-    return offered.split(' ').some((scope) => scope.startsWith(`repository:${repository}:`))
-      ? offered
-      : `repository:${repository}:pull`
+  /**
+   * The registry's own words when they are about this repository: some send a fixed example. Who pushes needs to pull as
+   * well, and asks for both at once; what else the registry names (where a blob is to be mounted from) comes along.
+   */
+  #scopes(challenge: Challenge): string[] {
+    const { repository, access } = this.#options
+    const offered = (challenge.parameters.get('scope') ?? '').split(' ')
+    const ours = (scope: string): boolean => scope.startsWith(`repository:${repository}:`)
+    if (!offered.some(ours)) return [`repository:${repository}:${access === 'push' ? 'pull,push' : 'pull'}`]
+    if (access === 'pull') return offered
+    return [`repository:${repository}:pull,push`, ...offered.filter((scope) => !ours(scope))]
   }
 
   async #ask(sent: Request, credentials: Credentials | undefined): Promise<Buffer> {
@@ -151,7 +156,11 @@ function tokenRequest(realm: URL, question: Question, credentials: Credentials |
 /** OAuth2 (RFC 6749, 6) as docker uses it: the refresh token goes in the body of a POST. */
 function refreshRequest(realm: URL, question: Question, refreshToken: string, request: Request): Request {
   const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'onefold', refresh_token: refreshToken })
-  for (const [key = '', value = ''] of question) form.append(key, value)
+  // Several scopes are one field here, and a field each in a query.
+  for (const [key = '', value = ''] of question) {
+    const before = form.get(key)
+    form.set(key, before === null ? value : `${before} ${value}`)
+  }
   const headers = { ...plainHeaders, 'content-type': 'application/x-www-form-urlencoded' }
   return { ...request, method: 'POST', url: realm, headers, body: form.toString() }
 }

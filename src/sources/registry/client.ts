@@ -1,4 +1,4 @@
-import { OnefoldError } from '../../error.ts'
+import { type Code, type ErrorDetails, OnefoldError } from '../../error.ts'
 import { abortable } from './abort.ts'
 import { Authorizer } from './auth.ts'
 import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
@@ -6,12 +6,15 @@ import { shownUrl, speaksNoTls } from './failure.ts'
 import { readFeed } from './feed.ts'
 import { type Reference, isLoopback, transportHost } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
-import { type Request, type Response, Transport, type TransportOptions } from './transport.ts'
+import type { RequestBody } from './request-body.ts'
+import { type Method, type Request, type Response, Transport, type TransportOptions } from './transport.ts'
 
 export interface RegistryOptions extends TransportOptions, CredentialOptions {
   /** Instead of what the files and helpers of docker and podman know. */
   readonly credentials?: Credentials | undefined
   readonly retry?: RetryOptions | undefined
+  /** What we want to be allowed to do; default pull. */
+  readonly access?: 'pull' | 'push' | undefined
 }
 
 /** One question to the registry about one repository. */
@@ -25,9 +28,22 @@ export interface Question {
   readonly lent?: boolean | undefined
 }
 
+/** A request of another kind than reading. */
+export interface Command extends Omit<Question, 'path'> {
+  readonly method: Method
+  /** Below `/v2/NAME/`, or a whole URL that the registry gave us; credentials go to its own origin alone. */
+  readonly path: string | URL
+  readonly body?: string | RequestBody | undefined
+  /** The statuses that are an answer; all others are thrown. */
+  readonly expected: readonly number[]
+}
+
+type Asking = Pick<Question, 'action' | 'signal'>
+
+const readStatuses = [200, 206, 416]
 const errorBodyMax = 64 * 1024
 
-/** The read side of the OCI distribution API (1.1) and of Docker's registry API v2, for one repository. */
+/** The OCI distribution API (1.1) and Docker's registry API v2, for one repository. */
 export class RegistryClient {
   readonly transport: Transport
   readonly retry: RetryOptions
@@ -44,7 +60,9 @@ export class RegistryClient {
       options.credentials === undefined
         ? findCredentials(host, repository, options)
         : Promise.resolve(options.credentials)
-    this.#authorizer = new Authorizer({ transport: this.transport, host, repository, credentials, retry: this.retry })
+    const { transport, retry } = this
+    const access = options.access ?? 'pull'
+    this.#authorizer = new Authorizer({ transport, host, repository, access, credentials, retry })
   }
 
   /** A small document, whole; tried until it is. */
@@ -61,20 +79,41 @@ export class RegistryClient {
    * else is thrown, as a TransientError when another try may help.
    */
   async open(question: Question): Promise<Response> {
-    const origin = await this.#findOrigin(question)
-    const url = new URL(`${origin}/v2/${this.#reference.repository}/${question.path}`)
-    const headers = { 'accept-encoding': 'identity', 'user-agent': 'onefold', ...question.headers }
+    return this.ask({ ...question, method: 'GET', expected: readStatuses })
+  }
+
+  /** As open(), for any request. */
+  async ask(command: Command): Promise<Response> {
+    const origin = await this.#findOrigin(command)
+    const { path } = command
+    const url = typeof path === 'string' ? new URL(`${origin}/v2/${this.#reference.repository}/${path}`) : path
+    const away = url.origin !== origin
+    const headers = { 'accept-encoding': 'identity', 'user-agent': 'onefold', ...command.headers }
     for (let renewals = 0; ; renewals++) {
-      const used = this.#authorizer.header
+      const used = away ? undefined : this.#authorizer.header
       const authorization: Record<string, string> = used === undefined ? {} : { authorization: used }
-      const request: Request = { ...question, method: 'GET', url, headers: { ...headers, ...authorization } }
-      const response = await this.transport.send(request)
-      if (response.status === 200 || response.status === 206 || response.status === 416) return response
+      const { method, body, action, signal, lent } = command
+      const request: Request = { method, body, action, signal, lent, url, headers: { ...headers, ...authorization } }
+      const answer = await this.transport.send(request)
+      const response = { ...answer, foreign: answer.foreign || away }
+      if (command.expected.includes(response.status)) return response
       const mayRenew = response.status === 401 && !response.foreign && renewals < 2
-      if (!mayRenew) throw await this.#statusError(question, response)
+      if (!mayRenew) throw await this.#statusError(command, response)
       response.body.drop()
-      await this.#authorizer.renew(response, used, request)
+      await this.#authorizer.renew(response, used, { ...request, body: undefined })
     }
+  }
+
+  /** The URL of the registry's own that `location` names, relative to who said it. */
+  resolve(location: string | undefined, { url }: Response, action: string): URL {
+    const next = location === undefined ? null : URL.parse(location, url)
+    const isUpgrade = next?.protocol === 'https:' || next?.protocol === url.protocol || this.transport.insecure
+    if (next !== null && isUpgrade && /^https?:$/.test(next.protocol)) {
+      next.username = ''
+      next.password = ''
+      return next
+    }
+    throw new OnefoldError('NETWORK', `Cannot ${action}: the registry does not say where to go on (Location)`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,7 +121,7 @@ export class RegistryClient {
   }
 
   /** `https://…`, unless the host is this machine or was declared insecure: then what it really speaks. */
-  #findOrigin(question: Question): Promise<string> {
+  #findOrigin(question: Asking): Promise<string> {
     const host = transportHost(this.#reference.host)
     const loopback = isLoopback(host)
     if (!loopback && !this.transport.insecure) return Promise.resolve(`https://${host}`)
@@ -95,13 +134,14 @@ export class RegistryClient {
   }
 
   /** Asks `/v2/` in the first protocol, then the second. */
-  async #probe(protocols: readonly string[], host: string, question: Question): Promise<string> {
+  async #probe(protocols: readonly string[], host: string, question: Asking): Promise<string> {
     const failures = new Map<string, OnefoldError>()
     for (const protocol of protocols)
       try {
         const url = new URL(`${protocol}://${host}/v2/`)
         const headers = { 'accept-encoding': 'identity', 'user-agent': 'onefold' }
-        const response = await this.transport.send({ ...question, method: 'GET', url, headers })
+        const { action, signal } = question
+        const response = await this.transport.send({ action, signal, method: 'GET', url, headers })
         // A TLS server tells those who come in plain text with 400.
         if (protocol === 'http' && response.status === 400) throw await this.#statusError(question, response)
         response.body.drop()
@@ -114,7 +154,7 @@ export class RegistryClient {
     throw secure === undefined || speaksNoTls(secure) ? failures.get('http') : secure
   }
 
-  async #statusError(question: Question, response: Response): Promise<OnefoldError> {
+  async #statusError(question: Asking, response: Response): Promise<OnefoldError> {
     const { status, headers, foreign } = response
     const said = foreign ? '' : await this.#readErrors(question, response)
     response.body.drop()
@@ -128,13 +168,13 @@ export class RegistryClient {
     // Where the registry sent us the permission may have run out: asked again, it gives a new one.
     if (foreign && status >= 400) return new TransientError('NETWORK', `${message} on a redirect`, { attempts: 3 })
     if (status === 401 || status === 403) return this.#authorizer.refused(question, ` (${status}${said})`)
-    if (status === 404)
-      return new OnefoldError('NOT_FOUND', message, { hint: 'Check the repository and the tag or digest.' })
-    return new OnefoldError('NETWORK', message)
+    const code = status === 404 ? 'NOT_FOUND' : 'NETWORK'
+    const hint = status === 404 ? { hint: 'Check the repository and the tag or digest.' } : {}
+    return new RefusedError(code, message, { ...hint, status, said })
   }
 
   /** The error list of the distribution spec as `: CODE message`, or nothing. */
-  async #readErrors(question: Question, { body, headers }: Response): Promise<string> {
+  async #readErrors(question: Asking, { body, headers }: Response): Promise<string> {
     if (Number(headers['content-length'] ?? 0) > errorBodyMax) return ''
     const options = { ...question, stallTimeout: Math.min(5000, this.transport.stallTimeout) }
     const bytes = await readFeed(body, errorBodyMax, options).catch((error: unknown) => {
@@ -142,6 +182,25 @@ export class RegistryClient {
       throw error
     })
     return bytes === undefined ? '' : describeErrors(bytes.toString('utf8'))
+  }
+}
+
+export interface RefusedDetails extends ErrorDetails {
+  readonly status: number
+  /** `: CODE message`, or nothing. */
+  readonly said: string
+}
+
+/** The registry said no, and would again. */
+export class RefusedError extends OnefoldError {
+  readonly status: number
+  /** A manifest that was put names what the registry does not have. */
+  readonly isMissingBlob: boolean
+
+  constructor(code: Code, message: string, { status, said, ...details }: RefusedDetails) {
+    super(code, message, details)
+    this.status = status
+    this.isMissingBlob = /^: (?:MANIFEST_BLOB_UNKNOWN|BLOB_UNKNOWN|MANIFEST_UNKNOWN)\b/.test(said)
   }
 }
 

@@ -104,7 +104,9 @@ export class MessageFeed implements Feed {
   /** A short rest is read, which keeps the connection for the next request. */
   drop(): void {
     this.#message.removeAllListeners('data')
-    if (Number(this.#message.headers['content-length'] ?? Infinity) <= 64 * 1024) this.#message.resume()
+    // The answer to a HEAD tells the length of a body that does not come.
+    if (this.#message.complete) this.#message.resume()
+    else if (Number(this.#message.headers['content-length'] ?? Infinity) <= 64 * 1024) this.#message.resume()
     else this.#message.destroy()
   }
 

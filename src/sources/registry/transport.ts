@@ -5,6 +5,7 @@ import { OnefoldError } from '../../error.ts'
 import { Failure, explain, shownUrl } from './failure.ts'
 import { type Feed, MessageFeed } from './feed.ts'
 import { isLoopback } from './reference.ts'
+import { type RequestBody, sendBody } from './request-body.ts'
 import { Tap, tapConnections } from './tap.ts'
 import { type TlsFiles, tlsContext } from './tls.ts'
 
@@ -21,11 +22,13 @@ export interface TransportOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
 }
 
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+
 export interface Request {
-  readonly method: 'GET' | 'POST'
+  readonly method: Method
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string | undefined
+  readonly body?: string | RequestBody | undefined
   /** For errors: what is being done, as in "Cannot ⟨…⟩". */
   readonly action: string
   readonly signal?: AbortSignal | undefined
@@ -57,6 +60,9 @@ interface Answer {
 /** Lending a body ends its connection, which is a price that short ones are not worth. */
 const lentMin = 1024 * 1024
 const redirectMax = 10
+/** Times as long as for anything else the answer to an upload may take. */
+const uploadPatience = 5
+const reading: ReadonlySet<Method> = new Set(['GET', 'HEAD'])
 const redirects = new Set([301, 302, 303, 307, 308])
 
 /** HTTP to any number of hosts over kept connections; ends them on dispose. */
@@ -82,7 +88,7 @@ export class Transport {
 
   /**
    * Sends a request and follows redirects. Another origin (scheme, host or port) never sees Authorization, nor does
-   * anyone after it in the chain. Only GET follows: a POST carries its secret in the body.
+   * anyone after it in the chain. Only GET and HEAD follow: a POST carries its secret in the body.
    */
   async send(request: Request): Promise<Response> {
     let { url, headers } = request
@@ -90,7 +96,7 @@ export class Transport {
     for (let hops = 0; ; hops++) {
       const { message, body } = await this.#exchange({ ...request, url, headers })
       const status = message.statusCode ?? 0
-      const location = redirects.has(status) && request.method === 'GET' ? message.headers.location : undefined
+      const location = redirects.has(status) && reading.has(request.method) ? message.headers.location : undefined
       if (location === undefined) return { status, headers: message.headers, url, foreign, body }
       body.drop()
       if (hops === redirectMax) throw failed(request, url, `it redirects more than ${redirectMax} times`)
@@ -134,7 +140,8 @@ export class Transport {
         return outcome
       }
       // A kept connection that the other side had closed meanwhile: no fault of anyone, so a new one at once.
-      if (outcome.reused && !outcome.stalled) continue
+      // Of a body that was on its way nobody knows how much arrived: its sender has to ask.
+      if (outcome.reused && !outcome.stalled && typeof request.body !== 'object') continue
       if (system || !outcome.unknownAuthority) {
         const answered = this.#answered.has(url.origin)
         throw explain(outcome, { action, url, answered, stallTimeout: this.stallTimeout })
@@ -148,22 +155,29 @@ export class Transport {
     request.signal?.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<Answer | Failure>()
     const { url, method, body } = request
-    const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+    const length = body === undefined ? {} : { 'content-length': String(bodyLength(body)) }
     const options: RequestOptions = { method, agent, headers: { ...request.headers, ...length } }
     if (request.signal !== undefined) options.signal = request.signal
     let stalled = false
     const sent: ClientRequest = open(url, options)
     if (request.lent === true) holdBody(sent)
     sent.on('response', (message) => resolve({ message, body: bodyOf(message, request) }))
+    // Who has received a whole blob hashes it, and perhaps moves it, before he answers.
+    const patience = typeof body === 'object' ? uploadPatience * this.stallTimeout : this.stallTimeout
     const timer = setTimeout(() => {
       stalled = true
       sent.destroy()
-    }, this.stallTimeout)
+    }, patience)
     sent.on('error', (error) => {
       if (request.signal?.aborted === true) reject(request.signal.reason)
       else resolve(new Failure(error, stalled, sent.reusedSocket))
     })
-    sent.end(body)
+    if (typeof body !== 'object') sent.end(body)
+    else
+      sendBody(sent, body, () => timer.refresh()).catch((error: unknown) => {
+        reject(error)
+        sent.destroy()
+      })
     return promise.finally(() => clearTimeout(timer))
   }
 
@@ -206,6 +220,10 @@ function holdBody(sent: ClientRequest): void {
     socket.holdBody()
     sent.on('information', () => socket.holdBody())
   })
+}
+
+function bodyLength(body: string | RequestBody): number {
+  return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
 
 function bodyOf(message: IncomingMessage, request: Request): Feed {

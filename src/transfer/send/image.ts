@@ -22,6 +22,10 @@ export interface ImageTarget {
   addLayer(chunks: AsyncIterable<Uint8Array>, sizeMax: number): Promise<BlobName>
   putBlob(descriptor: Descriptor, bytes: Uint8Array): Promise<void>
   putManifest(descriptor: Descriptor, bytes: Uint8Array): Promise<void>
+  /** Takes the image as it was, without its layers, where it has those already; false when it does not. */
+  takesOriginal?(record: ImageRecord, manifest: Uint8Array, config: Uint8Array): Promise<boolean>
+  /** Whether what it refused may do once all blobs have been given to it again. */
+  doubts?(error: unknown): boolean
 }
 
 export interface EncodeOptions extends WatchOptions {
@@ -58,16 +62,38 @@ export class Encoder implements AsyncDisposable {
   }
 
   async image(record: ImageRecord): Promise<Descriptor> {
+    const manifest = this.#store.blob(record.manifest.digest)
+    const config = this.#store.blob(record.config.digest)
+    const isThere = (await this.#target.takesOriginal?.(record, manifest, config)) ?? false
+    const descriptor = isThere
+      ? record.manifest
+      : await this.#trustingOrNot(() => this.#encode(record, manifest, config))
+    const platform = formatPlatform(record.platform)
+    const original = record.manifest.digest
+    this.sent.push({ manifest: descriptor.digest, config: record.config.digest, platform, original })
+    return descriptor
+  }
+
+  async #encode(record: ImageRecord, original: Uint8Array, config: Uint8Array): Promise<Descriptor> {
     const layers: BlobName[] = []
     for (const layer of record.layers) layers.push(await this.#layer(layer))
-    await this.#target.putBlob(record.config, this.#store.blob(record.config.digest))
-    const original = this.#store.blob(record.manifest.digest)
+    await this.#target.putBlob(record.config, config)
     const isOriginal = layers.every(({ digest }, i) => digest === record.layers[i]?.blob.digest)
     const bytes = isOriginal ? original : replaceLayers(original, layers)
     const descriptor = isOriginal ? record.manifest : describe(mediaTypes.manifest, bytes)
     await this.#target.putManifest(descriptor, bytes)
-    this.note(record, descriptor)
     return descriptor
+  }
+
+  /** A target that lacks what it said it had is given everything once more. */
+  async #trustingOrNot<T>(send: () => Promise<T>): Promise<T> {
+    try {
+      return await send()
+    } catch (error) {
+      if (this.#target.doubts?.(error) !== true) throw error
+      this.#layers.clear()
+      return send()
+    }
   }
 
   /** Everything the store has below an index; undefined when that is nothing. */
@@ -90,11 +116,6 @@ export class Encoder implements AsyncDisposable {
     const descriptor = isOriginal ? top : describe(mediaTypes.index, written)
     await this.#target.putManifest(descriptor, written)
     return descriptor
-  }
-
-  note(record: ImageRecord, { digest }: Descriptor): void {
-    const platform = formatPlatform(record.platform)
-    this.sent.push({ manifest: digest, config: record.config.digest, platform, original: record.manifest.digest })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -123,7 +144,7 @@ export class Encoder implements AsyncDisposable {
 /** Deeper than any index goes. */
 const depthMax = 8
 
-export function describe(mediaType: string, bytes: Uint8Array): Descriptor {
+function describe(mediaType: string, bytes: Uint8Array): Descriptor {
   return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 
