@@ -76,8 +76,19 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   markAll(root, marks)
   const candidates = unmarked(root, marks)
   if (dryRun) return report(candidates, dead.length, true)
-  const gone = await condemn(root, marks, candidates, options.signal)
+  const gone = await condemn(root, marks, candidates, options.signal).catch((error: unknown) => {
+    throw needingRoom(error)
+  })
   return report(gone, dead.length, false)
+}
+
+/** What is put aside takes a few folders: on a file system without a free block there is no beginning. */
+function needingRoom(error: unknown): unknown {
+  if (!(error instanceof OnefoldError) || errnoOf(error.cause) !== 'ENOSPC') return error
+  return new OnefoldError(error.code, error.message, {
+    cause: error.cause,
+    hint: 'A collection needs some room itself, 2 MB at most: make it by deleting another file of that file system.',
+  })
 }
 
 /** In the order in which they are put aside. */
