@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { DiffId } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import type { Source } from '../sources/source.ts'
+import type { FileRange, Source } from '../sources/source.ts'
 import type { ImportLimits, LayerJob, LayerResult } from './import/job.ts'
 import { Lane } from './import/lane.ts'
 import type { OnProgress } from './progress.ts'
@@ -35,7 +35,7 @@ export async function importLayers(
   wanted: readonly WantedLayer[],
   options: ImportOptions,
 ): Promise<number> {
-  const queue = largestFirst(wanted)
+  const queue = await Promise.all(largestFirst(wanted).map((layer) => locate(source, layer)))
   const layers = queue.length
   const failed = new AbortController()
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
@@ -61,7 +61,7 @@ function laneCount(source: Source): number {
 }
 
 /** A layer that is more than its share of the work would keep one core busy when the others are done: it gets two threads. */
-function threadsPerLane(queue: readonly WantedLayer[]): 1 | 2 {
+function threadsPerLane(queue: readonly LocatedLayer[]): 1 | 2 {
   const total = queue.reduce((sum, { blob }) => sum + blob.size, 0)
   const largest = queue[0]?.blob.size ?? 0
   return largest * availableParallelism() > total * 1.2 ? 2 : 1
@@ -73,25 +73,50 @@ function largestFirst(wanted: readonly WantedLayer[]): WantedLayer[] {
   return [...distinct.values()].toSorted((a, b) => b.blob.size - a.blob.size)
 }
 
-async function runLane(lane: Lane, source: Source, queue: WantedLayer[], options: ImportOptions): Promise<void> {
-  for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
-    options.signal?.throwIfAborted()
-    await importLayer(lane, source, layer, options)
-  }
+interface LocatedLayer extends WantedLayer {
+  /** Undefined when the bytes come from elsewhere. */
+  readonly file: FileRange | undefined
 }
 
-async function importLayer(lane: Lane, source: Source, layer: WantedLayer, options: ImportOptions): Promise<void> {
-  const { blob, diffId } = layer
+async function locate(source: Source, layer: WantedLayer): Promise<LocatedLayer> {
+  return { ...layer, file: await source.blobFile?.(layer.blob) }
+}
+
+/** What a layer brought is taken while the lane is busy with the next one: of a hundred small layers none waits for that. */
+async function runLane(lane: Lane, source: Source, queue: LocatedLayer[], options: ImportOptions): Promise<void> {
+  let takeLast = (): void => {}
+  for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
+    options.signal?.throwIfAborted()
+    const current = layer
+    const [result] = await Promise.all([importLayer(lane, source, current, options), callNow(takeLast)])
+    takeLast = () => {
+      options.onLayer(current, result)
+      const { digest, size } = current.blob
+      options.onProgress?.({ type: 'layer', digest, size, done: size, finished: true })
+    }
+  }
+  takeLast()
+}
+
+/** Runs `work` at once, and turns what it throws into a rejection. */
+async function callNow(work: () => void): Promise<void> {
+  work()
+}
+
+async function importLayer(
+  lane: Lane,
+  source: Source,
+  layer: LocatedLayer,
+  options: ImportOptions,
+): Promise<LayerResult> {
+  const { blob, diffId, file } = layer
   const { limits, signal, onProgress } = options
-  const file = await source.blobFile?.(blob)
   const job: LayerJob = { blob: blob.digest, blobSize: blob.size, diffId, file, limits }
   using _progress = followProgress(lane, blob, onProgress)
   const bytes = file === undefined ? source.blob(blob, { signal, lent: true }) : undefined
-  const result = await lane.import(job, bytes, signal).catch((error: unknown) => {
+  return await lane.import(job, bytes, signal).catch((error: unknown) => {
     throw inLayer(error, blob)
   })
-  options.onLayer(layer, result)
-  onProgress?.({ type: 'layer', digest: blob.digest, size: blob.size, done: blob.size, finished: true })
 }
 
 /** Of many layers one is bad: the reader of the error wants to know which. */
