@@ -15,7 +15,7 @@ export const platformOptions = {
 export const sourceOptions = {
   insecure: { help: 'talk to the registry over plain HTTP, or HTTPS whose certificate nobody vouches for' },
   'ca-file': { value: 'FILE', help: 'trust the certificates in FILE (PEM) as well' },
-  authfile: { value: 'FILE', help: 'read credentials from FILE instead of those of podman and docker' },
+  authfile: { value: 'FILE', help: 'look for credentials in FILE before those of podman and docker' },
 } as const
 
 export const limitOptions = {

@@ -44,7 +44,7 @@ function openFile(path: string, digest: VerityDigest): number {
     if (!hasCode(cause, 'NOT_FOUND')) throw cause
     throw new OnefoldError('NOT_FOUND', `Cannot mount image ${digest}: the store has no file for it`, {
       cause,
-      hint: 'fsck rebuilds images from their layers',
+      hint: 'Delete that file: it is composed again from its layers when it is next needed.',
     })
   }
 }
@@ -54,7 +54,7 @@ function readHeader(fd: number, digest: VerityDigest): boolean {
   readSync(fd, bytes, 0, header.bytes, 0)
   if (bytes.readUInt32LE(header.magic) !== headerMagic || bytes.readUInt32LE(header.headerVersion) !== 1) {
     throw new OnefoldError('CORRUPT', `Cannot mount image ${digest}: it does not begin as a composefs image does`, {
-      hint: 'fsck rebuilds images from their layers',
+      hint: 'Delete that file: it is composed again from its layers when it is next needed.',
     })
   }
   return (bytes.readUInt32LE(header.flags) & headerHasAcl) !== 0
@@ -74,6 +74,6 @@ function hashFile(fd: number): VerityDigest {
 function compare(found: VerityDigest, digest: VerityDigest): void {
   if (found === digest) return
   throw new OnefoldError('DIGEST_MISMATCH', `Cannot mount image ${digest}: its bytes hash to ${found}`, {
-    hint: 'fsck rebuilds images from their layers',
+    hint: 'Delete that file: it is composed again from its layers when it is next needed.',
   })
 }

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { Command } from '../command.ts'
 import { openCallStore } from '../image.ts'
 import { usageUnless } from '../usage.ts'
@@ -23,7 +24,10 @@ export const umount: Command = {
       unmountImage(store, which, { discard: options.flag('discard'), lazy: options.flag('lazy') }),
     )
     if (out.json) return out.value(unmounted.map(({ id, kept }) => ({ id, kept: kept ?? null })))
-    for (const { id, kept } of unmounted)
-      if (kept !== undefined) out.note(`changes are kept in ${kept}; mount them again with --upper ${id}`)
+    for (const { id, kept } of unmounted) {
+      if (kept === undefined) continue
+      const isOurs = kept.startsWith(`${store.root}/`)
+      out.note(`changes are kept in ${kept}; mount them again with --upper ${isOurs ? id : dirname(kept)}`)
+    }
   },
 }
