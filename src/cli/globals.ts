@@ -3,7 +3,7 @@ import type { OptionSpecs } from './command.ts'
 /** Options every command takes, before or after its name. */
 export const globalOptions = {
   store: { value: 'DIR', help: 'the store (default: $ONEFOLD_STORE, else /var/lib/onefold or ~/.local/share/onefold)' },
-  json: { help: 'print results as JSON' },
+  json: { help: 'print results as JSON, and an error as one line of it: {"error":{code,message,hint}}' },
   quiet: { short: 'q', help: 'print neither progress nor notes' },
   verbose: { help: 'say more about what happens, and show where an error came from' },
   help: { short: 'h', help: 'show help' },

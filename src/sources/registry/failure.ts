@@ -63,7 +63,7 @@ interface Reason {
 function reason(code: string, url: URL): Reason {
   const { host, hostname } = url
   if (badCertificate.has(code)) {
-    const hint = `Put its authority into /etc/containers/certs.d/${host}/ca.crt, or turn checking off with --insecure.`
+    const hint = `Name its authority with --ca-file, or put it into /etc/containers/certs.d/${host}/ca.crt for good; --insecure turns checking off.`
     return { found: `the certificate of ${host} is not trusted (${code})`, hint, passes: 'never' }
   }
   if (noTls.has(code)) {
