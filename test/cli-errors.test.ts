@@ -64,6 +64,13 @@ const wrong: Readonly<Record<string, Wrong>> = {
     code: 1,
     message: /certificate "\/etc\/passwd": expected PEM/,
   },
+  'help for no command': { args: ['help', 'frob'], code: 2, message: /^Cannot run "frob": there is no such/ },
+  'a store without a name': { args: ['--store', '', 'images'], code: 2, message: /expected a directory after --store/ },
+  'a value like an option': {
+    args: ['pull', 'a', '--max-entries', '-5'],
+    code: 2,
+    message: /^Cannot read the command line: Option '--max-entries' argument is ambiguous$/,
+  },
   'JSON of bytes': { args: ['--json', 'cat', 'a', 'b'], code: 2, message: /cat prints bytes as they are/ },
 }
 

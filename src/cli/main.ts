@@ -19,9 +19,8 @@ async function main(args: readonly string[]): Promise<number> {
 async function dispatch(args: readonly string[]): Promise<number> {
   const { command: name, rest } = findCommand(args)
   if (name === undefined) return withoutCommand(rest)
-  if (name === 'help') return help(rest[0])
-  if (!isCommand(name))
-    throw new OnefoldError('USAGE', `Cannot run "${name}": there is no such command`, { hint: 'See: onefold --help' })
+  if (name === 'help') return help(parseGlobals(rest, {}).operands[0])
+  if (!isCommand(name)) throw unknownCommand(name)
   const command = await commandTable[name].load()
   const parsed = parseCommand(name, command, rest)
   if (parsed.options.flag('help')) return help(name)
@@ -31,6 +30,10 @@ async function dispatch(args: readonly string[]): Promise<number> {
     const usual = report(error, outputOptions(parsed.options))
     return command.exitCode?.(error) ?? usual
   }
+}
+
+function unknownCommand(name: string): OnefoldError {
+  return new OnefoldError('USAGE', `Cannot run "${name}": there is no such command`, { hint: 'See: onefold --help' })
 }
 
 async function withoutCommand(args: readonly string[]): Promise<number> {
@@ -47,8 +50,8 @@ async function withoutCommand(args: readonly string[]): Promise<number> {
 
 async function help(name: string | undefined): Promise<number> {
   const { programHelp, commandHelp } = await import('./help.ts')
-  const known = name !== undefined && isCommand(name)
-  const text = known ? commandHelp(name, await commandTable[name].load()) : programHelp()
+  if (name !== undefined && !isCommand(name)) throw unknownCommand(name)
+  const text = name === undefined ? programHelp() : commandHelp(name, await commandTable[name].load())
   helpOutput().lines(text.split('\n'))
   return exitCodes.ok
 }
@@ -58,7 +61,8 @@ function helpOutput(): Output {
 }
 
 function callFor({ operands, options }: Parsed): Call {
-  const storeRoot = options.text('store') ?? process.env['ONEFOLD_STORE']
+  const storeRoot = options.text('store') ?? (process.env['ONEFOLD_STORE'] || undefined)
+  if (storeRoot === '') throw new OnefoldError('USAGE', 'Cannot open the store "": expected a directory after --store')
   let signal: AbortSignal | undefined
   return {
     operands,

@@ -55,7 +55,7 @@ function parse(name: string, specs: OptionSpecs, args: readonly string[]): { val
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (cause) {
-    const found = cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : String(cause)
+    const found = cause instanceof Error ? (cause.message.split(/\.\s/)[0] ?? '') : String(cause)
     throw new OnefoldError('USAGE', `Cannot read the command line: ${found}`, {
       cause,
       hint: `See: onefold ${name === '' ? '' : `${name} `}--help`,

@@ -46,7 +46,7 @@ function encodeByte(byte: number, isFirst: boolean): string {
 
 function badName(name: string, why: string): OnefoldError {
   return new OnefoldError('BAD_NAME', `Cannot name an image ${JSON.stringify(name.slice(0, 300))}: ${why}`, {
-    hint: 'Choose another name with --name.',
+    hint: 'Choose another name; for pull with --name.',
   })
 }
 
