@@ -88,6 +88,14 @@ describe('images', () => {
     assert.equal(odd.run('ls', '-R', 'app'), 'abs\ndot\nx\nx/y\n')
   })
 
+  test('with a hundred pax headers before one entry, the last of which counts', () => {
+    const long = (i: number): Buffer => tarOf([file(`${'n'.repeat(200)}-${i}`, 'x')]).subarray(0, 1024)
+    const headers = Array.from({ length: 100 }, (_, i) => long(i))
+    const entry = tarOf([file('short', 'x')])
+    using world = worldWith({ layers: [Buffer.concat([...headers, entry])] })
+    assert.equal(world.run('ls', 'app'), `${'n'.repeat(200)}-99\n`)
+  })
+
   test('whose layers change types', () => {
     const below = [
       directory('a'),
