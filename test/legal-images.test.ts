@@ -249,14 +249,14 @@ describe("attributes that look like overlayfs' own", { skip: needsRoot || needsP
 
   /** The worst an image can ask for: files that name another image's object, directories that name another directory. */
   const attack = (redirect: string): Map<string, Uint8Array> =>
-    new Map([
-      ...['trusted.overlay.', 'user.overlay.', 'trusted.overlay.overlay.'].flatMap((prefix) => [
+    new Map(
+      ['trusted.overlay.', 'user.overlay.', 'trusted.overlay.overlay.'].flatMap((prefix) => [
         [`${prefix}redirect`, Buffer.from(redirect)] as const,
         [`${prefix}metacopy`, Buffer.alloc(0)] as const,
         [`${prefix}opaque`, Buffer.from('y')] as const,
         [`${prefix}whiteout`, Buffer.alloc(0)] as const,
       ]),
-    ])
+    )
 
   const tree = (redirect: string): TestEntry[] => {
     const xattrs = attack(redirect)
