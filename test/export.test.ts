@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
+import { Readable } from 'node:stream'
 import { gunzipSync } from 'node:zlib'
 import { readTree } from '../src/api.ts'
 import { digestOf } from '../src/digest.ts'
@@ -10,6 +11,7 @@ import { treeToJson } from '../src/image/json.ts'
 import { openSource } from '../src/sources/open.ts'
 import { type Store, openStore } from '../src/store/store.ts'
 import { exportImage } from '../src/transfer/export.ts'
+import { layoutArchive } from '../src/transfer/send/layout-target.ts'
 import { type PullOptions, type PullResult, pull } from '../src/transfer/pull.ts'
 import { LayoutBuilder, directory, file, hardlink, makeImage, special, symlink, whiteout } from './images.ts'
 import { needsPrograms, needsRoot } from './needs.ts'
@@ -217,6 +219,19 @@ describe('export', () => {
     for (const destination of ['oci:out', 'oci-archive:out', 'docker-archive:out', 'tar:out'])
       await assert.rejects(exportImage(store, 'app', destination.replace('out', place.at('out'))), { code: 'CORRUPT' })
     assert.deepEqual(readdirSync(place.path), ['store'])
+  })
+
+  test('holds layers of any size in an archive', async () => {
+    using place = scratch('export')
+    using image = demoImage({ compress: 'none' })
+    const layers = image.layers.map(({ digest }) => readFileSync(image.layout.pathOf(digest)))
+    const target = layoutArchive(place.at('out.tar'))
+    for (const bytes of layers) await target.addLayer(Readable.from([bytes]), 2 ** 40)
+    for (const { digest, mediaType, size } of [image.config, image.manifest])
+      await target.putBlob({ digest, mediaType, size }, readFileSync(image.layout.pathOf(digest)))
+    target.finish(image.manifest, 'x')
+    await using store = await storeWith(place.at('store'), `oci-archive:${place.at('out.tar')}:x`)
+    assert.equal(store.find('app').top.digest, image.manifest.digest)
   })
 
   test('stops when it is told to', async () => {

@@ -41,7 +41,8 @@ export const exportCommand: Command = {
       stdout: out.bytes,
     })
     progress.end()
-    if (destination === 'tar:-') return
+    // Standard output is taken.
+    if (/^tar:-$|:\/dev\/stdout(?::|$)/.test(destination)) return
     if (out.json) return out.value(result)
     for (const image of result.images) out.line(image.manifest ?? image.config)
     if (result.images.length > 1) out.note(`index ${result.top}`)

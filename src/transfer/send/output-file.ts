@@ -35,9 +35,9 @@ export class OutputFile implements Disposable {
 
   static open(wanted: string): OutputFile {
     try {
+      if (statSync(wanted, { throwIfNoEntry: false })?.isFile() === false)
+        return new OutputFile(wanted, openSync(wanted, 'a'), undefined)
       const path = resolved(wanted)
-      if (statSync(path, { throwIfNoEntry: false })?.isFile() === false)
-        return new OutputFile(path, openSync(path, 'a'), undefined)
       const temporary = temporaryName(path)
       return new OutputFile(path, openSync(temporary, 'wx', 0o666), temporary)
     } catch (error) {
