@@ -219,6 +219,21 @@ suite('push to a real registry', { skip: needsRegistry || needsPrograms('htpassw
       if (name.startsWith('chunks')) assert.ok(met.includes('PATCH'))
     })
 
+  test('keeps credentials to itself when an upload goes elsewhere', async () => {
+    using place = scratch('push')
+    using image = demoImage()
+    await using store = await storeWith(place.at('store'), image.name)
+    await using elsewhere = await startFaultProxy(open.host, () => ({ status: 201 }), { address: '127.0.0.2' })
+    await using proxy = await startFaultProxy(guarded.host, (seen) => {
+      const isUpload = uploads('POST')(seen) && seen.headers.authorization !== undefined
+      return isUpload ? { status: 202, headers: { location: `${elsewhere.url}/upload?x=1` } } : undefined
+    })
+    const refused = push(store, `${proxy.host}/away:1`, { registry: { ...nobody, credentials: ann } })
+    await assert.rejects(refused, { code: 'NETWORK', message: /BLOB_UNKNOWN/ })
+    assert.ok(elsewhere.seen.some(({ path }) => path.startsWith('/upload?x=1&digest=sha256%3A')))
+    for (const { headers } of elsewhere.seen) assert.equal(headers.authorization, undefined)
+  })
+
   test('ends in an error that names registry and blob when a registry takes nothing', async () => {
     using place = scratch('push')
     using image = demoImage()
