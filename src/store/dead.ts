@@ -15,8 +15,11 @@ export interface DeadFolder {
 }
 
 const idSyntax = /^[0-9a-f]{16}$/
-/** On its way out, and nobody's: whoever meets it deletes the rest. */
-const condemnedSyntax = /^[0-9a-f]{16}\.dead$/
+/**
+ * On its way out, and nobody's: whoever meets it deletes the rest. So are the files a store is made with, `new-…`: who
+ * meets them has opened the finished store, and who still makes it finds all that it wanted to make.
+ */
+const condemnedSyntax = /^([0-9a-f]{16}\.dead|new-[0-9a-f-]{36})$/
 
 /** Paths of all folders of transactions and garbage collections, living or dead. */
 export function listOwned(root: string): string[] {

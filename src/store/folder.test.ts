@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import {
+import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import fs, {
   chmodSync,
   chownSync,
   mkdirSync,
@@ -11,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { describe, test } from 'node:test'
 import { file } from '../../test/images.ts'
 import { needsRoot } from '../../test/needs.ts'
@@ -47,6 +50,46 @@ describe('openStore', () => {
     using place = scratch('store')
     const stores = await Promise.all([1, 2, 3].map(() => openStore(place.at('store'))))
     assert.deepEqual(new Set(stores.map(({ root }) => root)).size, 1)
+  })
+
+  test('what a process killed while it made one has left is taken away', async () => {
+    using place = scratch('store')
+    mkdirSync(place.at('tmp'))
+    writeFileSync(place.at('tmp', `new-${randomUUID()}`), '')
+    await using store = await openStore(place.path)
+    assert.equal(readdirSync(place.at('tmp')).length, 1)
+    await using transaction = await store.begin()
+    assert.deepEqual(
+      readdirSync(place.at('tmp')).map((name) => place.at('tmp', name)),
+      [transaction.folder],
+    )
+  })
+
+  test('another process may make it and clean up before this one has made anything', async (t) => {
+    using place = scratch('store')
+    const { linkSync } = fs
+    const left: string[] = []
+    t.mock.method(fs, 'linkSync', (from: string, to: string) => {
+      if (left.length === 0) {
+        left.push(from)
+        execFileSync(process.execPath, [
+          '--input-type=module',
+          '--eval',
+          `import { openStore } from ${JSON.stringify(new URL('store.ts', import.meta.url))}
+           await using store = await openStore(${JSON.stringify(place.path)})
+           await using transaction = await store.begin()`,
+        ])
+        assert.equal(fs.existsSync(from), false)
+      }
+      linkSync(from, to)
+    })
+    syncBuiltinESMExports()
+    t.after(() => {
+      t.mock.restoreAll()
+      syncBuiltinESMExports()
+    })
+    await using store = await openStore(place.path)
+    assert.deepEqual([left.length, readdirSync(place.at('tmp')), store.refs()], [1, [], []])
   })
 
   test('does not make one to read from', async () => {

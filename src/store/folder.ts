@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { readJson } from '../formats/oci/json.ts'
@@ -103,15 +103,19 @@ function refuseForeign(root: string): void {
   )
 }
 
-/** Two processes may make the same store at once: the first file stays. */
+/**
+ * Two processes may make the same store at once: the first file stays. When the other one is ready, a transaction in
+ * its store may take our temporary file for one that a killed process has left, and delete it.
+ */
 function createNew(path: string, root: string, bytes: Uint8Array): void {
   const temporary = `${root}/${tmpFolder}/new-${randomUUID()}`
   writeSynced(temporary, bytes)
   try {
     linkSync(temporary, path)
   } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error
+    const isThere = errnoOf(error) === 'EEXIST' || (errnoOf(error) === 'ENOENT' && existsSync(path))
+    if (!isThere) throw error
   } finally {
-    unlinkSync(temporary)
+    rmSync(temporary, { force: true })
   }
 }

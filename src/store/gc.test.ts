@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   existsSync,
@@ -198,6 +199,7 @@ describe('gc', () => {
     mkdirSync(`${dead}/objects`, { recursive: true })
     mkdirSync(`${store.root}/tmp/00000000000000bb.dead`)
     writeFileSync(`${store.root}/tmp/ref-0`, '')
+    writeFileSync(`${store.root}/tmp/new-${randomUUID()}`, '')
     await using transaction = await store.begin()
     assert.equal((await store.gc()).transactions, 0)
     mkdirSync(dead)
