@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { commandTable } from '../src/cli/commands.ts'
-import { directory, file, makeImage, symlink } from './images.ts'
+import { directory, file, hardlink, makeImage, symlink } from './images.ts'
 import { needsRoot } from './needs.ts'
 import { scratch } from './scratch.ts'
 
@@ -155,6 +155,53 @@ describe('images without a mount', () => {
     assert.match(run([...store, 'gc']).out, /^freed .* 1 objects/)
     assert.equal(run([...store, 'fsck']).code, 0)
     assert.deepEqual(readdirSync(place.at('store/tmp')), [])
+  })
+
+  test('are listed a directory at a time as the whole tree has it', () => {
+    using place = scratch('cli')
+    using image = makeImage({
+      layers: [
+        [
+          file('a/one', 'x', { xattrs: new Map([['user.k', Buffer.from('v')]]) }),
+          hardlink('a/two', 'a/one'),
+          directory('a/sub/deep'),
+          file('a/\xff', big),
+          symlink('to', 'a/sub/../../a/'),
+        ],
+      ],
+    })
+    const store = ['--store', place.at('store')]
+    run([...store, 'pull', image.name, '--name', 'app'])
+    type Json = { path: string | { hex: string }; names?: number; link?: string }
+    const one = json<Json[]>(...store, 'ls', 'app', '/to')
+    const all = json<Json[]>(...store, 'ls', '-R', 'app', 'a')
+    assert.deepEqual(
+      all.filter(({ link }) => link !== undefined).map(({ path, link }) => [path, link]),
+      [['/a/two', '/a/one']],
+    )
+    // The first of several names is known to those who have seen all.
+    for (const entry of all) delete entry.link
+    assert.deepEqual(
+      one,
+      all.filter(({ path }) => path !== '/a/sub/deep'),
+    )
+    assert.deepEqual(
+      one.map(({ path, names }) => [path, names]),
+      [
+        ['/a/one', 2],
+        ['/a/sub', undefined],
+        ['/a/two', 2],
+        [{ hex: '2f612fff' }, undefined],
+      ],
+    )
+    assert.equal(run([...store, 'ls', 'app', 'to']).out, 'one\nsub\ntwo\n\\xff\n')
+    assert.equal(run([...store, 'ls', 'app', '/to/one']).out, 'a/one\n')
+    const long = run([...store, 'ls', '-lR', 'app', 'a']).out.split('\n')
+    assert.deepEqual(
+      run([...store, 'ls', '-l', 'app', 'a']).out.split('\n'),
+      long.filter((line) => !line.endsWith('deep')),
+    )
+    assert.equal(run([...store, 'cat', 'app', 'to/\\xff']).out, big.toString())
   })
 
   test('are pulled by commands that read, and not by those that change', () => {

@@ -1,5 +1,6 @@
 import { OnefoldError } from '../error.ts'
-import { type Found, lookup } from '../image/path.ts'
+import type { ErofsView } from '../formats/erofs/tree.ts'
+import type { Found } from '../image/path.ts'
 import type { Directory } from '../image/tree.ts'
 import type { StoredImage } from '../store/find.ts'
 import type { Store } from '../store/store.ts'
@@ -44,13 +45,24 @@ export async function treeOf(store: Store, image: StoredImage): Promise<Director
   return readTree(store, image)
 }
 
+/** The same tree for those who look at a few places of it: of a large image it is there at once. */
+export async function viewOf(store: Store, image: StoredImage): Promise<ErofsView> {
+  const { openErofs } = await import('../formats/erofs/tree.ts')
+  const { imageBytes } = await import('../transfer/image.ts')
+  return openErofs(await imageBytes(store, image.record))
+}
+
 /**
  * What lies at a path as the user wrote it: as it is, or as `ls` shows names that are not UTF-8. Symlinks are followed,
  * inside the image.
  * @throws NOT_FOUND naming the path
  */
-export function findPath(tree: Directory, path: string, image: string): Found {
-  const found = lookup(tree, Buffer.from(path).toString('latin1')) ?? lookup(tree, nameFrom(path))
+export function findPath<Node>(
+  lookup: (path: string) => Found<Node> | undefined,
+  path: string,
+  image: string,
+): Found<Node> {
+  const found = lookup(Buffer.from(path).toString('latin1')) ?? lookup(nameFrom(path))
   if (found !== undefined) return found
   const hint = path.includes('\ufffd')
     ? 'Write bytes that are not UTF-8 as \\xNN.'

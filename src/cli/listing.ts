@@ -1,23 +1,36 @@
 import { sizeOf } from '../formats/entry.ts'
-import { deviceOf, nodeTypeOf, type NodeType, type Walked, walk } from '../image/json.ts'
+import type { ErofsView, FileInfo } from '../formats/erofs/tree.ts'
+import { deviceOf, nodeTypeOf, type NodeType, walk } from '../image/json.ts'
 import type { Found } from '../image/path.ts'
-import { type Directory, type Inode, isDirectory } from '../image/tree.ts'
+import { type Directory, type InodeInfo, isDirectory } from '../image/tree.ts'
 import { printableName } from './output.ts'
 
-export interface Listed extends Walked {
+export interface Listed {
+  /** From the root, which is ''. */
+  readonly path: string
+  readonly inode: InodeInfo
+  /** The inode's first name, when this is another one and the whole tree was read. */
+  readonly link: string | undefined
   /** The name as it is listed: relative to what was asked for. */
   readonly shown: string
 }
 
-/** What `ls` lists for a path: the path itself when it is no directory, else what is in it, or everything below. */
-export function entriesBelow(tree: Directory, found: Found, recursive: boolean): Listed[] {
+/** What `ls` lists for a path: the path itself when it is no directory, else what is in it. */
+export function entriesIn(view: ErofsView, { path, inode }: Found<FileInfo>): Listed[] {
+  if (nodeTypeOf(inode) !== 'directory') return [{ path, inode, link: undefined, shown: path }]
+  const prefix = path === '' ? '' : `${path}/`
+  return view.list(inode).map(([name, child]) => ({ path: prefix + name, inode: child, link: undefined, shown: name }))
+}
+
+/** The same with everything below. */
+export function entriesBelow(tree: Directory, found: Found): Listed[] {
   const isFile = !isDirectory(found.inode)
   const prefix = found.path === '' ? '' : `${found.path}/`
   const listed: Listed[] = []
   for (const walked of walk(tree)) {
     if (isFile ? walked.path !== found.path : !walked.path.startsWith(prefix) || walked.path === '') continue
     const shown = isFile ? walked.path : walked.path.slice(prefix.length)
-    if (isFile || recursive || !shown.includes('/')) listed.push({ ...walked, shown })
+    listed.push({ ...walked, shown })
   }
   return listed
 }
@@ -69,7 +82,7 @@ function permissions(mode: number): string {
 }
 
 /** UTC, whole seconds; years beyond what Date holds are shown as seconds. */
-function formatTime({ mtime }: Inode): string {
+function formatTime({ mtime }: InodeInfo): string {
   const date = new Date(mtime * 1000)
   return Number.isNaN(date.getTime()) ? `@${mtime}` : date.toISOString().replace(/\.\d+Z$/, 'Z')
 }

@@ -3,6 +3,7 @@ import { groupsOf } from './diff.ts'
 import {
   type Directory,
   type Inode,
+  type InodeInfo,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -61,7 +62,7 @@ const types: ReadonlyMap<number, NodeType> = new Map([
   [S_IFSOCK, 'socket'],
 ])
 
-export function nodeTypeOf(inode: Inode): NodeType {
+export function nodeTypeOf(inode: Pick<Inode, 'mode'>): NodeType {
   return types.get(inode.mode & S_IFMT) ?? 'file'
 }
 
@@ -100,7 +101,7 @@ export function* walk(root: Directory): Generator<Walked> {
 }
 
 /** One name as JSON; `path` and `link` as in `Walked`. */
-export function jsonEntry(path: string, inode: Inode, link: string | undefined): JsonEntry {
+export function jsonEntry(path: string, inode: InodeInfo, link: string | undefined): JsonEntry {
   return {
     path: jsonBytes(`/${path}`),
     type: nodeTypeOf(inode),
@@ -111,12 +112,12 @@ export function jsonEntry(path: string, inode: Inode, link: string | undefined):
     ...(inode.mtimeNsec !== 0 && { mtimeNsec: inode.mtimeNsec }),
     ...bodyOf(inode),
     ...(inode.xattrs.size > 0 && { xattrs: xattrsOf(inode) }),
-    ...(!isDirectory(inode) && inode.nlink > 1 && { names: inode.nlink }),
+    ...(nodeTypeOf(inode) !== 'directory' && inode.nlink > 1 && { names: inode.nlink }),
     ...(link !== undefined && { link: jsonBytes(`/${link}`) }),
   }
 }
 
-function bodyOf(inode: Inode): Partial<JsonEntry> {
+function bodyOf(inode: InodeInfo): Partial<JsonEntry> {
   switch (nodeTypeOf(inode)) {
     case 'file':
       return contentOf(inode)
@@ -130,7 +131,7 @@ function bodyOf(inode: Inode): Partial<JsonEntry> {
   }
 }
 
-function contentOf({ content }: Inode): Partial<JsonEntry> {
+function contentOf({ content }: InodeInfo): Partial<JsonEntry> {
   switch (content.kind) {
     case 'empty':
       return { size: 0 }
@@ -143,7 +144,7 @@ function contentOf({ content }: Inode): Partial<JsonEntry> {
   }
 }
 
-function xattrsOf(inode: Inode): { name: JsonBytes; value: string }[] {
+function xattrsOf(inode: InodeInfo): { name: JsonBytes; value: string }[] {
   return [...inode.xattrs.keys()]
     .sort()
     .map((name) => ({ name: jsonBytes(name), value: Buffer.from(inode.xattrs.get(name) ?? []).toString('base64') }))

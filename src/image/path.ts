@@ -10,10 +10,10 @@ export interface LookupOptions {
   readonly follow?: boolean
 }
 
-export interface Found {
+export interface Found<Node = Inode> {
   /** Where the inode was found: cleaned, without symlinks in it, '' for the root. */
   readonly path: string
-  readonly inode: Inode
+  readonly inode: Node
 }
 
 /**
@@ -21,40 +21,58 @@ export interface Found {
  * are an image's own data: none leads out of the root. Throws BAD_FORMAT when there are more than 40 to follow.
  */
 export function lookup(root: Directory, path: string, options: LookupOptions = {}): Found | undefined {
+  return walkPath<Inode>(root, treeSteps, path, options)
+}
+
+/** How to get from node to node, in a tree in memory or in an image of which only what is met is read. */
+export interface Steps<Node> {
+  isDirectory(node: Node): boolean
+  /** Asked of directories only, and never for '', '.' or '..'. */
+  child(directory: Node, name: string): Node | undefined
+  /** '' for everything but symlinks. */
+  target(node: Node): string
+}
+
+const treeSteps: Steps<Inode> = {
+  isDirectory,
+  child: (directory, name) => {
+    const child = directory.children?.get(name)
+    return child === undefined ? undefined : inodeOf(child)
+  },
+  target: (inode) => inode.target,
+}
+
+/** `lookup` in whatever has such steps. */
+export function walkPath<Node>(
+  root: Node,
+  steps: Steps<Node>,
+  path: string,
+  options: LookupOptions = {},
+): Found<Node> | undefined {
   const follow = options.follow ?? true
-  const trail: Step[] = [{ name: '', inode: root }]
+  // The names that lead to where the walk is, and the nodes there.
+  const trail: { readonly name: string; readonly node: Node }[] = []
   // Components still to walk, the next one last; a symlink's target is pushed in its place.
   const pending = reversed(path)
   for (let followed = 0, name = pending.pop(); name !== undefined; name = pending.pop()) {
-    const here = trail.at(-1)?.inode ?? root
-    if (!isDirectory(here)) return undefined
+    const here = trail.at(-1)?.node ?? root
+    if (!steps.isDirectory(here)) return undefined
     if (name === '' || name === '.') continue
     if (name === '..') {
-      if (trail.length > 1) trail.pop()
+      trail.pop()
       continue
     }
-    const child = here.children.get(name)
-    if (child === undefined) return undefined
-    const inode = inodeOf(child)
-    if (inode.target === '' || (pending.length === 0 && !follow)) trail.push({ name, inode })
+    const node = steps.child(here, name)
+    if (node === undefined) return undefined
+    const target = steps.target(node)
+    if (target === '' || (pending.length === 0 && !follow)) trail.push({ name, node })
     else {
       if (++followed > symlinkMax) throw tooManySymlinks(path)
-      if (inode.target.startsWith('/')) trail.length = 1
-      pending.push(...reversed(inode.target))
+      if (target.startsWith('/')) trail.length = 0
+      pending.push(...reversed(target))
     }
   }
-  return {
-    path: trail
-      .map((step) => step.name)
-      .join('/')
-      .slice(1),
-    inode: trail.at(-1)?.inode ?? root,
-  }
-}
-
-interface Step {
-  readonly name: string
-  readonly inode: Inode
+  return { path: trail.map((step) => step.name).join('/'), inode: trail.at(-1)?.node ?? root }
 }
 
 function reversed(path: string): string[] {

@@ -35,6 +35,9 @@ export interface Inode {
   children: Map<string, Child> | undefined
 }
 
+/** What an inode says of itself. */
+export type InodeInfo = Omit<Inode, 'children'>
+
 export interface HardLink {
   readonly linkTo: Inode
 }

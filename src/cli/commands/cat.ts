@@ -3,7 +3,7 @@ import type { Content } from '../../formats/entry.ts'
 import { nodeTypeOf } from '../../image/json.ts'
 import type { Store } from '../../store/store.ts'
 import type { Command } from '../command.ts'
-import { findPath, imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
+import { findPath, imageOptions, obtainImage, openCallStore, viewOf } from '../image.ts'
 import type { Output } from '../output.ts'
 import { usageUnless } from '../usage.ts'
 
@@ -18,8 +18,8 @@ export const cat: Command = {
     usageUnless(paths.length > 0, 'cat takes IMAGE and at least one PATH', 'cat')
     usageUnless(!call.out.json, 'cat prints bytes as they are, never JSON (ls --json tells all about files)', 'cat')
     await using store = await openCallStore(call)
-    const tree = await treeOf(store, await obtainImage(call, store, name))
-    const files = paths.map((path) => ({ path, inode: findPath(tree, path, name).inode }))
+    const view = await viewOf(store, await obtainImage(call, store, name))
+    const files = paths.map((path) => ({ path, inode: findPath((place) => view.lookup(place), path, name).inode }))
     for (const { path, inode } of files) {
       const type = nodeTypeOf(inode)
       if (type !== 'file') throw new OnefoldError('USAGE', `Cannot print "${path}": it is a ${type}, expected a file`)

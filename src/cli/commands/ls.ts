@@ -1,5 +1,8 @@
+import type { StoredImage } from '../../store/find.ts'
+import type { Store } from '../../store/store.ts'
 import type { Command } from '../command.ts'
-import { findPath, imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
+import { findPath, imageOptions, obtainImage, openCallStore, treeOf, viewOf } from '../image.ts'
+import type { Listed } from '../listing.ts'
 import { alignColumns, printableName } from '../output.ts'
 import { usageUnless } from '../usage.ts'
 
@@ -8,6 +11,7 @@ export const ls: Command = {
   about: [
     'Lists a directory of an image, from its metadata alone: nothing is mounted, no file is read.',
     'Bytes of names that are not printable UTF-8 are shown as \\xNN, and PATH may be written like that.',
+    'With --json, which other name a hard link repeats ("link") is told by -R only: it takes reading the whole tree.',
   ].join('\n'),
   options: {
     long: { short: 'l', help: 'with type, mode, owner, size and time' },
@@ -24,13 +28,29 @@ export const ls: Command = {
     usageUnless(operands.length === 1 || operands.length === 2, 'ls takes IMAGE and perhaps PATH', 'ls')
     const [name = '', path = '/'] = operands
     await using store = await openCallStore(call)
-    const tree = await treeOf(store, await obtainImage(call, store, name))
-    const { entriesBelow, longColumns } = await import('../listing.ts')
-    const entries = entriesBelow(tree, findPath(tree, path, name), options.flag('recursive'))
+    const image = await obtainImage(call, store, name)
+    const entries = await (options.flag('recursive') ? listBelow : listIn)(store, image, path, name)
     if (out.json) {
       const { jsonEntry } = await import('../../image/json.ts')
       out.list(entries.map((entry) => jsonEntry(entry.path, entry.inode, entry.link)))
-    } else if (options.flag('long')) out.lines(alignColumns(entries.map(longColumns)))
-    else out.lines(entries.map(({ shown }) => printableName(shown)))
+    } else if (options.flag('long')) {
+      const { longColumns } = await import('../listing.ts')
+      out.lines(alignColumns(entries.map(longColumns)))
+    } else out.lines(entries.map(({ shown }) => printableName(shown)))
   },
+}
+
+async function listIn(store: Store, image: StoredImage, path: string, name: string): Promise<Listed[]> {
+  const { entriesIn } = await import('../listing.ts')
+  const view = await viewOf(store, image)
+  const found = findPath((place) => view.lookup(place), path, name)
+  return entriesIn(view, found)
+}
+
+async function listBelow(store: Store, image: StoredImage, path: string, name: string): Promise<Listed[]> {
+  const { lookup } = await import('../../image/path.ts')
+  const { entriesBelow } = await import('../listing.ts')
+  const tree = await treeOf(store, image)
+  const found = findPath((place) => lookup(tree, place), path, name)
+  return entriesBelow(tree, found)
 }

@@ -4,7 +4,17 @@
  * In a plain EROFS image nothing has such a meaning: attributes are the user's own, whatever their names.
  */
 import { parseVerityDigest } from '../../digest.ts'
-import { type Directory, type Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/tree.ts'
+import {
+  type Directory,
+  type Inode,
+  type InodeInfo,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from '../../image/tree.ts'
 import { type Content, type Xattrs, inlineMax, noContent, noXattrs } from '../entry.ts'
 import { bad, type ErofsReader, type RawInode, type RawXattr, unsupported } from './read.ts'
 import { chunkBased, inlineContentMax } from './records.ts'
@@ -22,7 +32,7 @@ import {
 } from './xattrs.ts'
 
 /** An inode as the tree has it, children left out. */
-export type FileInfo = Omit<Inode, 'children'> & { readonly nid: number }
+export type FileInfo = InodeInfo & { readonly nid: number }
 
 type Attributes = Pick<Inode, 'mode' | 'content' | 'xattrs'>
 
@@ -171,7 +181,7 @@ export class Meaning {
 const stubName = /^[0-9a-f]{2}$/
 
 /** A device 0:0 with the permissions of the file that stood for it. */
-export function asWhiteout<T extends Omit<Inode, 'children'>>(info: T): T {
+export function asWhiteout<T extends InodeInfo>(info: T): T {
   return { ...info, mode: (info.mode & ~S_IFMT) | S_IFCHR, xattrs: without(info.xattrs, whiteoutNames) }
 }
 

@@ -91,7 +91,7 @@ describe('openErofs', () => {
         const { bytes } = writeErofs(tree)
         const view = openErofs(bytes)
         for (const { path, inode } of walk(readErofs(bytes))) {
-          const info = view.lookup(path)
+          const info = view.lookup(path, { follow: false })?.inode
           assert.ok(info, path)
           const { nid: _, ...found } = info
           const { children, ...want } = inode
@@ -109,13 +109,20 @@ describe('openErofs', () => {
 
   const view = openErofs(writeErofs(sample()).bytes)
 
-  test('finds nothing that is not there, no stub and no dot', () => {
-    for (const path of ['nope', 'etc/nope', 'etc/passwd/x', '00', 'ff', '.', '..', 'etc/..', 'etc/.'])
+  test('finds nothing that is not there, and no stub', () => {
+    for (const path of ['nope', 'etc/nope', 'etc/passwd/x', '00', 'ff', 'etc/passwd/.', 'etc/passwd/..'])
       assert.equal(view.lookup(path), undefined, path)
   })
 
+  test('lists no directory whose inodes claim more than the image has', () => {
+    const image = new Target(writeErofs(sample()).bytes)
+    image.view.setUint32(image.at('etc') + compact.size, 0x7ffffff0, true)
+    const hostile = openErofs(image.bytes)
+    assert.throws(() => hostile.list(hostile.root), { code: 'BAD_FORMAT', message: /claim more data than/ })
+  })
+
   test('gives the content of inline files', () => {
-    const passwd = view.lookup('etc/passwd')
+    const passwd = view.lookup('etc/passwd')?.inode
     assert.ok(passwd)
     assert.equal(Buffer.concat([...view.data(passwd)]).toString(), 'root')
   })
@@ -141,12 +148,12 @@ describe('openErofs', () => {
       const plain = openErofs(readFileSync(folder.at('image')))
       assert.equal(plain.version, undefined)
       for (const [name, size] of Object.entries(files)) {
-        const info = plain.lookup(name)
+        const info = plain.lookup(name)?.inode
         assert.ok(info)
         assert.ok(Buffer.alloc(size, name).equals(Buffer.concat([...plain.data(info)])), name)
       }
-      assert.equal(plain.lookup('d/link')?.target, '../x')
-      assert.equal(plain.lookup('d/hard')?.nlink, 2)
+      assert.equal(plain.lookup('d/link', { follow: false })?.inode.target, '../x')
+      assert.equal(plain.lookup('d/hard')?.inode.nlink, 2)
       assert.deepEqual(
         plain.list(plain.root).map(([name]) => name),
         ['d', 'small'],

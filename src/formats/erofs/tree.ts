@@ -6,7 +6,17 @@
  * cannot multiply it; the depth is bounded for whoever walks the tree by recursion.
  */
 import { OnefoldError } from '../../error.ts'
-import { type Child, type Directory, type Inode, S_IFDIR, S_IFMT, isDirectory, isHardLink } from '../../image/tree.ts'
+import { type Found, type LookupOptions, type Steps, walkPath } from '../../image/path.ts'
+import {
+  type Child,
+  type Directory,
+  type Inode,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  isDirectory,
+  isHardLink,
+} from '../../image/tree.ts'
 import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning } from './meaning.ts'
 import { bad, ErofsReader, type RawInode } from './read.ts'
 import { chunkBased, fileTypes } from './records.ts'
@@ -164,10 +174,27 @@ class TreeBuilder {
   }
 }
 
+interface Place {
+  readonly raw: RawInode
+  /** The directory in which it was found; undefined for the root. */
+  readonly parent: RawInode | undefined
+}
+
 /** An open image: every question reads no more than it must. */
 export class ErofsView {
   readonly #image: ErofsReader
   readonly #meaning: Meaning
+  /** On the way inodes are only met: describing a directory may mean reading all of it. */
+  readonly #steps: Steps<Place> = {
+    isDirectory: ({ raw }) => (raw.mode & S_IFMT) === S_IFDIR,
+    child: ({ raw: parent }, name) => {
+      const nid = this.#image.find(parent, name)
+      if (nid === undefined) return undefined
+      const raw = this.#image.inode(nid)
+      return this.#meaning.isStub(parent, name, raw) ? undefined : { raw, parent }
+    },
+    target: ({ raw }) => ((raw.mode & S_IFMT) === S_IFLNK ? this.#image.target(raw) : ''),
+  }
 
   constructor(image: ErofsReader, options: ErofsReadOptions) {
     this.#image = image
@@ -183,25 +210,24 @@ export class ErofsView {
     return this.#info(this.#image.inode(this.#image.rootNid), undefined)
   }
 
-  /** The file at a cleaned path ('' is the root), or undefined. Symlinks are not followed. */
-  lookup(path: string): FileInfo | undefined {
-    let parent: RawInode | undefined
-    let raw = this.#image.inode(this.#image.rootNid)
-    for (const name of path === '' ? [] : path.split('/')) {
-      if ((raw.mode & S_IFMT) !== S_IFDIR || name === '.' || name === '..') return undefined
-      const nid = this.#image.find(raw, name)
-      if (nid === undefined) return undefined
-      parent = raw
-      raw = this.#image.inode(nid)
-      if (this.#meaning.isStub(parent, name, raw)) return undefined
-    }
-    return this.#info(raw, parent)
+  /** The same as `lookup` of src/image/path.ts finds in the whole tree. */
+  lookup(path: string, options: LookupOptions = {}): Found<FileInfo> | undefined {
+    const root: Place = { raw: this.#image.inode(this.#image.rootNid), parent: undefined }
+    const found = walkPath(root, this.#steps, path, options)
+    return found && { path: found.path, inode: this.#info(found.inode.raw, found.inode.parent) }
   }
 
   /** The children of a directory in byte order of name. */
   list(directory: FileInfo): [name: string, info: FileInfo][] {
     const raw = this.#image.inode(directory.nid)
-    return this.#children(raw).map(([name, child]) => [name, this.#info(child, raw)])
+    const children = this.#children(raw)
+    const inodes = new Map(children.map(([, child]) => [child.nid, child]))
+    // Records that overlap could make much more of the image than it has bytes.
+    const claimed = inodes.values().reduce((sum, { layout, size }) => sum + (layout === chunkBased ? 0 : size), 0)
+    if (claimed > this.#image.length)
+      throw bad(`the inodes in directory ${raw.nid} claim more data than its ${this.#image.length} bytes`)
+    const infos = new Map(inodes.values().map((child) => [child.nid, this.#info(child, raw)]))
+    return children.map(([name, { nid }]) => [name, infos.get(nid) as FileInfo])
   }
 
   /** The bytes of a file that lie in the image. */
