@@ -1,6 +1,6 @@
 import { readErofs } from './formats/erofs/tree.ts'
 import { parseConfig } from './formats/oci/config.ts'
-import type { Directory } from './image/tree.ts'
+import type { Directory } from './formats/tree.ts'
 import { type MountOptions, mountImage } from './mount/mount.ts'
 import type { MountRecord } from './mount/state.ts'
 import { type UnmountOptions, type Unmounted, unmountImage } from './mount/unmount.ts'

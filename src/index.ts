@@ -25,7 +25,7 @@ export type { RunOptions, RunResult } from './run/run.ts'
 export { lookup } from './image/path.ts'
 export { diffTrees, type Change } from './image/diff.ts'
 export { treeToJson, type JsonEntry } from './image/json.ts'
-export type { Directory, Inode } from './image/tree.ts'
+export type { Directory, Inode } from './formats/tree.ts'
 
 export { parsePlatform, hostPlatform } from './formats/oci/platform.ts'
 export type { Descriptor, Platform } from './formats/entry.ts'

@@ -13,7 +13,7 @@ import {
   S_IFLNK,
   S_IFREG,
   emptyDirectory,
-} from '../src/image/tree.ts'
+} from '../src/formats/tree.ts'
 
 /** As much of a store as mounting needs: objects and images, written as the store lays them out. */
 export interface ImageStore {

@@ -36,7 +36,7 @@ import {
   S_IFSOCK,
   emptyDirectory,
   isDirectory,
-} from '../src/image/tree.ts'
+} from '../src/formats/tree.ts'
 import { lchown, mknod, setMtime } from '../src/linux/file.ts'
 import { isErrno } from '../src/linux/libc.ts'
 import { mountFlags } from '../src/linux/abi.ts'

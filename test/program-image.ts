@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, realpathSync } from 'node:fs'
-import { type Child, type Directory, S_IFREG } from '../src/image/tree.ts'
+import { type Child, type Directory, S_IFREG } from '../src/formats/tree.ts'
 import { type ImageStore, directory, file } from './image-store.ts'
 
 /** A tree with programs of this machine and the libraries they need, where they have them, and `more` beside them. */

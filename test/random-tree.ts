@@ -17,7 +17,7 @@ import {
   inodeOf,
   isDirectory,
   sortedNames,
-} from '../src/image/tree.ts'
+} from '../src/formats/tree.ts'
 
 export interface RandomTreeOptions {
   /**

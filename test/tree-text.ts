@@ -21,7 +21,7 @@ import { inlineMax, noContent } from '../src/formats/entry.ts'
 import { verityDigest } from '../src/formats/fsverity/digest.ts'
 import { type LayerKind, Merge } from '../src/image/apply.ts'
 import { deviceOf, nodeTypeOf, walk } from '../src/image/json.ts'
-import { type Directory, type Inode, compareNames } from '../src/image/tree.ts'
+import { type Directory, type Inode, compareNames } from '../src/formats/tree.ts'
 
 export interface ExampleLayer {
   readonly kind: LayerKind

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { type Digest, digestOf } from '../src/digest.ts'
 import { type Entry, sizeOf } from '../src/formats/entry.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../src/formats/tar/write.ts'
-import { type Directory, emptyDirectory, inodeOf, isDirectory } from '../src/image/tree.ts'
+import { type Directory, emptyDirectory, inodeOf, isDirectory } from '../src/formats/tree.ts'
 import { readTree } from './overlayfs.ts'
 import { bytesOf } from './tree-text.ts'
 

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../error.ts'
 import type { ErofsView } from '../formats/erofs/tree.ts'
 import type { Found } from '../image/path.ts'
-import type { Directory } from '../image/tree.ts'
+import type { Directory } from '../formats/tree.ts'
 import type { StoredImage } from '../store/find.ts'
 import type { Store } from '../store/store.ts'
 import type { Call, OptionSpecs } from './command.ts'

@@ -12,7 +12,7 @@ import {
   whiteoutsNames,
 } from '../formats/erofs/xattrs.ts'
 import { unescapedName } from '../formats/erofs/meaning.ts'
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../image/tree.ts'
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 
 /**
  * The files of an image one by one, as composefs' own tools see them: a file is itself under the name that comes first,

@@ -1,6 +1,6 @@
 /** What `composefs-info` prints of a file: a line for people, or one of composefs-dump(5). */
 import { escape, escapeBytes, optional } from '../formats/dump/write.ts'
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../image/tree.ts'
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import type { ImageNode } from './image-nodes.ts'
 
 /** `/dir/` and a tab, `/link -> target`, `/file @ object`; undefined for the root, which is not listed. */

@@ -21,7 +21,7 @@ import {
   S_IFREG,
   isDirectory,
   isHardLink,
-} from '../image/tree.ts'
+} from '../formats/tree.ts'
 import { isErrno } from '../linux/libc.ts'
 import { getXattr, listXattrs } from '../linux/xattr.ts'
 import { failed } from './failure.ts'

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { type Example, formatTree, readExamples } from '../../test/tree-text.ts'
 import { Merge } from './apply.ts'
 import { composeImage } from './compose.ts'
-import type { Directory } from './tree.ts'
+import type { Directory } from '../formats/tree.ts'
 
 const page = new URL('../../docs/tree.md', import.meta.url)
 

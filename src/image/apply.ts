@@ -1,6 +1,6 @@
 import type { Entry } from '../formats/entry.ts'
 import { Layer, type LayerKind } from './layer.ts'
-import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from './tree.ts'
+import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../formats/tree.ts'
 
 export type { LayerKind } from './layer.ts'
 

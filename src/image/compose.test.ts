@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { verityDigest } from '../formats/fsverity/digest.ts'
 import { composeImage } from './compose.ts'
-import { emptyDirectory } from './tree.ts'
+import { emptyDirectory } from '../formats/tree.ts'
 
 test('an empty tree has the image that every implementation gives it', () => {
   const images = ([0, 1] as const).map((version) => composeImage(emptyDirectory(), { minVersion: version }))

@@ -1,7 +1,7 @@
 import type { VerityDigest } from '../digest.ts'
 import { type ErofsOptions, writeErofs } from '../formats/erofs/write.ts'
 import { verityDigest } from '../formats/fsverity/digest.ts'
-import type { Directory } from './tree.ts'
+import type { Directory } from '../formats/tree.ts'
 
 /** The composefs image of a tree. */
 export interface ComposedImage {

@@ -4,7 +4,7 @@ import { contentOf, treeOf } from '../../test/tree-text.ts'
 import type { Content } from '../formats/entry.ts'
 import { verityDigest } from '../formats/fsverity/digest.ts'
 import { changedFields, diffTrees } from './diff.ts'
-import { emptyDirectory } from './tree.ts'
+import { emptyDirectory } from '../formats/tree.ts'
 
 function linesOf(before: string, after: string): string[] {
   return [...diffTrees(treeOf(before), treeOf(after))].map((change) =>

@@ -10,7 +10,7 @@ import {
   isDirectory,
   isHardLink,
   sortedNames,
-} from './tree.ts'
+} from '../formats/tree.ts'
 
 /** What two inodes of the same name are compared by; docs/tree.md says what each means. */
 export type Field = 'type' | 'mode' | 'owner' | 'mtime' | 'device' | 'size' | 'content' | 'target' | 'xattrs' | 'links'

@@ -1,4 +1,4 @@
-import { type Child, type Directory, S_IFMT, S_IFREG, isHardLink } from './tree.ts'
+import { type Child, type Directory, S_IFMT, S_IFREG, isHardLink } from '../formats/tree.ts'
 
 /** Files that stargz-snapshotter's writer puts into the root of a layer to say what is worth prefetching. */
 const landmarks = ['.prefetch.landmark', '.no.prefetch.landmark']

@@ -15,7 +15,7 @@ import {
   inodeOf,
   isDirectory,
   sortedNames,
-} from './tree.ts'
+} from '../formats/tree.ts'
 
 /** Text where the bytes are UTF-8, as they nearly always are; else the bytes in hexadecimal. */
 export type JsonBytes = string | { readonly hex: string }

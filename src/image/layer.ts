@@ -14,7 +14,7 @@ import {
   emptyDirectory,
   inodeOf,
   isDirectory,
-} from './tree.ts'
+} from '../formats/tree.ts'
 import { hideEstargz } from './estargz.ts'
 import { keptXattrs } from './xattrs.ts'
 

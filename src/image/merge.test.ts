@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { entriesOf, formatTree, parseEntry } from '../../test/tree-text.ts'
 import type { Entry } from '../formats/entry.ts'
 import { Merge } from './apply.ts'
-import { inodeOf, isHardLink } from './tree.ts'
+import { inodeOf, isHardLink } from '../formats/tree.ts'
 
 function merged(...layers: string[]): string[] {
   const merge = new Merge()

@@ -11,7 +11,7 @@ import { parseIndex, parseManifest } from '../formats/oci/manifest.ts'
 import { Merge } from './apply.ts'
 import { composeImage } from './compose.ts'
 import { deviceOf, nodeTypeOf, treeToJson, walk } from './json.ts'
-import { type Directory, type Inode, inodeOf, isDirectory } from './tree.ts'
+import { type Directory, type Inode, inodeOf, isDirectory } from '../formats/tree.ts'
 
 const folder = vectors('one-tree') ?? ''
 

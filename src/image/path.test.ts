@@ -4,7 +4,7 @@ import { treeOf } from '../../test/tree-text.ts'
 import { openErofs } from '../formats/erofs/tree.ts'
 import { writeErofs } from '../formats/erofs/write.ts'
 import { type Found, type LookupOptions, lookup } from './path.ts'
-import type { Directory, InodeInfo } from './tree.ts'
+import type { Directory, InodeInfo } from '../formats/tree.ts'
 
 type Lookup = (path: string, options?: LookupOptions) => Found<InodeInfo> | undefined
 

@@ -6,7 +6,7 @@ import { OverlayStack, Refused } from '../../test/overlayfs.ts'
 import { scratch } from '../../test/scratch.ts'
 import { type Example, formatTree, readExamples } from '../../test/tree-text.ts'
 import { unpackWithUmoci } from '../../test/umoci.ts'
-import { emptyDirectory } from './tree.ts'
+import { emptyDirectory } from '../formats/tree.ts'
 
 /** What docs/tree.md says of the peers has to be true: where it says nothing they agree, where it says so they do not. */
 const examples = readExamples(readFileSync(new URL('../../docs/tree.md', import.meta.url), 'utf8'))

@@ -2,7 +2,7 @@ import { sizeOf } from '../formats/entry.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { Merge } from '../image/apply.ts'
 import { type ComposedImage, composeImage } from '../image/compose.ts'
-import { type Directory, isDirectory, isHardLink } from '../image/tree.ts'
+import { type Directory, isDirectory, isHardLink } from '../formats/tree.ts'
 import type { LayerKind } from '../store/record.ts'
 
 /** A stored layer, ready to be read. */

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
 import { openErofs, readErofs } from '../../src/formats/erofs/tree.ts'
 import { writeErofs } from '../../src/formats/erofs/write.ts'
-import { type Directory, isDirectory, isHardLink } from '../../src/image/tree.ts'
+import { type Directory, isDirectory, isHardLink } from '../../src/formats/tree.ts'
 import { randomTree } from '../random-tree.ts'
 
 /**

@@ -1,6 +1,6 @@
 /** The inode that a line of a dump describes. */
 import type { VerityDigest } from '../../digest.ts'
-import { type Child, type Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/tree.ts'
+import { type Child, type Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 import { type Content, type Xattrs, noContent, noXattrs } from '../entry.ts'
 import { fileTypes, inlineContentMax, targetMax } from '../erofs/records.ts'
 import { CONTENT, DIGEST, type DumpLine, GID, MODE, MTIME, NLINK, PAYLOAD, RDEV, SIZE, UID } from './line.ts'

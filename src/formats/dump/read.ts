@@ -6,7 +6,7 @@
  * Single spaces part the fields; `\\ \n \r \t \xHH` stand for other bytes; a lone `-` means none in the fields PAYLOAD, CONTENT
  * and DIGEST. A mode that begins with `@` is a hard link to the path in PAYLOAD, which may come later. Bytes, not text.
  */
-import { type Child, type Directory, S_IFDIR, S_IFMT, isDirectory, isHardLink } from '../../image/tree.ts'
+import { type Child, type Directory, S_IFDIR, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
 import { nameMax } from '../erofs/records.ts'
 import { InodeParser } from './inode.ts'
 import { DumpLine, MODE, PATH, PAYLOAD, dumpError } from './line.ts'

@@ -5,8 +5,8 @@
  * two exceptions for the better: a hard link keeps its primary name wherever that stands, and the marks that
  * an image puts on a directory with whiteouts are left out. Parsing it gives the same tree, hence the same image.
  */
-import { type Inode, S_IFMT, S_IFREG, isDirectory } from '../../image/tree.ts'
-import type { Directory } from '../../image/tree.ts'
+import { type Inode, S_IFMT, S_IFREG, isDirectory } from '../tree.ts'
+import type { Directory } from '../tree.ts'
 import { sizeOf } from '../entry.ts'
 import { placeOf } from '../erofs/external.ts'
 import { type ErofsOptions, type ErofsPlan, planErofs } from '../erofs/write.ts'

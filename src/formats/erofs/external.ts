@@ -6,7 +6,7 @@
  *
  * Nearly every inode of an image is one, so both are written in place, without an object for each.
  */
-import { type Inode, S_IFMT, S_IFREG } from '../../image/tree.ts'
+import { type Inode, S_IFMT, S_IFREG } from '../tree.ts'
 import { type Content, sizeOf } from '../entry.ts'
 import { align, xattrEntry } from './records.ts'
 import { encodeXattr, metacopyBytes, metacopyHead, metacopyName, redirectName, splitName } from './xattrs.ts'

@@ -8,16 +8,7 @@ import { needsPrograms, needsRoot } from '../../../test/needs.ts'
 import { randomTree } from '../../../test/random-tree.ts'
 import { scratch } from '../../../test/scratch.ts'
 import { walk } from '../../image/json.ts'
-import {
-  type Directory,
-  type Inode,
-  S_IFCHR,
-  S_IFMT,
-  S_IFREG,
-  isDirectory,
-  isHardLink,
-  sortedNames,
-} from '../../image/tree.ts'
+import { type Directory, type Inode, S_IFCHR, S_IFMT, S_IFREG, isDirectory, isHardLink, sortedNames } from '../tree.ts'
 import { getXattr, listXattrs } from '../../linux/xattr.ts'
 import { type Xattrs, sizeOf } from '../entry.ts'
 import { writeErofs } from './write.ts'

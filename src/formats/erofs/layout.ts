@@ -1,6 +1,6 @@
 /** The third pass of the writer: how large everything is and where it goes. */
 import { OnefoldError } from '../../error.ts'
-import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/tree.ts'
+import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 import { type Content, sizeOf } from '../entry.ts'
 import { externalContent } from './external.ts'
 import type { Listing } from './listing.ts'

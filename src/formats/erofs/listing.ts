@@ -16,7 +16,7 @@ import {
   compareNames,
   isDirectory,
   isHardLink,
-} from '../../image/tree.ts'
+} from '../tree.ts'
 import { noContent, noXattrs } from '../entry.ts'
 import { nameMax } from './records.ts'
 

@@ -14,7 +14,7 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-} from '../../image/tree.ts'
+} from '../tree.ts'
 import { type Content, type Xattrs, inlineMax, noContent, noXattrs } from '../entry.ts'
 import { bad, type ErofsReader, type RawInode, type RawXattr, unsupported } from './read.ts'
 import { chunkBased, inlineContentMax } from './records.ts'

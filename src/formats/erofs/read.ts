@@ -5,7 +5,7 @@
  * hold what is counted, and nothing is followed twice: a caller that visits each directory once does work linear in the image.
  */
 import { OnefoldError } from '../../error.ts'
-import { S_IFDIR, S_IFLNK, S_IFMT } from '../../image/tree.ts'
+import { S_IFDIR, S_IFLNK, S_IFMT } from '../tree.ts'
 import {
   align,
   blockBits,

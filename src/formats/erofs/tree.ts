@@ -7,16 +7,7 @@
  */
 import { OnefoldError } from '../../error.ts'
 import { type Found, type LookupOptions, type Steps, walkPath } from '../../image/path.ts'
-import {
-  type Child,
-  type Directory,
-  type Inode,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  isDirectory,
-  isHardLink,
-} from '../../image/tree.ts'
+import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
 import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning } from './meaning.ts'
 import { bad, ErofsReader, type RawInode } from './read.ts'
 import { chunkBased, fileTypes } from './records.ts'

@@ -9,16 +9,7 @@ import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import type { VerityDigest } from '../../digest.ts'
 import { hasCode, type Code } from '../../error.ts'
 import { composeImage } from '../../image/compose.ts'
-import {
-  type Directory,
-  type Inode,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFREG,
-  emptyDirectory,
-} from '../../image/tree.ts'
+import { type Directory, type Inode, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, emptyDirectory } from '../tree.ts'
 import { parseDump } from '../dump/read.ts'
 import { noContent, noXattrs } from '../entry.ts'
 import { chunkBitsOf } from './layout.ts'

@@ -4,7 +4,7 @@
  * Four passes: list the inodes, settle their xattrs, place everything, write it. None of them changes the tree.
  */
 import { OnefoldError } from '../../error.ts'
-import { type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../image/tree.ts'
+import { type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 import { writeMetacopy, writeRedirect } from './external.ts'
 import { chunkBitsOf, type Layout, layOut } from './layout.ts'
 import { type Listing, listTree } from './listing.ts'

@@ -5,7 +5,7 @@
  * Most inodes of an image are files with nothing but a metacopy and a redirect of their own, so these two are never
  * materialised per file: a set of attributes holds a marker, and the file's content says what the marker stands for.
  */
-import { type Inode, compareNames } from '../../image/tree.ts'
+import { type Inode, compareNames } from '../tree.ts'
 import type { Content, Xattrs } from '../entry.ts'
 import {
   externalContent,

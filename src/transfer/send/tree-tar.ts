@@ -5,7 +5,7 @@ import { type Entry, type EntryType, noContent, sizeOf } from '../../formats/ent
 import { VerityHasher } from '../../formats/fsverity/digest.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/write.ts'
 import { type Walked, deviceOf, nodeTypeOf, walk } from '../../image/json.ts'
-import type { Directory } from '../../image/tree.ts'
+import type { Directory } from '../../formats/tree.ts'
 import type { Store } from '../../store/store.ts'
 
 export interface TreeTarOptions {

@@ -1,4 +1,4 @@
-import { type Content, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
+import { type Content, type Xattrs, noContent, noXattrs } from './entry.ts'
 
 /** st_mode's type bits. */
 export const S_IFMT = 0o170000
