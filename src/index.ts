@@ -22,7 +22,7 @@ export { mount, unmount, readTree, run, type MountOptions, type MountRecord, typ
 export { listMounts, type MountStatus } from './mount/status.ts'
 export type { RunOptions, RunResult } from './run/run.ts'
 
-export { lookup } from './image/path.ts'
+export { lookup } from './formats/lookup.ts'
 export { diffTrees, type Change } from './image/diff.ts'
 export { treeToJson, type JsonEntry } from './image/json.ts'
 export type { Directory, Inode } from './formats/tree.ts'

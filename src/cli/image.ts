@@ -1,6 +1,6 @@
 import { OnefoldError } from '../error.ts'
 import type { ErofsView } from '../formats/erofs/tree.ts'
-import type { Found } from '../image/path.ts'
+import type { Found } from '../formats/lookup.ts'
 import type { Directory } from '../formats/tree.ts'
 import type { StoredImage } from '../store/find.ts'
 import type { Store } from '../store/store.ts'

@@ -48,7 +48,7 @@ async function listIn(store: Store, image: StoredImage, path: string, name: stri
 }
 
 async function listBelow(store: Store, image: StoredImage, path: string, name: string): Promise<Listed[]> {
-  const { lookup } = await import('../../image/path.ts')
+  const { lookup } = await import('../../formats/lookup.ts')
   const { entriesBelow } = await import('../listing.ts')
   const tree = await treeOf(store, image)
   const found = findPath((place) => lookup(tree, place), path, name)

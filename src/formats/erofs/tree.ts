@@ -6,7 +6,7 @@
  * cannot multiply it; the depth is bounded for whoever walks the tree by recursion.
  */
 import { OnefoldError } from '../../error.ts'
-import { type Found, type LookupOptions, type Steps, walkPath } from '../../image/path.ts'
+import { type Found, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
 import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
 import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning } from './meaning.ts'
 import { bad, ErofsReader, type RawInode } from './read.ts'
@@ -201,7 +201,7 @@ export class ErofsView {
     return this.#info(this.#image.inode(this.#image.rootNid), undefined)
   }
 
-  /** The same as `lookup` of src/image/path.ts finds in the whole tree. */
+  /** The same as `lookup` finds in the whole tree. */
   lookup(path: string, options: LookupOptions = {}): Found<FileInfo> | undefined {
     const root: Place = { raw: this.#image.inode(this.#image.rootNid), parent: undefined }
     const found = walkPath(root, this.#steps, path, options)

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { treeOf } from '../../test/tree-text.ts'
-import { openErofs } from '../formats/erofs/tree.ts'
-import { writeErofs } from '../formats/erofs/write.ts'
-import { type Found, type LookupOptions, lookup } from './path.ts'
-import type { Directory, InodeInfo } from '../formats/tree.ts'
+import { openErofs } from './erofs/tree.ts'
+import { writeErofs } from './erofs/write.ts'
+import { type Found, type LookupOptions, lookup } from './lookup.ts'
+import type { Directory, InodeInfo } from './tree.ts'
 
 type Lookup = (path: string, options?: LookupOptions) => Found<InodeInfo> | undefined
 

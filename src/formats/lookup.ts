@@ -1,6 +1,6 @@
 import { OnefoldError } from '../error.ts'
-import { quoteName } from '../formats/path.ts'
-import { type Directory, type Inode, inodeOf, isDirectory } from '../formats/tree.ts'
+import { quoteName } from './path.ts'
+import { type Directory, type Inode, inodeOf, isDirectory } from './tree.ts'
 
 /** As many symlinks as Linux follows in one path. */
 const symlinkMax = 40
