@@ -5,6 +5,7 @@ import { writeConfig } from '../src/formats/oci/config.ts'
 import { writeManifest } from '../src/formats/oci/manifest.ts'
 import { type Ended, runOnefold } from './command.ts'
 import { file, makeImage } from './images.ts'
+import { needsOpenCheckout } from './needs.ts'
 import { scratch } from './scratch.ts'
 
 /** What people read when something is wrong, and what programs read with --json. */
@@ -98,7 +99,7 @@ describe('what is wrong is said, with the exit code that fits', () => {
   })
 })
 
-test('a home that is not there is asked for', () => {
+test('a home that is not there is asked for', { skip: needsOpenCheckout }, () => {
   const nobody = runOnefold(['--json', 'images'], { env: {}, uid: 54_321 })
   assert.equal(nobody.code, 2)
   assert.match(errorOf(nobody).hint ?? '', /--store/)

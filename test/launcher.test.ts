@@ -4,6 +4,7 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync, symlinkSync, writeFileSy
 import { dirname } from 'node:path'
 import { suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { needsOpenCheckout } from './needs.ts'
 import { scratch } from './scratch.ts'
 
 const launcher = fileURLToPath(new URL('../bin/onefold', import.meta.url))
@@ -62,7 +63,7 @@ suite('launcher', () => {
     assert.match(stderr, /libatomic\.so\.1.*\nhint: run "apt-get install libatomic1" as root/)
   })
 
-  test('keeps compiled code only where nobody else can write', () => {
+  test('keeps compiled code only where nobody else can write', { skip: needsOpenCheckout }, () => {
     using place = packageWith({
       'src/cli/main.ts': "process.stdout.write(process.env['NODE_COMPILE_CACHE'] ?? 'none')",
     })

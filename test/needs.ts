@@ -1,8 +1,18 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { accessSync, constants, statSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** For a test's `skip` option: false when we are root, else the reason that the report shows. */
 export const needsRoot: false | string = process.getuid?.() === 0 ? false : 'needs root'
+
+/** For a test's `skip` option: false when another user than its owner can use the checkout, which below /root nobody can. */
+export const needsOpenCheckout: false | string = isOpen(fileURLToPath(new URL('..', import.meta.url)))
+  ? false
+  : 'needs a checkout that other users can read'
+
+function isOpen(path: string): boolean {
+  return (statSync(path).mode & 0o001) !== 0 && (dirname(path) === path || isOpen(dirname(path)))
+}
 
 /** For a test's `skip` option: false when every program is on PATH, else the reason that the report shows. */
 export function needsPrograms(...names: string[]): false | string {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'node:test'
 import { onefold, runOnefold } from './command.ts'
 import { type BuiltImage, LayoutBuilder, type TestEntry, file } from './images.ts'
-import { needsPrograms, needsRoot } from './needs.ts'
+import { needsOpenCheckout, needsPrograms, needsRoot } from './needs.ts'
 import { noise } from './registry.ts'
 import { scratch } from './scratch.ts'
 
@@ -166,7 +166,7 @@ function isStaging(tmp: string): boolean {
   }
 }
 
-describe('without root', { skip: needsRoot || needsPrograms('setpriv') }, () => {
+describe('without root', { skip: needsRoot || needsOpenCheckout || needsPrograms('setpriv') }, () => {
   const uid = 54_321
 
   /** A store in a folder of that user's, with image `app`. */

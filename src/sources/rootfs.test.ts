@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { describe, test } from 'node:test'
-import { needsPrograms, needsRoot } from '../../test/needs.ts'
+import { needsOpenCheckout, needsPrograms, needsRoot } from '../../test/needs.ts'
 import { scratch } from '../../test/scratch.ts'
 import { digestOf } from '../digest.ts'
 import type { Descriptor, Entry } from '../formats/entry.ts'
@@ -256,19 +256,23 @@ describe('a tree is refused', () => {
     await assert.rejects(openSource(`rootfs:${folder.at('f')}`), { code: 'BAD_FORMAT', message: /no directory/ })
   })
 
-  test('with a file that must not be read, naming it', { skip: needsRoot || needsPrograms('setpriv') }, () => {
-    using folder = scratch('rootfs')
-    makeTree(folder.path)
-    chmodSync(folder.path, 0o755)
-    chmodSync(folder.at('d/large'), 0o600)
-    const script = `
+  test(
+    'with a file that must not be read, naming it',
+    { skip: needsRoot || needsOpenCheckout || needsPrograms('setpriv') },
+    () => {
+      using folder = scratch('rootfs')
+      makeTree(folder.path)
+      chmodSync(folder.path, 0o755)
+      chmodSync(folder.at('d/large'), 0o600)
+      const script = `
       import { openSource } from ${JSON.stringify(new URL('open.ts', import.meta.url))}
       const source = await openSource(${JSON.stringify(`rootfs:${folder.path}`)})
       await source.resolve().catch((error) => console.log(error.code, error.message))`
-    const node = [process.execPath, '--input-type=module', '--eval', script]
-    const { stdout } = spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', ...node])
-    assert.equal(stdout.toString(), `DENIED Cannot read "${folder.at('d/large')}": permission denied\n`)
-  })
+      const node = [process.execPath, '--input-type=module', '--eval', script]
+      const { stdout } = spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', ...node])
+      assert.equal(stdout.toString(), `DENIED Cannot read "${folder.at('d/large')}": permission denied\n`)
+    },
+  )
 })
 
 test('a tree as deep as a path can be', async () => {
