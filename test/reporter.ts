@@ -62,7 +62,8 @@ function* summary(data: Summary, skipped: Map<string, string[]>, files: FileTime
   const slowest = files.toSorted((a, b) => b.ms - a.ms).slice(0, 3)
   yield `slowest: ${slowest.map(({ file, ms }) => `${fromHere(file)} ${seconds(ms)}`).join(', ')}\n`
   const { tests, passed, skipped: left } = data.counts
-  yield `${tests} tests: ${passed} passed, ${tests - passed - left} failed, ${left} skipped in ${seconds(data.duration_ms)}\n`
+  yield `${tests} tests in ${seconds(data.duration_ms)}\n`
+  yield `tests: ${passed} passed, ${tests - passed - left} failed, ${left} skipped\n`
 }
 
 function fromHere(path: string): string {
