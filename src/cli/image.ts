@@ -24,7 +24,8 @@ export async function obtainImage(call: Call, store: Store, name: string): Promi
   const { obtain } = await import('../transfer/obtain.ts')
   const platform = await platformOf(call.options)
   using progress = showProgress(call.out)
-  return obtain(store, name, {
+  // Awaited here: the progress ends with this function.
+  return await obtain(store, name, {
     ...(platform === undefined ? {} : { platform }),
     source: sourceOptionsOf(call.options, call.out.note, call.signal),
     limits: limitsOf(call.options),

@@ -40,26 +40,26 @@ export const run: Command = {
     const { operands, options } = call
     usageUnless(operands.length >= 1, 'run takes IMAGE and perhaps a command', 'run')
     const [name = '', ...args] = operands
+    const { parseBind } = await import('../../run/bind.ts')
+    // A slip on the command line is told before anything is pulled for it.
+    const binds = options.texts('volume').map(parseBind)
+    const network = networkOf(options.text('network'))
+    const entrypoint = options.text('entrypoint')
     await using store = await openCallStore(call)
     const image = await obtainImage(call, store, name)
-    const { ensureImage } = await import('../../transfer/image.ts')
-    const { parseConfig } = await import('../../formats/oci/config.ts')
-    const { parseBind } = await import('../../run/bind.ts')
-    const { runImage } = await import('../../run/run.ts')
-    const config = parseConfig(store.blob(image.record.config.digest))
-    const entrypoint = options.text('entrypoint')
-    const { exitCode, kept, mount } = await runImage(store, await ensureImage(store, image.record), config.run, {
+    const { run: runStored } = await import('../../api.ts')
+    const { exitCode, kept, mount } = await runStored(store, image, {
       imageName: name,
       interactive: options.flag('interactive'),
       tty: options.flag('tty'),
       env: options.texts('env'),
-      binds: options.texts('volume').map(parseBind),
+      binds,
       workdir: options.text('workdir'),
       user: options.text('user'),
       rm: options.flag('rm'),
       readOnly: options.flag('read-only'),
       name: options.text('name'),
-      network: networkOf(options.text('network')),
+      network,
       runtime: options.text('runtime'),
       ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
       ...(args.length === 0 ? {} : { cmd: args }),
