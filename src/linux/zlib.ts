@@ -1,5 +1,6 @@
 import koffi from 'koffi'
 import { OnefoldError } from '../error.ts'
+import { detectCompression } from '../formats/compression.ts'
 
 /**
  * zlib and zstd as this Node carries them, called directly on memory that two threads share. Node's own streams cost a
@@ -172,6 +173,21 @@ export function unzstd(windowLog: number): Decoder {
 
 function badZstd(found: string): OnefoldError {
   return new OnefoldError('BAD_FORMAT', `Cannot decompress zstd data: ${found}`)
+}
+
+/**
+ * What decodes a blob that begins with these bytes: by magic, never by media type, since registries serve every mixture
+ * of the two. Throws UNSUPPORTED for compressions that layers do not have.
+ */
+export function decoderFor(first: Uint8Array, zstdWindowLog: number): Decoder {
+  switch (detectCompression(first)) {
+    case 'gzip':
+      return gunzip()
+    case 'zstd':
+      return unzstd(zstdWindowLog)
+    case 'none':
+      return copier()
+  }
 }
 
 /** Bytes that are not compressed. */

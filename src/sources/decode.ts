@@ -1,6 +1,5 @@
 import { OnefoldError } from '../error.ts'
-import { detectCompression } from '../formats/compression.ts'
-import { type Decoder, copier, gunzip, unzstd } from '../linux/zlib.ts'
+import { type Decoder, decoderFor } from '../linux/zlib.ts'
 
 /** Bytes of memory that a zstd frame may ask for, as a power of two: what `zstd` itself takes without being told. */
 const zstdWindowLog = 27
@@ -21,7 +20,7 @@ export async function* decoded(
   const output = new Uint8Array(outputSize)
   try {
     for await (const chunk of chunks) {
-      decoder ??= decoderFor(chunk)
+      decoder ??= decoderFor(chunk, zstdWindowLog)
       for (const piece of steps(decoder, chunk, output, what)) {
         total += piece.length
         if (total > maxBytes)
@@ -47,16 +46,5 @@ function* steps(decoder: Decoder, chunk: Uint8Array, output: Uint8Array, what: s
     else if (rest.length > 0 && consumed === 0)
       throw new OnefoldError('BAD_FORMAT', `Cannot decompress "${what}": the decoder is stuck`)
     if (rest.length === 0 && produced < output.length) return
-  }
-}
-
-function decoderFor(first: Uint8Array): Decoder {
-  switch (detectCompression(first)) {
-    case 'gzip':
-      return gunzip()
-    case 'zstd':
-      return unzstd(zstdWindowLog)
-    case 'none':
-      return copier()
   }
 }

@@ -1,8 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { DigestCheck } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import { detectCompression } from '../../formats/compression.ts'
-import { copier, gunzip, unzstd, type Decoder } from '../../linux/zlib.ts'
+import { type Decoder, decoderFor } from '../../linux/zlib.ts'
 import type { FileRange } from '../../sources/source.ts'
 import type { LayerJob } from './job.ts'
 import type { Ring } from './ring.ts'
@@ -43,7 +42,7 @@ export function inflateLayer(job: LayerJob, { fetched, progress }: BlobIntake, s
       Atomics.store(progress, 0, BigInt(seen))
       if (damage !== undefined) continue
       try {
-        decoder ??= decoderFor(piece, job)
+        decoder ??= decoderFor(piece, job.limits.zstdWindowLog)
         out.decode(decoder, piece)
       } catch (error) {
         if (!hasCode(error, 'BAD_FORMAT')) throw error
@@ -59,18 +58,6 @@ export function inflateLayer(job: LayerJob, { fetched, progress }: BlobIntake, s
     tar.finish(`layer ${job.blob}, whose config names the diffID`)
   } finally {
     decoder?.[Symbol.dispose]()
-  }
-}
-
-/** By magic, never by media type: registries serve every mixture of the two. */
-function decoderFor(first: Uint8Array, job: LayerJob): Decoder {
-  switch (detectCompression(first)) {
-    case 'gzip':
-      return gunzip()
-    case 'zstd':
-      return unzstd(job.limits.zstdWindowLog)
-    case 'none':
-      return copier()
   }
 }
 
