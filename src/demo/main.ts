@@ -1,18 +1,17 @@
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { mount, unmount } from '../api.ts'
+import { mount, readTree, run, unmount } from '../api.ts'
 import { formatBytes } from '../cli/output.ts'
 import { OnefoldError } from '../error.ts'
+import { lookup } from '../formats/lookup.ts'
 import { parseConfig } from '../formats/oci/config.ts'
 import { chrootRun } from '../run/chroot.ts'
 import { findRuntime } from '../run/runtime.ts'
-import { runImage } from '../run/run.ts'
 import { openSource } from '../sources/open.ts'
 import { serveLayout } from '../sources/registry/serve.ts'
 import type { StoredImage } from '../store/find.ts'
 import { openStore, type Store } from '../store/store.ts'
-import { ensureImage } from '../transfer/image.ts'
 import { type PullResult, pull } from '../transfer/pull.ts'
 import { type DemoImage, makeDemoImages } from './images.ts'
 
@@ -69,7 +68,6 @@ function reportDisk(store: Store, images: readonly DemoImage[]): void {
 
 async function mountAndRun(store: Store, name: string): Promise<void> {
   const image = store.find(name)
-  await ensureImage(store, image.record)
   const mounted = await timed(`\nMounting ${name}`, () => mount(store, image))
   try {
     say(`  at ${mounted.target}: ${readdirSync(mounted.target).join(' ')}`)
@@ -80,15 +78,14 @@ async function mountAndRun(store: Store, name: string): Promise<void> {
 }
 
 async function runProgram(store: Store, image: StoredImage, name: string, root: string): Promise<void> {
-  const { run } = parseConfig(store.blob(image.record.config.digest))
   const runtime = runtimeOrNone()
   say(
     `  running it ${runtime === undefined ? 'in a chroot of the mount: there is no OCI runtime here' : `with ${runtime}`}`,
   )
   const code =
     runtime === undefined
-      ? await chrootRun(root, run)
-      : (await runImage(store, await ensureImage(store, image.record), run, { imageName: name, rm: true })).exitCode
+      ? await chrootRun(root, parseConfig(store.blob(image.record.config.digest)).run)
+      : (await run(store, image, { imageName: name, rm: true })).exitCode
   if (code !== 0) throw new OnefoldError('IO', `Cannot run the demo: the program of ${name} ended with ${code}`)
 }
 
@@ -101,7 +98,6 @@ function runtimeOrNone(): string | undefined {
 }
 
 async function readWithoutMount(store: Store): Promise<void> {
-  const { readTree, lookup } = await import('../index.ts')
   const objects = await Promise.all(
     ['app:1', 'app:2'].map(async (name) => {
       const content = lookup(await readTree(store, name), '/usr/bin/node')?.inode.content

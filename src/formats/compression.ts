@@ -3,11 +3,8 @@ import { OnefoldError } from '../error.ts'
 /** How a layer's tar is wrapped. */
 export type Compression = 'gzip' | 'zstd' | 'none'
 
-/** With this many first bytes, or all there are, `detectCompression` cannot be wrong. */
-export const detectionBytes = 10
-
 /**
- * What the first bytes of a blob say it is; media types lie too often. Throws UNSUPPORTED for the two compressions that
+ * What the first bytes of a blob say it is; media types lie too often. With ten bytes, or all there are, it cannot be wrong. Throws UNSUPPORTED for the two compressions that
  * old archives have and registries do not. Gzip is taken by three bytes, deflate being its only method, so that a tar
  * whose first name begins with 1f 8b stays a tar.
  */

@@ -1,6 +1,5 @@
 import { closeSync, readSync } from 'node:fs'
 import { at, mountFlags as m, structs } from './abi.ts'
-import { open } from './file.ts'
 import { cString, errnoOfCall, isErrno, libcCall, openFlag, systemCall, systemError } from './libc.ts'
 
 /** The new mount API (fsopen(2) and friends), plus what mount(2) still does better. Paths are latin1 strings. */
@@ -121,9 +120,4 @@ export function knowsFileSystem(type: string): boolean {
     if (isErrno(error, 'ENODEV', 'ENOSYS')) return false
     throw error
   }
-}
-
-/** A descriptor that only names a directory. */
-export function openDirectory(path: string): number {
-  return open(path, openFlag('O_PATH') | openFlag('O_DIRECTORY'))
 }

@@ -55,11 +55,6 @@ function home(): string {
   }
 }
 
-/** The place of an object below a folder of objects; also what an image's redirect says, with a slash in front. */
-export function objectName(digest: VerityDigest): string {
-  return `${digest.slice(0, 2)}/${digest.slice(2)}`
-}
-
 /** `root` is that of the store, or the folder of a transaction. */
 export function objectPath(root: string, digest: VerityDigest): string {
   return `${root}/objects/${digest.slice(0, 2)}/${digest.slice(2)}`
