@@ -23,7 +23,7 @@ export interface Progress extends Disposable {
 export function showProgress(out: Output): Progress {
   if (out.quiet) return { event() {}, end() {}, [Symbol.dispose]() {} }
   const layers = new Map<string, LayerState>()
-  let step = ''
+  let step = 'resolving'
   let drawn = 0
   const terminal = process.stderr.isTTY
   const draw = terminal ? drawBars : drawLine
@@ -46,20 +46,19 @@ export function showProgress(out: Output): Progress {
 
   function drawBars(): void {
     const rows = [...layers].map(([digest, layer]) => `${shortDigest(digest)} ${bar(layer)} ${amount(layer)}`)
-    if (step !== '') rows.push(step)
+    rows.push(step)
     process.stderr.write(`${erase()}${rows.join('\n')}\n`)
     drawn = rows.length
   }
 
   function drawLine(): void {
     const states = [...layers.values()]
+    if (states.length === 0) return void process.stderr.write(`${step}\n`)
     const done = states.reduce((sum, layer) => sum + layer.done, 0)
     const size = states.reduce((sum, layer) => sum + layer.size, 0)
     const finished = states.filter((layer) => layer.finished).length
     const layersDone = `${finished} of ${states.length} layers`
-    process.stderr.write(
-      `${step === '' ? 'resolving' : step}: ${layersDone}, ${formatBytes(done)} of ${formatBytes(size)}\n`,
-    )
+    process.stderr.write(`${step}: ${layersDone}, ${formatBytes(done)} of ${formatBytes(size)}\n`)
   }
 
   function erase(): string {
