@@ -69,11 +69,16 @@ export class Transaction implements AsyncDisposable {
     return new Staging(this.root, this.folder, lane)
   }
 
-  /** Uncompressed; staged or in the store. */
+  /**
+   * Uncompressed; staged or in the store. BUSY when it is in neither: a garbage collection that began before it was held
+   * may have it aside for a while, and who tries again finds it back or does without.
+   */
   readRecipe(digest: RecipeDigest): Uint8Array {
     const bytes = readRecipeFile(this.folder, digest) ?? readRecipeFile(this.root, digest)
-    if (bytes === undefined) throw new OnefoldError('NOT_FOUND', `Cannot read recipe ${digest}: the store has none`)
-    return bytes
+    if (bytes !== undefined) return bytes
+    throw new OnefoldError('BUSY', `Cannot read recipe ${digest}: the store does not have it at the moment`, {
+      hint: 'Run the command again. If it stays so, onefold fsck tells what is damaged.',
+    })
   }
 
   /**

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, renameSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { LayoutBuilder, directory, file, hardlink, makeImage, symlink, tarOf, whiteout } from '../../test/images.ts'
 import { scratch } from '../../test/scratch.ts'
@@ -101,6 +101,31 @@ describe('pull', () => {
     const { stats } = await pull(store, onlyResolve)
     assert.deepEqual([stats.layersPulled, stats.layersPresent], [0, 1])
     assert.deepEqual(store.refs(), ['again', image.name])
+  })
+
+  test('does without a layer that a collection took aside between its look-up and its use', async () => {
+    using place = scratch('pull')
+    const base = [file('base', big)]
+    using first = makeImage({ layers: [base] })
+    using second = makeImage({ layers: [base, [file('more', 'x')]] })
+    await using store = await openStore(place.at('store'))
+    await pullFrom(store, first.name)
+    const [recipe = ''] = readdirSync(place.at('store/layers'))
+    const begin = store.begin.bind(store)
+    let attempts = 0
+    store.begin = async () => {
+      const transaction = await begin()
+      const find = transaction.findLayer.bind(transaction)
+      transaction.findLayer = async (want) => {
+        const layer = await find(want)
+        if (layer !== undefined && attempts++ === 0) renameSync(place.at('store/layers', recipe), place.at('aside'))
+        return layer
+      }
+      return transaction
+    }
+    const { stats } = await pullFrom(store, second.name, { name: 'second' })
+    assert.deepEqual([stats.layersPulled, stats.layersPresent, attempts], [2, 0, 1])
+    assert.deepEqual(await pathsOf(store, 'second'), ['/', '/base', '/more'])
   })
 
   test('imports a layer that another image brought only once, whatever its compression', async () => {
