@@ -4,7 +4,7 @@ import type { TestEvent } from 'node:test/reporters'
 
 /**
  * What a run of all tests has to say: nothing for what passes, everything for what fails, and at the end what was
- * skipped and why, the slowest files, the coverage when it was asked for, and the counts.
+ * skipped and why, the slowest files, the coverage when it was asked for, and, as the very last line, the counts.
  */
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const skipped = new Map<string, string[]>()
@@ -60,10 +60,10 @@ function* coverage({ files, totals }: Coverage): Generator<string> {
 function* summary(data: Summary, skipped: Map<string, string[]>, files: FileTime[]): Generator<string> {
   for (const [reason, names] of skipped) yield `skipped: ${names.length} (${reason})\n`
   const slowest = files.toSorted((a, b) => b.ms - a.ms).slice(0, 3)
-  yield `slowest: ${slowest.map(({ file, ms }) => `${fromHere(file)} ${seconds(ms)}`).join(', ')}\n`
+  const times = slowest.map(({ file, ms }) => `${fromHere(file)} ${seconds(ms)}`)
+  yield `tests took ${seconds(data.duration_ms)}, longest: ${times.join(', ')}\n`
   const { tests, passed, skipped: left } = data.counts
-  yield `${tests} tests in ${seconds(data.duration_ms)}\n`
-  yield `tests: ${passed} passed, ${tests - passed - left} failed, ${left} skipped\n`
+  yield `${passed} passed, ${tests - passed - left} failed, ${left} skipped\n`
 }
 
 function fromHere(path: string): string {
