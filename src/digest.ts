@@ -9,6 +9,8 @@ export type Digest = string & { readonly [brand]: 'Digest' }
 export type DiffId = string & { readonly [brand]: 'DiffId' }
 /** 64 hex digits: the fs-verity sha256 digest (4 KiB blocks, no salt) that names an object or an image. */
 export type VerityDigest = string & { readonly [brand]: 'VerityDigest' }
+/** 128 hex digits: the fs-verity sha512 digest by which composefs-rs names objects and images. */
+export type Verity512Digest = string & { readonly [brand]: 'Verity512Digest' }
 /** 64 hex digits: the sha256 of a recipe before compression; the name of a stored layer. */
 export type RecipeDigest = string & { readonly [brand]: 'RecipeDigest' }
 

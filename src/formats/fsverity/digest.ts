@@ -1,6 +1,7 @@
 /**
  * The fs-verity digest of a file: sha256, 4 KiB blocks, no salt. It is what the kernel measures for a file with
- * fs-verity on, what an overlay mount with `verity=require` compares, and the name of every object and image.
+ * fs-verity on, what an overlay mount with `verity=require` compares, and the name of every object and image. With
+ * sha512 in place of sha256 it is what composefs-rs calls them.
  *
  *     data      │ 4096 │ 4096 │ … │ rest, padded with zeros │
  *                  ↓ sha256 of each block
@@ -11,10 +12,11 @@
  * The root hash of an empty file is all zeros. Source: the kernel's Documentation/filesystems/fsverity.rst.
  */
 import { hash } from 'node:crypto'
-import type { VerityDigest } from '../../digest.ts'
+import type { Algorithm, Verity512Digest, VerityDigest } from '../../digest.ts'
 
 const blockSize = 4096
-const hashSize = 32
+/** By the kernel's number for it (include/uapi/linux/fsverity.h). */
+const algorithms = { sha256: { number: 1, hashSize: 32 }, sha512: { number: 2, hashSize: 64 } } as const
 
 /** One level of the tree: the block being filled and how many hashes the level has had in all. */
 interface Level {
@@ -24,12 +26,20 @@ interface Level {
 }
 
 /** Hashes a stream of chunks of any size. After `digest()` it is empty again and ready for the next file. */
-export class VerityHasher {
+class MerkleHasher<D extends string> {
+  readonly #algorithm: Algorithm
+  readonly #hashSize: number
+  readonly #descriptor: Buffer
   readonly #rest = Buffer.alloc(blockSize)
   readonly #levels: Level[] = []
-  readonly #descriptor = emptyDescriptor()
   #fill = 0
   #size = 0
+
+  constructor(algorithm: Algorithm) {
+    this.#algorithm = algorithm
+    this.#hashSize = algorithms[algorithm].hashSize
+    this.#descriptor = emptyDescriptor(algorithm)
+  }
 
   /** Bytes seen so far. */
   get size(): number {
@@ -39,7 +49,8 @@ export class VerityHasher {
   update(bytes: Uint8Array): void {
     this.#size += bytes.length
     let at = this.#fill > 0 ? this.#fillRest(bytes) : 0
-    for (; at + blockSize <= bytes.length; at += blockSize) this.#push(0, sha256(bytes.subarray(at, at + blockSize)))
+    for (; at + blockSize <= bytes.length; at += blockSize)
+      this.#push(0, this.#hash(bytes.subarray(at, at + blockSize)))
     if (at < bytes.length) {
       this.#rest.set(bytes.subarray(at), 0)
       this.#fill = bytes.length - at
@@ -47,15 +58,15 @@ export class VerityHasher {
   }
 
   /** The digest of everything seen since the last `digest()`. */
-  digest(): VerityDigest {
-    if (this.#fill > 0) this.#push(0, sha256(this.#rest.fill(0, this.#fill)))
+  digest(): D {
+    if (this.#fill > 0) this.#push(0, this.#hash(this.#rest.fill(0, this.#fill)))
     const root = this.#root()
     const descriptor = this.#descriptor
     writeSize(descriptor, this.#size)
-    descriptor.fill(0, 16, 16 + hashSize)
-    descriptor.write(root, 16, hashSize, 'latin1')
+    descriptor.fill(0, 16, 16 + this.#hashSize)
+    descriptor.write(root, 16, this.#hashSize, 'latin1')
     this.#reset()
-    return hash('sha256', descriptor, 'hex') as VerityDigest
+    return hash(this.#algorithm, descriptor, 'hex') as D
   }
 
   /** Takes what completes the block begun by an earlier chunk; returns how much that was. */
@@ -64,7 +75,7 @@ export class VerityHasher {
     this.#rest.set(bytes.subarray(0, take), this.#fill)
     this.#fill += take
     if (this.#fill === blockSize) {
-      this.#push(0, sha256(this.#rest))
+      this.#push(0, this.#hash(this.#rest))
       this.#fill = 0
       return take
     }
@@ -74,12 +85,12 @@ export class VerityHasher {
 
   #push(depth: number, blockHash: string): void {
     const level = (this.#levels[depth] ??= { block: Buffer.alloc(blockSize), fill: 0, count: 0 })
-    level.block.write(blockHash, level.fill, hashSize, 'latin1')
-    level.fill += hashSize
+    level.block.write(blockHash, level.fill, this.#hashSize, 'latin1')
+    level.fill += this.#hashSize
     level.count++
     if (level.fill === blockSize) {
       level.fill = 0
-      this.#push(depth + 1, sha256(level.block))
+      this.#push(depth + 1, this.#hash(level.block))
     }
   }
 
@@ -89,14 +100,31 @@ export class VerityHasher {
     for (let depth = 0; ; depth++) {
       const level = this.#levels[depth]
       if (level === undefined) throw new RangeError('a level without hashes below the root')
-      if (level.count === 1) return level.block.toString('latin1', 0, hashSize)
-      if (level.fill > 0) this.#push(depth + 1, sha256(level.block.fill(0, level.fill)))
+      if (level.count === 1) return level.block.toString('latin1', 0, this.#hashSize)
+      if (level.fill > 0) this.#push(depth + 1, this.#hash(level.block.fill(0, level.fill)))
     }
+  }
+
+  /** As a string with one char per byte: the cheapest form Node's one-shot hash can return. */
+  #hash(block: Uint8Array): string {
+    return hash(this.#algorithm, block, 'latin1')
   }
 
   #reset(): void {
     for (const level of this.#levels) level.fill = level.count = 0
     this.#fill = this.#size = 0
+  }
+}
+
+export class VerityHasher extends MerkleHasher<VerityDigest> {
+  constructor() {
+    super('sha256')
+  }
+}
+
+export class Verity512Hasher extends MerkleHasher<Verity512Digest> {
+  constructor() {
+    super('sha512')
   }
 }
 
@@ -108,10 +136,10 @@ export function verityDigest(bytes: Uint8Array): VerityDigest {
   return shared.digest()
 }
 
-function emptyDescriptor(): Buffer {
+function emptyDescriptor(algorithm: Algorithm): Buffer {
   const descriptor = Buffer.alloc(256)
   descriptor[0] = 1 // version
-  descriptor[1] = 1 // sha256
+  descriptor[1] = algorithms[algorithm].number
   descriptor[2] = 12 // log2 of the block size
   return descriptor
 }
@@ -119,9 +147,4 @@ function emptyDescriptor(): Buffer {
 function writeSize(descriptor: Buffer, size: number): void {
   descriptor.writeUInt32LE(size % 2 ** 32, 8)
   descriptor.writeUInt32LE(Math.floor(size / 2 ** 32), 12)
-}
-
-/** As a string with one char per byte: the cheapest form Node's one-shot hash can return. */
-function sha256(block: Uint8Array): string {
-  return hash('sha256', block, 'latin1')
 }
