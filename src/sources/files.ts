@@ -65,12 +65,12 @@ export async function readRangeWhole(range: FileRange, what: string, options?: A
   return bytes
 }
 
-/** The bytes of a range in order, from `offset` of it. IO when the file is shorter. */
+/** The bytes of a range in order, from `offset` of it to `end`. IO when the file is shorter. */
 export async function* readRange(range: FileRange, options: BlobOptions = {}): AsyncGenerator<Uint8Array> {
   await using file = await openFile(range.path)
   let at = range.offset + (options.offset ?? 0)
-  const end = range.offset + range.length
-  const lent = options.lent === true ? new Uint8Array(Math.min(chunkSize, range.length)) : undefined
+  const end = range.offset + (options.end ?? range.length)
+  const lent = options.lent === true ? new Uint8Array(Math.min(chunkSize, Math.max(0, end - at))) : undefined
   while (at < end) {
     options.signal?.throwIfAborted()
     const length = Math.min(chunkSize, end - at)

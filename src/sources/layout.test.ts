@@ -41,6 +41,7 @@ test('a layout gives documents, blobs, ranges of blobs and where they lie', asyn
   const bytes = readFileSync(image.layout.pathOf(layer.digest))
   assert.deepEqual(await collect(source.blob(layer)), bytes)
   assert.deepEqual(await collect(source.blob(layer, { offset: 10 })), bytes.subarray(10))
+  assert.deepEqual(await collect(source.blob(layer, { offset: 10, end: 20, lent: true })), bytes.subarray(10, 20))
   assert.equal((await collect(source.blob(layer, { offset: layer.size }))).length, 0)
   assert.deepEqual(await source.blobFile?.(layer), {
     path: image.layout.pathOf(layer.digest),

@@ -75,9 +75,21 @@ export function once<T>(make: (options: AbortOptions) => Promise<T>): (options: 
 }
 
 async function* read(found: Located, options: BlobOptions): AsyncGenerator<Uint8Array> {
+  const { offset = 0, end = found.length } = options
   if ('path' in found) yield* readRange(found, options)
-  else if ('read' in found) yield* found.read(options)
-  else if (found.length > (options.offset ?? 0)) yield found.slice(options.offset ?? 0)
+  else if ('read' in found) yield* upTo(found.read(options), end - offset)
+  else if (end > offset) yield found.slice(offset, end)
+}
+
+/** The first `length` bytes of what is made in order. */
+async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  let left = length
+  if (left <= 0) return
+  for await (const chunk of chunks) {
+    yield chunk.length > left ? chunk.subarray(0, left) : chunk
+    left -= chunk.length
+    if (left <= 0) return
+  }
 }
 
 /** `size` bytes at most: more than a descriptor says is never kept. */

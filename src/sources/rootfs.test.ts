@@ -104,6 +104,7 @@ test('a directory becomes one layer, the same one every time', async () => {
   assert.equal(await source.blobFile?.(layer), undefined)
   const tar = await collect(source.blob(layer))
   assert.deepEqual(await collect(source.blob(layer, { offset: 1_234_567 })), tar.subarray(1_234_567))
+  assert.deepEqual(await collect(source.blob(layer, { offset: 1_234, end: 9_876 })), tar.subarray(1_234, 9_876))
   assert.deepEqual(await tarOfTree(`${folder.path}//`), tar)
 
   const manifest = parseManifest((await source.resolve()).bytes)

@@ -11,7 +11,7 @@ export interface Source {
   /** A nested manifest or a config: small, whole, verified against the descriptor's digest and size. */
   fetch(descriptor: Descriptor, options?: AbortOptions): Promise<Uint8Array>
   /**
-   * The bytes of a blob in order, from `offset` to exactly `descriptor.size`, NOT verified: the reader hashes them.
+   * The bytes of a blob in order, from `offset` to exactly `end`, NOT verified: the reader hashes them.
    * Broken connections are resumed behind the scenes. Chunks have any size above 0.
    */
   blob(descriptor: Descriptor, options?: BlobOptions): AsyncIterable<Uint8Array>
@@ -27,6 +27,10 @@ export interface AbortOptions {
 export interface BlobOptions extends AbortOptions {
   /** First byte wanted, 0 … descriptor.size; default 0. */
   readonly offset?: number | undefined
+  /** First byte that is not wanted, `offset` … descriptor.size; default descriptor.size. */
+  readonly end?: number | undefined
+  /** UNSUPPORTED rather than be sent other bytes than these: who wants a part is not served by the whole. */
+  readonly exact?: boolean | undefined
   /**
    * Chunks need only be good until the next one is asked for; default they are the reader's to keep. A source may then
    * use its buffers again, which makes reading several times cheaper.

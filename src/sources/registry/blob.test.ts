@@ -105,6 +105,55 @@ faultySuite('a blob over a network that fails', (registry) => {
       })
     })
 
+  suite('a part of a blob', () => {
+    const part = { offset: 100_000, end: 1_200_000, exact: true }
+    const wanted = (): Buffer => registry.bytes.subarray(part.offset, part.end)
+
+    for (const lent of [false, true]) {
+      test(`arrives alone, in chunks that are ${lent ? 'lent' : 'given'}`, async () => {
+        await using setup = await behind(registry.open, () => undefined)
+        assert.deepEqual(await collect(setup.source.blob(registry.layer, { ...part, lent })), wanted())
+        assert.deepEqual(setup.ranges(), ['bytes=100000-1199999'])
+      })
+      test(`goes on where it was cut off, ${lent ? 'lent' : 'given'}`, async () => {
+        await using setup = await behind(registry.open, blobFaults({ truncate: 70_000 }, { status: 503 }))
+        assert.deepEqual(await collect(setup.source.blob(registry.layer, { ...part, lent })), wanted())
+        assert.deepEqual(setup.ranges(), ['bytes=100000-1199999', 'bytes=170000-1199999', 'bytes=170000-1199999'])
+      })
+    }
+
+    test('at the end, at the beginning, and of no bytes', async () => {
+      await using setup = await behind(registry.open, () => undefined)
+      const { size } = registry.layer
+      const read = (offset: number, end: number): Promise<Buffer> =>
+        collect(setup.source.blob(registry.layer, { offset, end, exact: true }))
+      assert.deepEqual(await read(size - 5, size), registry.bytes.subarray(-5))
+      assert.deepEqual(await read(0, 5), registry.bytes.subarray(0, 5))
+      assert.deepEqual(await read(7, 7), Buffer.alloc(0))
+      assert.deepEqual(setup.ranges(), [`bytes=${size - 5}-`, 'bytes=0-4'])
+    })
+
+    test('is cut out of the whole when that is all there is', async () => {
+      await using setup = await behind(registry.open, everyBlob({ noRange: true }))
+      assert.deepEqual(await collect(setup.source.blob(registry.layer, { ...part, exact: false })), wanted())
+    })
+
+    test('is refused where only the whole is given out', async () => {
+      for (const fault of [{ noRange: true }, { status: 416 }, { headers: { 'content-range': undefined } }]) {
+        await using setup = await behind(registry.open, everyBlob(fault))
+        const error = await failure(collect(setup.source.blob(registry.layer, part)))
+        assert.equal(error.code, 'UNSUPPORTED')
+        assert.equal(setup.ranges().length, 1)
+      }
+    })
+
+    test('is no part when it ends behind the blob', async () => {
+      await using setup = await behind(registry.open, () => undefined)
+      const end = registry.layer.size + 1
+      assert.equal((await failure(collect(setup.source.blob(registry.layer, { end })))).code, 'USAGE')
+    })
+  })
+
   suite('a blob is refused', () => {
     const cases: readonly [name: string, fault: Fault, code: string, found: RegExp][] = [
       ['that never starts', { truncate: 0 }, 'NETWORK', /the connection broke off/],

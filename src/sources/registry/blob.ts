@@ -7,8 +7,9 @@ import { Attempts, TransientError } from './retry.ts'
 import type { Response } from './transport.ts'
 
 /**
- * The bytes of a blob from `offset` to `descriptor.size`, exactly so many, unverified. A broken connection goes on at
- * the byte where it stopped, by a range request; a registry that has no ranges is read from the start and skipped.
+ * The bytes of a blob from `offset` to `end`, exactly so many, unverified. A broken connection goes on at the byte where
+ * it stopped, by a range request; a registry that has no ranges is read from the start and skipped, unless the bytes are
+ * wanted exactly: then it is UNSUPPORTED.
  */
 export async function* readBlob(
   client: RegistryClient,
@@ -18,7 +19,7 @@ export async function* readBlob(
 ): AsyncGenerator<Uint8Array> {
   const reading = new Reading(client, `read ${subject}`, descriptor, options)
   const attempts = new Attempts(client.retry)
-  while (reading.position < descriptor.size) {
+  while (reading.position < reading.end) {
     const before = reading.position
     try {
       options.signal?.throwIfAborted()
@@ -33,6 +34,7 @@ export async function* readBlob(
 /** How far one blob has come, over all its connections. */
 class Reading {
   position: number
+  readonly end: number
   /** Cleared by an answer to a range that made no sense. */
   #ranges = true
   readonly #client: RegistryClient
@@ -45,16 +47,22 @@ class Reading {
     this.#action = action
     this.#descriptor = descriptor
     this.#options = options
-    this.position = checkOffset(options.offset ?? 0, descriptor.size, action)
+    this.end = checkOffset(options.end ?? descriptor.size, descriptor.size, action)
+    this.position = checkOffset(options.offset ?? 0, this.end, action)
   }
 
   /** Reads over one connection as far as it goes; throws when that is not the end of the blob. */
   async *connection(): AsyncGenerator<Uint8Array> {
     const { size, digest } = this.#descriptor
-    const ranged = this.#ranges && this.position > 0
-    const headers: Record<string, string> = ranged ? { range: `bytes=${this.position}-` } : {}
+    if (!this.#ranges && this.#isExact) throw this.#noRanges('other bytes')
+    const ranged = this.#ranges && (this.position > 0 || this.end < size)
+    const headers: Record<string, string> = ranged ? { range: this.#range() } : {}
     const common = { action: this.#action, signal: this.#options.signal }
     const response = await this.#client.open({ ...common, lent: this.#options.lent, path: `blobs/${digest}`, headers })
+    if (this.#isExact && response.status !== 206) {
+      response.body.drop()
+      throw this.#noRanges(String(response.status))
+    }
     const { start, end } = this.#extent(response, ranged)
     let at = start
     for await (const chunk of feedChunks(response.body, {
@@ -65,11 +73,28 @@ class Reading {
       at += chunk.length
       if (at > end) throw this.#mismatch(`at least ${at} bytes`)
       if (skip >= chunk.length) continue
-      this.position = at
-      yield skip === 0 ? chunk : chunk.subarray(skip)
+      const past = Math.max(0, at - this.end)
+      this.position = Math.min(at, this.end)
+      yield skip === 0 && past === 0 ? chunk : chunk.subarray(skip, chunk.length - past)
+      if (this.position === this.end && at < end) return
     }
     if (at < end)
       throw new TransientError('NETWORK', `Cannot ${this.#action}: the answer ended at byte ${at} of ${size}`)
+  }
+
+  #range(): string {
+    return `bytes=${this.position}-${this.end < this.#descriptor.size ? this.end - 1 : ''}`
+  }
+
+  /** Where nothing is left out of the blob, a whole one is what was asked for. */
+  get #isExact(): boolean {
+    const { exact, offset = 0 } = this.#options
+    return exact === true && (offset > 0 || this.end < this.#descriptor.size)
+  }
+
+  #noRanges(answer: string): OnefoldError {
+    const found = `asked for ${this.#range()}, and the registry answers with ${answer}, expected 206`
+    return new OnefoldError('UNSUPPORTED', `Cannot ${this.#action}: ${found}`)
   }
 
   /** Which bytes of the blob the body claims to be; `end` is where it must stop. */
@@ -102,7 +127,7 @@ class Reading {
       body.drop()
       throw this.#mismatch(`${total} bytes`)
     }
-    if (Number(first) === this.position && end > this.position && end <= size) return { start: this.position, end }
+    if (Number(first) === this.position && end > this.position && end <= this.end) return { start: this.position, end }
     body.drop()
     this.#ranges = false
     throw new TransientError(
