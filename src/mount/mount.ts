@@ -227,6 +227,7 @@ function carryOutWith(request: MountRequest, means: Means): void {
 
 function lesserMeans(means: Means, error: unknown): Means | undefined {
   if (isErrno(error, 'ENOTBLK') && means.image === 'file') return { ...means, image: 'loop' }
-  if (!isErrno(error, 'EINVAL') || means.layers === 'string') return undefined
+  // A kernel that takes no descriptors of mounts says EBADF, one that does not know the word EINVAL.
+  if (!isErrno(error, 'EINVAL', 'EBADF') || means.layers === 'string') return undefined
   return { ...means, layers: means.layers === 'descriptors' ? 'paths' : 'string' }
 }
