@@ -44,8 +44,11 @@ interface Name {
   readonly directory: Directory
 }
 
-/** Only inodes in `linked` can have more than one name; everything else costs one visit. */
-function settleLinks(root: Directory, linked: ReadonlySet<Inode>): void {
+/**
+ * Counts links and puts every inode under its first name. Only inodes in `linked` can have more than one name; everything
+ * else costs one visit.
+ */
+export function settleLinks(root: Directory, linked: ReadonlySet<Inode>): void {
   const names = new Map<Inode, Name[]>()
   const pending: [directory: Directory, key: string][] = [[root, '']]
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {

@@ -1,21 +1,8 @@
-import { OnefoldError } from '../error.ts'
-import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
-import { maxNameBytes, maxPathBytes, quoteName } from '../formats/path.ts'
-import {
-  type Directory,
-  type Inode,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFREG,
-  S_IFSOCK,
-  emptyDirectory,
-  inodeOf,
-  isDirectory,
-} from '../formats/tree.ts'
+import { type Entry, type Xattrs, noXattrs } from '../formats/entry.ts'
+import { maxPathBytes, quoteName } from '../formats/path.ts'
+import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../formats/tree.ts'
 import { hideEstargz } from './estargz.ts'
+import { checkName, copyMetadata, newInode, refused } from './inode.ts'
 import { keptXattrs } from './xattrs.ts'
 
 /** `layer`: whiteouts mean what the image specification says. `plain`: a tree of files, in which every name is data. */
@@ -28,9 +15,6 @@ export interface LayerOptions {
 const whiteoutPrefix = '.wh.'
 const opaqueMarker = '.wh..wh..opq'
 const whiteoutMeta = '.wh..wh.'
-
-/** One less than PATH_MAX, which counts the NUL. */
-const targetMax = 4095
 
 /**
  * One layer as a tree of its own: what a layer's tar would leave in an empty directory, plus what it hides below.
@@ -204,19 +188,8 @@ export class Layer {
   }
 
   #inode(entry: Entry): Inode {
-    return {
-      mode: modeOf(entry),
-      uid: entry.uid,
-      gid: entry.gid,
-      mtime: entry.mtime,
-      mtimeNsec: entry.mtimeNsec,
-      rdev: entry.type === 'char' || entry.type === 'block' ? rdevOf(entry) : 0,
-      nlink: 1,
-      xattrs: this.#xattrs(entry),
-      content: entry.type === 'file' ? entry.content : noContent,
-      target: entry.type === 'symlink' ? targetOf(entry) : '',
-      children: undefined,
-    }
+    // Linux knows no permissions of a symlink and shows every one as 0777, whatever an archive says.
+    return newInode(entry, entry.type === 'symlink' ? 0o777 : entry.mode, this.#xattrs(entry))
   }
 
   #xattrs(entry: Entry): Xattrs {
@@ -231,54 +204,4 @@ function childOf(directory: Directory | undefined, name: string): Inode | undefi
 
 function components(path: string): string[] {
   return path === '' ? [] : path.split('/')
-}
-
-function copyMetadata(from: Inode, to: Inode): void {
-  to.mode = from.mode
-  to.uid = from.uid
-  to.gid = from.gid
-  to.mtime = from.mtime
-  to.mtimeNsec = from.mtimeNsec
-  to.xattrs = from.xattrs
-}
-
-const typeBits: Readonly<Record<EntryType, number>> = {
-  file: S_IFREG,
-  directory: S_IFDIR,
-  hardlink: 0, // never asked for: it is its target's inode
-  symlink: S_IFLNK,
-  char: S_IFCHR,
-  block: S_IFBLK,
-  fifo: S_IFIFO,
-  socket: S_IFSOCK,
-}
-
-function modeOf(entry: Entry): number {
-  // Linux knows no permissions of a symlink and shows every one as 0777, whatever an archive says.
-  return typeBits[entry.type] | (entry.type === 'symlink' ? 0o777 : entry.mode & 0o7777)
-}
-
-function rdevOf(entry: Entry): number {
-  const { major, minor } = entry
-  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff)
-    throw refused(entry, `Linux has no device ${major}:${minor}, at most 4095:1048575`)
-  return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0
-}
-
-function targetOf(entry: Entry): string {
-  const { link } = entry
-  if (link === '' || link.length > targetMax || link.includes('\0'))
-    throw refused(entry, `a symlink's target has 1 to ${targetMax} bytes and no NUL, found ${link.length} bytes`)
-  return link
-}
-
-/** Readers clean names, and this is where every reader's names end up: what would escape must not depend on one of them. */
-function checkName(name: string, entry: Entry): void {
-  if (name.length > maxNameBytes) throw refused(entry, `a name has at most ${maxNameBytes} bytes, found ${name.length}`)
-  if (name === '' || name === '.' || name === '..' || name.includes('\0'))
-    throw refused(entry, `${quoteName(name)} is not a name`)
-}
-
-function refused(entry: Entry, why: string): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot place ${entry.type} ${quoteName(entry.path)}: ${why}`)
 }
