@@ -11,15 +11,18 @@ import { keepTemporarily } from './temporary.ts'
 
 /** A tar of a plain tree, compressed or not; the path `-` is standard input, which is kept in a temporary file. */
 export async function openTarball(name: string, path: string, options: SourceOptions): Promise<Source> {
+  return plainSource({ name, platform: options.platform, ...(await openTarLayer(path, options)) })
+}
+
+/** The tar as the layer that it is; to be closed. */
+export async function openTarLayer(
+  path: string,
+  options: SourceOptions,
+): Promise<{ read(options: AbortOptions): Promise<PlainLayer>; close(): Promise<void> }> {
   const { range, close } =
     path === '-' ? await keepTemporarily(process.stdin, options.temporary) : await wholeFile(path)
   const maxBytes = options.maxUnpackedBytes ?? maxUnpackedBytesDefault
-  return plainSource({
-    name,
-    platform: options.platform,
-    read: (abort) => readLayer(range, path, maxBytes, abort),
-    close,
-  })
+  return { read: (abort) => readLayer(range, path, maxBytes, abort), close }
 }
 
 async function wholeFile(path: string): Promise<{ range: FileRange; close: () => Promise<void> }> {
