@@ -109,7 +109,7 @@ function nameOf(content: Content): string | undefined {
   return content.kind === 'inline' ? verityDigest(content.bytes) : undefined
 }
 
-function sameXattrs(a: Xattrs, b: Xattrs): boolean {
+export function sameXattrs(a: Xattrs, b: Xattrs): boolean {
   if (a.size !== b.size) return false
   for (const [name, value] of a) {
     const other = b.get(name)

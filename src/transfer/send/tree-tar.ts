@@ -1,10 +1,11 @@
 import { readSync } from 'node:fs'
 import type { VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { type Entry, type EntryType, noContent, sizeOf } from '../../formats/entry.ts'
+import { sizeOf } from '../../formats/entry.ts'
 import { VerityHasher } from '../../formats/fsverity/digest.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/write.ts'
-import { type Walked, deviceOf, nodeTypeOf, walk } from '../../image/json.ts'
+import { entryOf } from '../../image/entries.ts'
+import { nodeTypeOf, walk } from '../../image/json.ts'
 import type { Directory } from '../../formats/tree.ts'
 import type { Store } from '../../store/store.ts'
 
@@ -27,7 +28,7 @@ export function* treeTar(store: Store, root: Directory, options: TreeTarOptions 
     }
     const { content } = walked.inode
     const size = walked.link === undefined ? sizeOf(content) : 0
-    yield writeTarHeader(entryOf(walked), size)
+    yield writeTarHeader(entryOf(walked.path, walked.inode, walked.link), size)
     if (size === 0) continue
     if (content.kind === 'inline') yield content.bytes
     else if (content.kind === 'object') yield* objectBytes(store, content.digest, size, buffer)
@@ -39,26 +40,8 @@ export function* treeTar(store: Store, root: Directory, options: TreeTarOptions 
 
 const bufferBytes = 1024 * 1024
 
-function entryOf({ path, inode, link }: Walked): Entry {
-  const type: EntryType = link === undefined ? nodeTypeOf(inode) : 'hardlink'
-  const [major, minor] = type === 'char' || type === 'block' ? deviceOf(inode.rdev) : [0, 0]
-  return {
-    path,
-    type,
-    mode: inode.mode & 0o7777,
-    uid: inode.uid,
-    gid: inode.gid,
-    mtime: inode.mtime,
-    mtimeNsec: inode.mtimeNsec,
-    major,
-    minor,
-    link: link ?? inode.target,
-    xattrs: inode.xattrs,
-    content: noContent,
-  }
-}
-
-function* objectBytes(store: Store, digest: VerityDigest, size: number, buffer: Buffer): Generator<Uint8Array> {
+/** The bytes of an object, checked against its digest by the end: CORRUPT. Chunks are valid until the next is asked for. */
+export function* objectBytes(store: Store, digest: VerityDigest, size: number, buffer: Buffer): Generator<Uint8Array> {
   const hasher = new VerityHasher()
   using file = store.openObject(digest)
   for (let done = 0; done < size;) {
