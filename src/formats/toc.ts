@@ -12,17 +12,19 @@ import type { Entry } from './entry.ts'
 export interface TocLayer {
   /** Which table it came from; part of what `inspect` and errors say. */
   readonly format: TocFormat
+  /** Whether a digest in the manifest binds the table; without one, it is only what the blob says of itself. */
+  readonly bound: boolean
   /**
-   * In the order of the tar. Files with content are `unknown` with their size, whatever their length; what a format adds
-   * for itself (TOC, landmarks) is in `own` instead.
+   * In the order of the tar, no name twice. Files with content are `unknown` with their size, whatever their length; what
+   * eStargz adds for itself (TOC, landmarks) is left out.
    */
   readonly files: readonly TocFile[]
   /** In order of `start`. */
   readonly units: readonly Unit[]
   /** How the files were cut, so that files already in the store can be cut alike. */
   readonly chunking: Chunking
-  /** Where to find what rebuilds the tar bit for bit, where the format has that. */
-  readonly tarSplit?: TarSplitPlace
+  /** What rebuilds the tar bit for bit, where the format has that; checked against `files`. */
+  readonly tarSplit?: TarSplit
 }
 
 export type TocFormat = 'estargz' | 'zstd-chunked' | 'stargz-zstd' | 'soci'
@@ -69,10 +71,18 @@ export type Coding =
   /** Raw deflate from the middle of a stream: `bits` of the first byte belong to it (0: all of the first byte). */
   | { readonly kind: 'deflate'; readonly bits: number; readonly window: Uint8Array; readonly endsAt: number }
 
-/** A compressed part of the blob beside the table, bound by it: `digest` is of the compressed bytes. */
-export interface TarSplitPlace {
-  readonly start: number
-  readonly end: number
-  readonly size: number
-  readonly digest: Digest
+/** A tar without the contents of its files, as a recipe can be made of it. */
+export interface TarSplit {
+  /** Every byte of the tar that is no file content, in order. */
+  readonly framing: Uint8Array
+  /** The files with content, in order. */
+  readonly bodies: readonly SplitBody[]
+  /** Bytes of the whole tar. */
+  readonly tarSize: number
+}
+
+/** The whole content of `files[file]` stands in the tar before byte `at` of the framing. */
+export interface SplitBody {
+  readonly at: number
+  readonly file: number
 }

@@ -139,7 +139,8 @@ export function paxXattrs(records: PaxRecords): Xattrs {
   return xattrs ?? noXattrs
 }
 
-function checkXattr(name: string, value: Uint8Array): void {
+/** What Linux takes as an extended attribute; throws BAD_FORMAT or LIMIT. */
+export function checkXattr(name: string, value: Uint8Array): void {
   if (name === '' || name.length > maxXattrName || name.includes('\0')) throw badAttribute('xattr', name)
   if (value.length > maxXattrValue)
     throw new OnefoldError(
