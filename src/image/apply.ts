@@ -1,5 +1,6 @@
 import type { Entry } from '../formats/entry.ts'
 import { Layer, type LayerKind } from './layer.ts'
+import { groupsOf } from './diff.ts'
 import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../formats/tree.ts'
 
 export type { LayerKind } from './layer.ts'
@@ -14,12 +15,15 @@ export interface MergeOptions {
  * of the tree and of one layer.
  */
 export class Merge {
-  readonly #root: Directory = emptyDirectory()
+  readonly #root: Directory
   readonly #options: MergeOptions
-  readonly #linked = new Set<Inode>()
+  readonly #linked: Set<Inode>
 
-  constructor(options: MergeOptions = {}) {
+  /** @param lower a finished tree to begin with, which is changed in place; default nothing */
+  constructor(options: MergeOptions = {}, lower?: Directory) {
+    this.#root = lower ?? emptyDirectory()
     this.#options = options
+    this.#linked = new Set(lower === undefined ? [] : groupsOf(lower).keys())
   }
 
   /** Lays one layer over what is there. Throws BAD_FORMAT, and has then changed nothing. */

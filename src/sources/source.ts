@@ -6,6 +6,8 @@ export interface Source {
   readonly name: string
   /** 'plain' sources are trees, not layers: whiteout names in them are data. */
   readonly kind: 'layer' | 'plain'
+  /** Of each layer, the lowest first, where they are not all of one kind. */
+  readonly kinds?: readonly Source['kind'][]
   /** The top manifest or index, bytes as served; checked against the digest when one was asked for. */
   resolve(options?: AbortOptions): Promise<Artifact>
   /** A nested manifest or a config: small, whole, verified against the descriptor's digest and size. */

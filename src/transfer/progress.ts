@@ -13,6 +13,13 @@ export type PullEvent =
   /** What happens now, in a word or two. */
   | { readonly type: 'step'; readonly step: Step }
 
-export type Step = 'resolving' | 'pulling' | 'composing image' | 'exporting' | 'pushing' | 'making durable'
+export type Step =
+  | 'resolving'
+  | 'reading changes'
+  | 'pulling'
+  | 'composing image'
+  | 'exporting'
+  | 'pushing'
+  | 'making durable'
 
 export type OnProgress = (event: PullEvent) => void

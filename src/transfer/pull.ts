@@ -204,13 +204,13 @@ async function pullLayers(
   composer: Composer,
 ): Promise<LayerRecord[]> {
   const { source, transaction, options, stats } = job
-  const { kind } = source
+  const kindAt = (place: number): LayerKind => source.kinds?.[place] ?? source.kind
   const wanted = blobs.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
   const places = Map.groupBy(wanted.keys(), (place) => diffIdAt(config, place))
   const recipes = new Map<DiffId, RecipeDigest>()
   const take = (diffId: DiffId, recipe: RecipeDigest, bytes: Uint8Array): void => {
     recipes.set(diffId, recipe)
-    composer.layer(places.get(diffId) ?? [], { bytes, kind })
+    for (const place of places.get(diffId) ?? []) composer.layer([place], { bytes, kind: kindAt(place) })
   }
   for (const diffId of places.keys()) {
     const known = await transaction.findLayer({ diffId })
@@ -225,16 +225,16 @@ async function pullLayers(
     signal: options.signal,
     onProgress: options.onProgress,
     onLayer: ({ blob, diffId }, result) => {
-      transaction.noteLayer(provenLayer(blob, diffId, kind, result.recipe))
+      transaction.noteLayer(provenLayer(blob, diffId, source.kind, result.recipe))
       take(diffId, result.recipe, result.recipeBytes)
       count(stats, result)
     },
   })
   stats.layersPresent += wanted.length - imported
-  return wanted.map(({ blob, diffId }) => {
+  return wanted.map(({ blob, diffId }, place) => {
     const recipe = recipes.get(diffId)
     if (recipe === undefined) throw new Error(`layer ${diffId} was neither present nor imported`)
-    return provenLayer(blob, diffId, kind, recipe)
+    return provenLayer(blob, diffId, kindAt(place), recipe)
   })
 }
 
