@@ -3,19 +3,17 @@ import { join } from 'node:path'
 import { OnefoldError, hasCode } from '../error.ts'
 import { unmount } from '../linux/mount.ts'
 import { type Mount as TableEntry, readMounts } from '../linux/mountinfo.ts'
+import { findMount, noMount } from './find.ts'
 import { isUntouched } from './root.ts'
 import {
   type MountRecord,
   type MountStore,
-  isMountId,
   lockMount,
   lockMounts,
   mountFolder,
   mountIds,
   mountsFolder,
   readMountRecord,
-  readMountRecords,
-  realPath,
   removeDirectory,
   removeMountFolder,
   utf8,
@@ -42,10 +40,10 @@ export function unmountImage(store: MountStore, which: string, options: UnmountO
     throw new OnefoldError('USAGE', 'Cannot unmount lazily and discard changes: they may be in use for a while yet')
   }
   using _mounts = lockMounts(store, 'shared')
-  const id = findMount(store, which)
+  const { id } = findMount(store, which, 'unmount')
   using _lock = lockMount(store, id)
   const record = readMountRecord(store, id)
-  if (record === undefined) throw notFound(which)
+  if (record === undefined) throw noMount(which, 'unmount')
   takeDown(store, record, options)
   return cleanUp(store, record, options)
 }
@@ -70,30 +68,6 @@ export function sweepMounts(store: MountStore): string[] {
 function holdsChanges(store: MountStore, id: string): boolean {
   const upper = join(mountFolder(store, id), 'upper')
   return existsSync(upper) && readdirSync(upper).length > 0
-}
-
-function findMount(store: MountStore, which: string): string {
-  if (isMountId(which) && readMountRecord(store, which) !== undefined) return which
-  const [records, table] = [readMountRecords(store), readMounts()]
-  const target = realPath(which)
-  const shown = records.filter((record) => entriesOf(record.id, table).some((entry) => utf8(entry.target) === target))
-  const last = (record: MountRecord): number => Math.max(...entriesOf(record.id, table).map((entry) => entry.id))
-  // One mounted over the other on the same directory: the upper one goes first.
-  const found =
-    shown.sort((a, b) => last(a) - last(b)).at(-1) ??
-    records.find((record) => record.state !== 'unmounted' && record.target === target)
-  if (found === undefined) throw notFound(which)
-  return found.id
-}
-
-function notFound(which: string): OnefoldError {
-  return new OnefoldError(
-    'NOT_FOUND',
-    `Cannot unmount ${JSON.stringify(which)}: no mount of this store has that id or directory`,
-    {
-      hint: 'mounts --all lists them',
-    },
-  )
 }
 
 /** All copies of the mount that our mount table shows, the last first. */
