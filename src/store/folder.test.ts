@@ -33,6 +33,7 @@ describe('openStore', () => {
     assert.deepEqual(JSON.parse(readFileSync(`${store.root}/store.json`, 'utf8')), {
       version: 1,
       objectAlgorithm: 'fsverity-sha256-4096',
+      verity: 'auto',
     })
     const before = readdirSync(store.root, { recursive: true })
     await using again = await openStore(store.root)

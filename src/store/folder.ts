@@ -2,19 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
-import { readJson } from '../formats/oci/json.ts'
-import { fileError, makeFolder, readWhole, syncFolder, writeSynced } from './files.ts'
+import { fileError, makeFolder, syncFolder, writeSynced } from './files.ts'
 import { folders, lockFile, storeFile, tmpFolder } from './layout.ts'
-import { jsonBytes } from './record.ts'
-
-/**
- * `store.json`, the last file written when a store is made:
- *
- *     version           1; a reader refuses what is newer, whatever else it says
- *     objectAlgorithm   "fsverity-sha256-4096": how names of objects and images are computed
- */
-const version = 1
-const objectAlgorithm = 'fsverity-sha256-4096'
+import { formatSettings, readSettings } from './settings.ts'
 
 /** What may lie in a folder that becomes a store: our own, when making it was interrupted, and a new file system's. */
 const ownNames: ReadonlySet<string> = new Set([...folders, tmpFolder, lockFile, 'lost+found'])
@@ -22,7 +12,7 @@ const ownNames: ReadonlySet<string> = new Set([...folders, tmpFolder, lockFile, 
 /** Makes sure that there is a store at `root`; NOT_FOUND when there is none and `create` is false. */
 export function openFolder(root: string, create: boolean): string {
   const path = resolve(root)
-  if (readStoreFile(path)) {
+  if (readSettings(path) !== undefined) {
     checkFolders(path)
     return path
   }
@@ -32,21 +22,6 @@ export function openFolder(root: string, create: boolean): string {
     })
   createStore(path)
   return path
-}
-
-/** False when there is none. */
-function readStoreFile(root: string): boolean {
-  const what = `the store "${root}"`
-  const bytes = readWhole(`${root}/${storeFile}`, what, 64 * 1024)
-  if (bytes === undefined) return false
-  const fields = readJson(bytes, what)
-  const found = fields.size('version')
-  if (found !== version)
-    throw new OnefoldError('UNSUPPORTED', `Cannot open ${what}: its format has version ${found}, expected ${version}`, {
-      hint: 'Use the onefold that made it, or a newer one.',
-    })
-  if (fields.text('objectAlgorithm') !== objectAlgorithm) throw fields.bad('objectAlgorithm', objectAlgorithm)
-  return true
 }
 
 /** Who can write to the root could redirect everything below to a place of his choice. */
@@ -78,6 +53,12 @@ export function requireOwn(root: string): void {
     })
 }
 
+/** What requireOwn() requires, as an answer. */
+export function isOwn(root: string): boolean {
+  const { uid, mode } = lstatSync(root)
+  return uid === process.geteuid?.() && (mode & 0o022) === 0
+}
+
 function createStore(root: string): void {
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
@@ -85,8 +66,8 @@ function createStore(root: string): void {
     // Objects are an image's files: some are nobody else's business.
     chmodSync(root, 0o700)
     for (const name of [...folders, tmpFolder]) makeFolder(`${root}/${name}`)
-    createNew(`${root}/${lockFile}`, root, new Uint8Array())
-    createNew(`${root}/${storeFile}`, root, jsonBytes({ version, objectAlgorithm }))
+    createNew(`${root}/${lockFile}`, root, newGeneration())
+    createNew(`${root}/${storeFile}`, root, formatSettings({ verity: 'auto' }))
     syncFolder(root)
   } catch (error) {
     throw fileError('create the store', root, error)
@@ -95,7 +76,7 @@ function createStore(root: string): void {
 
 function refuseForeign(root: string): void {
   const foreign = readdirSync(root).filter((name) => !ownNames.has(name))
-  if (foreign.length === 0 || readStoreFile(root)) return
+  if (foreign.length === 0 || readSettings(root) !== undefined) return
   throw new OnefoldError(
     'EXISTS',
     `Cannot create a store in "${root}": the folder is not empty and not a store (it holds ${JSON.stringify(foreign[0])})`,

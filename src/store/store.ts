@@ -5,7 +5,7 @@ import type { Descriptor } from '../formats/entry.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
 import { openFolder, requireOwn } from './folder.ts'
-import type { FsckOptions, FsckReport } from './fsck.ts'
+import type { FsckOptions, FsckReport } from './fsck/report.ts'
 import type { GcOptions, GcReport } from './gc.ts'
 import { defaultRoot, imagePath, recipePath } from './layout.ts'
 import { type ByteRange, type OpenObject, openObject, readObject } from './objects.ts'
@@ -14,12 +14,16 @@ import { readRecipeFile } from './recipes.ts'
 import { readBlob, readImageFile, readRecord } from './records.ts'
 import type { ImageRecord } from './record.ts'
 import { listRefs, readRef } from './refs.ts'
+import { type VerityPolicy, verityPolicy } from './settings.ts'
 import { removeImage, tagImage } from './tag.ts'
 import { type AbortOptions, type RefCondition, type Transaction, beginTransaction } from './transaction.ts'
+import type { Sealed } from './verity.ts'
 
 export type { FindOptions, ListedImage, StoredImage } from './find.ts'
-export type { Damage, DamageKind, FsckOptions, FsckReport } from './fsck.ts'
+export type { CheckEvent, Damage, DamageKind, FsckOptions, FsckReport } from './fsck/report.ts'
 export type { GcOptions, GcReport } from './gc.ts'
+export type { VerityPolicy } from './settings.ts'
+export type { Sealed } from './verity.ts'
 
 export interface OpenOptions {
   /** Make the store when there is none; default true. Commands that only read say false. */
@@ -91,10 +95,28 @@ export class Store implements AsyncDisposable {
     return await collectGarbage(this.root, options)
   }
 
-  /** Compares everything with its name. Changes nothing; damage is in the report, not an error. */
+  /**
+   * Compares everything with its name, and moves damaged files into quarantine; with `dryRun` it changes nothing. Damage
+   * is in the report, not an error.
+   */
   async fsck(options?: FsckOptions): Promise<FsckReport> {
-    const { checkStore } = await import('./fsck.ts')
+    const { checkStore } = await import('./fsck/check.ts')
     return await checkStore(this.root, options)
+  }
+
+  /** Whether objects and images are sealed with fs-verity: see `setVerity()`. */
+  get verity(): VerityPolicy {
+    return verityPolicy(this.root)
+  }
+
+  /**
+   * Says whether files are sealed with fs-verity from now on (`auto`: where the file system can), and seals those that
+   * are there. UNSUPPORTED, with nothing changed, for `require` on a file system that cannot.
+   */
+  async setVerity(policy: VerityPolicy, options?: AbortOptions): Promise<Sealed> {
+    requireOwn(this.root)
+    const { setVerityPolicy } = await import('./seal-store.ts')
+    return await setVerityPolicy(this.root, policy, options)
   }
 
   record(manifest: Digest): ImageRecord | undefined {

@@ -16,6 +16,7 @@ import { readRecipeFile } from './recipes.ts'
 import { type ImageRecord, type LayerRecord, formatLayer, formatRecord } from './record.ts'
 import { encodeRef, formatRef, readRef } from './refs.ts'
 import { Staging } from './staging.ts'
+import { sealStaged } from './verity.ts'
 import { Writeback } from './writeback.ts'
 
 /** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
@@ -133,6 +134,8 @@ export class Transaction implements AsyncDisposable {
     await this.#sync()
     {
       using _lock = await lockStore(this.root, 'shared', options.signal)
+      // Under the lock, as the setting changes under it; and on disk before there are names, as all else.
+      if (await sealStaged(this.root, this.folder, options.signal)) await this.#sync()
       using _refs = await lockRefs(this.root, options.signal)
       this.#check()
       nameEverything(this.root, this.folder)
