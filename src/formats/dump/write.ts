@@ -5,18 +5,17 @@
  * two exceptions for the better: a hard link keeps its primary name wherever that stands, and the marks that
  * an image puts on a directory with whiteouts are left out. Parsing it gives the same tree, hence the same image.
  */
-import { type Inode, S_IFMT, S_IFREG, isDirectory } from '../tree.ts'
-import type { Directory } from '../tree.ts'
-import { sizeOf } from '../entry.ts'
-import { placeOf } from '../erofs/external.ts'
+import { hasDigest, placeOf } from '../erofs/flat-external.ts'
 import { type ErofsOptions, type ErofsPlan, planErofs } from '../erofs/write.ts'
-import { type AttributeSet, metacopyMarker, redirectMarker } from '../erofs/xattr-table.ts'
+import { metacopyMarker, redirectMarker } from '../erofs/xattr-table.ts'
 import { escapedPrefix, overlayPrefix } from '../erofs/xattrs.ts'
+import { type FlatTree, field, floatField, inodeFloats, inodeWords, kind } from '../flat/flat.ts'
+import { type Directory, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 
 const chunkSize = 1 << 16
 
 /** In chunks of about 64 KiB. Throws as planErofs does. */
-export function* writeDump(root: Directory, options: ErofsOptions = {}): Generator<Uint8Array> {
+export function* writeDump(root: Directory | FlatTree, options: ErofsOptions = {}): Generator<Uint8Array> {
   let lines = ''
   for (const line of dumpLines(planErofs(root, options))) {
     lines += line
@@ -36,7 +35,7 @@ interface OpenDirectory {
 }
 
 function* dumpLines(plan: ErofsPlan): Generator<string> {
-  const { names, targets, entryOf, firstEntry, lastEntry, inodes } = plan.listing
+  const { targets, entryOf, firstEntry, lastEntry, modes, ids, stub } = plan.listing
   yield line(plan, 0, '/', '', undefined)
   const stack: OpenDirectory[] = [{ number: 0, path: '', entry: firstEntry[0] as number }]
   for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
@@ -45,82 +44,90 @@ function* dumpLines(plan: ErofsPlan): Generator<string> {
       continue
     }
     const entry = top.entry++
-    const name = names[entry] as string
-    if (name === '.' || name === '..' || isStub(plan, top.number, name)) continue
-    const path = `${top.path}/${escape(name)}`
+    const name = nameOf(plan, entry)
     const number = targets[entry] as number
+    if (name === '.' || name === '..' || ids[number] === stub) continue
+    const path = `${top.path}/${escape(name)}`
     if (entryOf[number] !== entry) yield line(plan, number, path, '@', primaryPath(plan, number))
     else {
       yield line(plan, number, path, '', undefined)
-      if (isDirectory(inodes[number] as Inode)) stack.push({ number, path, entry: firstEntry[number] as number })
+      if (((modes[number] as number) & S_IFMT) === S_IFDIR)
+        stack.push({ number, path, entry: firstEntry[number] as number })
     }
   }
 }
 
-function isStub({ listing }: ErofsPlan, directory: number, name: string): boolean {
-  return directory === 0 && listing.inodes[0]?.children?.has(name) === false
+function nameOf({ listing: { tree, nameAt, nameLength } }: ErofsPlan, entry: number): string {
+  const at = nameAt[entry] as number
+  return tree.heap.toString('latin1', at, at + (nameLength[entry] as number))
 }
 
-function primaryPath({ listing }: ErofsPlan, number: number): string {
+function primaryPath(plan: ErofsPlan, number: number): string {
   let path = ''
-  for (let at = number; at !== 0; at = listing.parents[at] as number)
-    path = `/${listing.names[listing.entryOf[at] as number] as string}${path}`
+  for (let at = number; at !== 0; at = plan.listing.parents[at] as number)
+    path = `/${nameOf(plan, plan.listing.entryOf[at] as number)}${path}`
   return path
 }
 
 function line(plan: ErofsPlan, number: number, path: string, mark: '' | '@', linkTarget: string | undefined): string {
-  const inode = plan.listing.inodes[number] as Inode
-  const { content, target } = inode
-  const isFile = (inode.mode & S_IFMT) === S_IFREG
+  const { tree, ids, nlinks } = plan.listing
+  const inode = ids[number] as number
+  const at = inode * inodeWords
+  const { words, floats } = tree
+  const mode = tree.mode(inode)
+  const type = mode & S_IFMT
+  const isInline = type === S_IFREG && words[at + field.kind] === kind.inline
+  const isElsewhere = type === S_IFREG && (words[at + field.kind] as number) >= kind.object
+  const payload = type === S_IFLNK ? tree.text(inode) : isElsewhere ? placeOf(tree, inode) : ''
   const fields = [
     path,
-    sizeField(plan, number, inode),
-    mark + inode.mode.toString(8),
-    plan.listing.nlinks[number] as number,
-    inode.uid,
-    inode.gid,
-    inode.rdev,
-    `${inode.mtime}.${inode.mtimeNsec}`,
-    optional(linkTarget ?? (isFile ? placeOf(content) : target)),
-    isFile && content.kind === 'inline' ? escapeBytes(content.bytes) : '-',
-    isFile && content.kind === 'object' ? content.digest : '-',
+    type === S_IFDIR || type === S_IFLNK ? (plan.layout.sizes[number] as number) : tree.size(inode),
+    mark + mode.toString(8),
+    nlinks[number] as number,
+    words[at + field.uid] as number,
+    words[at + field.gid] as number,
+    words[at + field.rdev] as number,
+    `${floats[inode * inodeFloats + floatField.mtime] as number}.${words[at + field.mtimeNsec] as number}`,
+    optional(linkTarget ?? payload),
+    isInline ? escapeContent(tree.text(inode)) : '-',
+    isElsewhere && hasDigest(tree, inode) ? tree.digest(inode) : '-',
   ]
-  return `${fields.join(' ')}${xattrFields(plan, number, inode)}\n`
-}
-
-function sizeField({ layout }: ErofsPlan, number: number, inode: Inode): number {
-  return isDirectory(inode) || inode.target !== '' ? (layout.sizes[number] as number) : sizeOf(inode.content)
+  return `${fields.join(' ')}${xattrFields(plan, number)}\n`
 }
 
 /** What is stored with the inode comes before what is shared, as one finds them in the image. */
-function xattrFields({ xattrs }: ErofsPlan, number: number, inode: Inode): string {
-  const { attributes } = xattrs.sets[number] as AttributeSet
+function xattrFields({ listing: { tree, ids }, xattrs }: ErofsPlan, number: number): string {
+  const own = tree.xattrs(ids[number] as number)
+  if (own.size === 0) return ''
   let local = ''
   let shared = ''
-  for (const attribute of attributes) {
+  for (const attribute of xattrs.of(number).attributes) {
     const { name } = attribute
     if (attribute === metacopyMarker || attribute === redirectMarker) continue
     const escaped = name.startsWith(escapedPrefix)
     const userName = escaped ? overlayPrefix + name.slice(escapedPrefix.length) : name
-    const value = name.startsWith(overlayPrefix) && !escaped ? undefined : inode.xattrs.get(userName)
+    const value = name.startsWith(overlayPrefix) && !escaped ? undefined : own.get(userName)
     if (value === undefined) continue
-    const field = ` ${escape(userName, true)}=${escapeBytes(value, true)}`
-    if (xattrs.sharedOf(number, attribute) === undefined) local += field
-    else shared += field
+    const pair = ` ${escape(userName, true)}=${escapeBytes(value, true)}`
+    if (xattrs.sharedOf(number, attribute) === undefined) local += pair
+    else shared += pair
   }
   return local + shared
 }
 
 /** A field that may be unset. */
 export function optional(text: string): string {
-  if (text === '') return '-'
-  return text === '-' ? '\\x2d' : escape(text)
+  return text === '' ? '-' : escapeContent(text)
 }
 
 /** Bytes as CONTENT, or with `equals` as the value of an xattr. */
 export function escapeBytes(bytes: Uint8Array, equals = false): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
-  return text === '-' && !equals ? '\\x2d' : escape(text, equals)
+  return equals ? escape(text, equals) : escapeContent(text)
+}
+
+function escapeContent(text: string): string {
+  return text === '-' ? '\\x2d' : escape(text)
 }
 
 const special: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }

@@ -1,8 +1,8 @@
 /** The third pass of the writer: how large everything is and where it goes. */
 import { OnefoldError } from '../../error.ts'
-import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
-import { type Content, sizeOf } from '../entry.ts'
-import { externalContent } from './external.ts'
+import { type FlatTree, field, floatField, inodeFloats, inodeWords } from '../flat/flat.ts'
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
+import { isExternal } from './flat-external.ts'
 import type { Listing } from './listing.ts'
 import {
   align,
@@ -48,7 +48,8 @@ export interface Layout {
 }
 
 export function layOut(listing: Listing, xattrs: XattrTable): Layout {
-  const count = listing.inodes.length
+  const { tree, ids } = listing
+  const count = ids.length
   const layout = {
     starts: new Float64Array(count),
     extended: new Uint8Array(count),
@@ -57,18 +58,19 @@ export function layOut(listing: Listing, xattrs: XattrTable): Layout {
     blocks: new Uint32Array(count),
     kinds: new Uint8Array(count),
     sizes: new Float64Array(count),
-    ...earliest(listing.inodes),
+    ...earliest(tree, ids),
   }
   let at = superblockAt + superblock.bytes
   let blocks = 0
   for (let number = 0; number < count; number++) {
-    const inode = listing.inodes[number] as Inode
+    const inode = ids[number] as number
+    const type = tree.mode(inode) & S_IFMT
     sizeBody(layout, listing, number, inode)
     layout.extended[number] = fitsCompact(layout, listing, number, inode) ? 0 : 1
     layout.areas[number] = areaBytes(xattrs, number)
-    at = place(layout, number, at, (inode.mode & S_IFMT) === S_IFLNK)
+    at = place(layout, number, at, type === S_IFLNK)
     blocks += layout.blocks[number] as number
-    if (inode.children !== undefined)
+    if (type === S_IFDIR)
       layout.sizes[number] = (layout.blocks[number] as number) * blockSize + (layout.tails[number] as number)
   }
   const inodesEnd = align(at, slotSize)
@@ -78,37 +80,42 @@ export function layOut(listing: Listing, xattrs: XattrTable): Layout {
 
 type Growing = Omit<Layout, 'inodesEnd' | 'dataStart' | 'bytes'>
 
-function earliest(inodes: readonly Inode[]): { mtime: number; mtimeNsec: number } {
-  let { mtime, mtimeNsec } = inodes[0] as Inode
-  for (const inode of inodes)
-    if (inode.mtime < mtime || (inode.mtime === mtime && inode.mtimeNsec < mtimeNsec)) ({ mtime, mtimeNsec } = inode)
+function earliest({ words, floats }: FlatTree, ids: Uint32Array): { mtime: number; mtimeNsec: number } {
+  let mtime = floats[floatField.mtime] as number
+  let mtimeNsec = words[field.mtimeNsec] as number
+  for (const inode of ids) {
+    const seconds = floats[inode * inodeFloats + floatField.mtime] as number
+    const nanoseconds = words[inode * inodeWords + field.mtimeNsec] as number
+    if (seconds > mtime || (seconds === mtime && nanoseconds >= mtimeNsec)) continue
+    mtime = seconds
+    mtimeNsec = nanoseconds
+  }
   return { mtime, mtimeNsec }
 }
 
-function sizeBody(layout: Growing, listing: Listing, number: number, inode: Inode): void {
-  switch (inode.mode & S_IFMT) {
-    case S_IFDIR: {
-      const first = listing.firstEntry[number] as number
-      const last = listing.lastEntry[number] as number
-      return sizeDirectory(layout, number, listing.names, first, last)
-    }
+function sizeBody(layout: Growing, listing: Listing, number: number, inode: number): void {
+  const { tree } = listing
+  switch (tree.mode(inode) & S_IFMT) {
+    case S_IFDIR:
+      return sizeDirectory(layout, number, listing)
     case S_IFLNK:
-      return sizeTail(layout, number, checkedTarget(inode.target).length)
+      return sizeTail(layout, number, targetLength(tree, inode))
     case S_IFREG:
-      return externalContent(inode) === undefined
-        ? sizeInline(layout, number, inode.content)
-        : sizeChunks(layout, number, sizeOf(inode.content))
+      return isExternal(tree, inode)
+        ? sizeChunks(layout, number, tree.size(inode))
+        : sizeInline(layout, number, tree.size(inode))
     default:
       return sizeTail(layout, number, 0)
   }
 }
 
 /** Entries never straddle a block. The last group goes behind the inode unless it fills more than half a block. */
-function sizeDirectory(layout: Growing, number: number, names: readonly string[], first: number, last: number): void {
+function sizeDirectory(layout: Growing, number: number, { nameLength, firstEntry, lastEntry }: Listing): void {
+  const last = lastEntry[number] as number
   let blocks = 0
   let used = 0
-  for (let entry = first; entry < last; entry++) {
-    const bytes = dirent.bytes + (names[entry] as string).length
+  for (let entry = firstEntry[number] as number; entry < last; entry++) {
+    const bytes = dirent.bytes + (nameLength[entry] as number)
     if (used + bytes > blockSize) {
       blocks++
       used = 0
@@ -118,8 +125,7 @@ function sizeDirectory(layout: Growing, number: number, names: readonly string[]
   sizeBlocksAndTail(layout, number, blocks, used)
 }
 
-function sizeInline(layout: Growing, number: number, content: Content): void {
-  const size = sizeOf(content)
+function sizeInline(layout: Growing, number: number, size: number): void {
   if (size > inlineContentMax)
     throw new OnefoldError(
       'LIMIT',
@@ -159,21 +165,19 @@ export function chunkBitsOf(size: number): number {
   return Math.min(Math.max(bits, minChunkBits), maxChunkBits)
 }
 
-function fitsCompact(layout: Growing, listing: Listing, number: number, inode: Inode): boolean {
+function fitsCompact(layout: Growing, { tree, nlinks, whiteouts }: Listing, number: number, inode: number): boolean {
+  const { words, floats } = tree
+  const at = inode * inodeWords
   return (
-    inode.mtime === layout.mtime &&
-    inode.mtimeNsec === layout.mtimeNsec &&
-    (listing.nlinks[number] as number) <= 0xffff &&
-    inode.uid <= 0xffff &&
-    inode.gid <= 0xffff &&
+    floats[inode * inodeFloats + floatField.mtime] === layout.mtime &&
+    words[at + field.mtimeNsec] === layout.mtimeNsec &&
+    (nlinks[number] as number) <= 0xffff &&
+    (words[at + field.uid] as number) <= 0xffff &&
+    (words[at + field.gid] as number) <= 0xffff &&
     (layout.sizes[number] as number) <= 0xffffffff &&
-    !hasGreatSizeField(listing, number, inode)
+    // mkcomposefs looks at the stored size of *every* inode here, and a dump may give a device one.
+    (tree.size(inode) <= 0xffffffff || whiteouts.has(number))
   )
-}
-
-/** mkcomposefs looks at the stored size of *every* inode here, and a dump may give a device one. */
-function hasGreatSizeField(listing: Listing, number: number, inode: Inode): boolean {
-  return inode.content.kind === 'unknown' && inode.content.size > 0xffffffff && !listing.whiteouts.has(number)
 }
 
 function areaBytes(xattrs: XattrTable, number: number): number {
@@ -220,11 +224,12 @@ function moveTailToBlock(layout: Growing, number: number): void {
   if (layout.kinds[number] === flatInline) layout.kinds[number] = flatPlain
 }
 
-function checkedTarget(target: string): string {
-  if (target === '' || target.length > targetMax || target.includes('\0'))
+function targetLength(tree: FlatTree, inode: number): number {
+  const length = tree.words[inode * inodeWords + field.textLength] as number
+  if (length === 0 || length > targetMax)
     throw new OnefoldError(
       'BAD_FORMAT',
-      `Cannot write symlink to ${JSON.stringify(target.slice(0, 200))}: expected 1 to ${targetMax} bytes, none of them zero`,
+      `Cannot write symlink to ${JSON.stringify(tree.text(inode).slice(0, 200))}: expected 1 to ${targetMax} bytes, none of them zero`,
     )
-  return target
+  return length
 }

@@ -5,32 +5,37 @@
  * number. Hard links take no inode. On the way the user's own whiteouts are found and the 256 stubs are added to
  * the root: they hide the fan-out directories of the object store, which is the layer below.
  */
-import { OnefoldError } from '../../error.ts'
+import { type Children, childrenOf } from '../flat/children.ts'
 import {
-  type Directory,
-  type Inode,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFMT,
-  S_IFREG,
-  compareNames,
-  isDirectory,
-  isHardLink,
-} from '../tree.ts'
-import { noContent, noXattrs } from '../entry.ts'
-import { nameMax } from './records.ts'
+  type FlatTree,
+  compareBytes,
+  dotsAt,
+  field,
+  floatField,
+  furtherName,
+  inodeFloats,
+  inodeWords,
+  nameField,
+  nameLengthMask,
+  nameWords,
+  stubNameAt,
+} from '../flat/flat.ts'
+import { S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from '../tree.ts'
 
 export interface Listing {
-  readonly inodes: readonly Inode[]
+  readonly tree: FlatTree
+  /** Per inode number: its id in the tree. */
+  readonly ids: Uint32Array
   /** st_mode as written, per inode: whiteouts have become regular files. */
   readonly modes: Uint16Array
   /** Per inode; computed for directories, the tree's own number for everything else. */
   readonly nlinks: Uint32Array
-  /** Per inode, for directories: where its entries begin in `names` and `targets`; they end where `lastEntry` says. */
+  /** Per inode, for directories: where its entries begin in `nameAt` and `targets`; they end where `lastEntry` says. */
   readonly firstEntry: Uint32Array
   readonly lastEntry: Uint32Array
-  /** The entries of all directories, `.` and `..` included, in byte order within each. */
-  readonly names: readonly string[]
+  /** The entries of all directories, `.` and `..` included, in byte order within each: where their names are in the heap. */
+  readonly nameAt: Uint32Array
+  readonly nameLength: Uint8Array
   /** The inode number each entry leads to. */
   readonly targets: Uint32Array
   /** Per inode: the directory it stands in under its primary name, and the entry that is that name. */
@@ -39,162 +44,186 @@ export interface Listing {
   /** Inode numbers of the whiteouts, and of the directories they stand in. */
   readonly whiteouts: ReadonlySet<number>
   readonly whiteoutParents: ReadonlySet<number>
+  /** The id that all stubs have. */
+  readonly stub: number
 }
 
-export function listTree(root: Directory): Listing {
-  const lister = new Lister(root)
+/** `children` when they are known already. */
+export function listTree(tree: FlatTree, children?: Children): Listing {
+  const known = children ?? childrenOf(tree, unexpectedDuplicate)
+  const lister = new Lister(tree, known)
   lister.list()
-  lister.resolveLinks()
   return lister
 }
 
 class Lister implements Listing {
-  readonly inodes: Inode[]
+  readonly tree: FlatTree
+  readonly ids: Uint32Array
   readonly modes: Uint16Array
   readonly nlinks: Uint32Array
   readonly firstEntry: Uint32Array
   readonly lastEntry: Uint32Array
-  readonly names: string[]
+  readonly nameAt: Uint32Array
+  readonly nameLength: Uint8Array
   readonly targets: Uint32Array
   readonly parents: Uint32Array
   readonly entryOf: Uint32Array
   readonly whiteouts = new Set<number>()
   readonly whiteoutParents = new Set<number>()
-  readonly #stub: Inode
-  readonly #links: { readonly entry: number; readonly linkTo: Inode }[] = []
+  readonly stub: number
+  readonly #children: Children
+  /** The entries that are further names; until the end their targets are ids. */
+  readonly #links: number[] = []
   #inodeCount = 0
   #entryCount = 0
 
-  constructor(root: Directory) {
-    const { inodes, entries } = count(root)
-    this.inodes = Array.from<Inode>({ length: inodes })
-    this.modes = new Uint16Array(inodes)
-    this.nlinks = new Uint32Array(inodes)
-    this.firstEntry = new Uint32Array(inodes)
-    this.lastEntry = new Uint32Array(inodes)
-    this.parents = new Uint32Array(inodes)
-    this.entryOf = new Uint32Array(inodes)
-    this.names = Array.from<string>({ length: entries })
+  /** Everything is allocated once, at its full size. */
+  constructor(tree: FlatTree, children: Children) {
+    this.tree = tree
+    this.#children = children
+    const stubs = stubsOf(tree, children)
+    const { inodes, directories } = countInodes(tree)
+    this.stub = addStub(tree)
+    const count = inodes + stubs.length
+    this.ids = new Uint32Array(count)
+    this.modes = new Uint16Array(count)
+    this.nlinks = new Uint32Array(count)
+    this.firstEntry = new Uint32Array(count)
+    this.lastEntry = new Uint32Array(count)
+    this.parents = new Uint32Array(count)
+    this.entryOf = new Uint32Array(count)
+    const entries = tree.names + stubs.length + 2 * directories
+    this.nameAt = new Uint32Array(entries)
+    this.nameLength = new Uint8Array(entries)
     this.targets = new Uint32Array(entries)
-    this.#stub = stubOf(root)
-    this.#add(root, 0)
+    this.#add(0, 0)
   }
 
   list(): void {
+    const stubs = stubsOf(this.tree, this.#children)
     for (let number = 0; number < this.#inodeCount; number++) {
-      const inode = this.inodes[number] as Inode
       this.firstEntry[number] = this.#entryCount
-      if (isDirectory(inode)) this.#listDirectory(inode, number)
+      if (((this.modes[number] as number) & S_IFMT) === S_IFDIR)
+        this.#listDirectory(number, number === 0 ? [...dots, ...stubs] : dots)
       this.lastEntry[number] = this.#entryCount
     }
+    this.#resolveLinks()
   }
 
-  #listDirectory(directory: Directory, number: number): void {
-    for (const name of entryNames(directory, number === 0)) {
-      const entry = this.#entryCount++
-      this.names[entry] = name
-      if (name === '.') this.targets[entry] = number
-      else if (name === '..') this.targets[entry] = this.parents[number] as number
-      else {
-        const child = directory.children.get(name) ?? this.#stub
-        if (isHardLink(child)) this.#links.push({ entry, linkTo: child.linkTo })
-        else {
-          this.entryOf[this.#inodeCount] = entry
-          this.targets[entry] = this.#inodeCount
-          this.#add(child, number)
-        }
+  /** The directory's children and the names that every directory, or the root, has besides. */
+  #listDirectory(number: number, others: readonly (readonly [at: number, length: number])[]): void {
+    const { tree } = this
+    const directory = this.ids[number] as number
+    const last = this.#children.first[directory + 1] as number
+    let other = 0
+    for (let i = this.#children.first[directory] as number; i < last; i++) {
+      const base = (this.#children.order[i] as number) * nameWords
+      const at = tree.nameWords[base + nameField.at] as number
+      const length = tree.nameWords[base + nameField.length] as number
+      for (let next = others[other]; next !== undefined; next = others[++other]) {
+        if (compareBytes(tree.heap, next[0], next[1], at, length & nameLengthMask) > 0) break
+        this.#addOther(number, next[0], next[1])
       }
+      const inode = tree.nameWords[base + nameField.inode] as number
+      this.#addChild(number, at, length, inode)
+    }
+    for (let next = others[other]; next !== undefined; next = others[++other]) this.#addOther(number, next[0], next[1])
+  }
+
+  #addChild(directory: number, at: number, length: number, inode: number): void {
+    const entry = this.#entryCount++
+    this.nameAt[entry] = at
+    this.nameLength[entry] = length & nameLengthMask
+    if ((length & furtherName) !== 0) {
+      this.targets[entry] = inode
+      this.#links.push(entry)
+    } else {
+      this.entryOf[this.#inodeCount] = entry
+      this.targets[entry] = this.#inodeCount
+      this.#add(inode, directory)
     }
   }
 
-  #add(inode: Inode, parent: number): void {
+  #addOther(directory: number, at: number, length: number): void {
+    const entry = this.#entryCount++
+    this.nameAt[entry] = at
+    this.nameLength[entry] = length
+    if (at >= stubNameAt) {
+      this.entryOf[this.#inodeCount] = entry
+      this.targets[entry] = this.#inodeCount
+      this.#add(this.stub, directory)
+    } else this.targets[entry] = length === 1 ? directory : (this.parents[directory] as number)
+  }
+
+  #add(inode: number, parent: number): void {
     const number = this.#inodeCount++
-    const type = inode.mode & S_IFMT
-    if ((type === S_IFDIR) !== (inode.children !== undefined)) throw inconsistent(inode)
-    this.inodes[number] = inode
+    const { words } = this.tree
+    const at = inode * inodeWords
+    const mode = words[at + field.mode] as number
+    const type = mode & S_IFMT
+    this.ids[number] = inode
     this.parents[number] = parent
-    this.modes[number] = inode.mode
-    this.nlinks[number] = type === S_IFDIR ? 2 : inode.nlink
+    this.modes[number] = mode
+    this.nlinks[number] = type === S_IFDIR ? 2 : (words[at + field.nlink] as number)
     if (type === S_IFDIR && number > 0) this.nlinks[parent] = (this.nlinks[parent] as number) + 1
-    if (type === S_IFCHR && inode.rdev === 0 && inode !== this.#stub) {
-      this.modes[number] = (inode.mode & ~S_IFMT) | S_IFREG
+    if (type === S_IFCHR && words[at + field.rdev] === 0 && inode !== this.stub) {
+      this.modes[number] = (mode & ~S_IFMT) | S_IFREG
       this.whiteouts.add(number)
       this.whiteoutParents.add(parent)
     }
   }
 
-  resolveLinks(): void {
+  #resolveLinks(): void {
     if (this.#links.length === 0) return
-    const numbers = new Map<Inode, number>(this.#links.map(({ linkTo }) => [linkTo, -1]))
-    for (const [number, inode] of this.inodes.entries()) if (numbers.has(inode)) numbers.set(inode, number)
-    for (const { entry, linkTo } of this.#links) {
-      const number = numbers.get(linkTo)
-      if (number === undefined || number < 0 || isDirectory(linkTo))
-        throw new OnefoldError('BAD_FORMAT', 'Cannot write image: a hard link leads to no file of the tree')
-      this.targets[entry] = number
-    }
+    const numbers = new Uint32Array(this.tree.inodes)
+    for (let number = 0; number < this.#inodeCount; number++) numbers[this.ids[number] as number] = number
+    for (const entry of this.#links) this.targets[entry] = numbers[this.targets[entry] as number] as number
   }
 }
 
-/** Everything is allocated once, at its full size. */
-function count(root: Directory): { inodes: number; entries: number } {
-  const stubs = stubNames.filter((name) => !root.children.has(name)).length
-  const directories = [root]
-  let inodes = 1 + stubs
-  let entries = stubs
-  for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
-    entries += 2 + next.children.size
-    for (const child of next.children.values()) {
-      if (isHardLink(child)) continue
-      inodes++
-      if (isDirectory(child)) directories.push(child)
-    }
-  }
-  return { inodes, entries }
-}
+type HeapName = readonly [at: number, length: number]
+
+const dots: readonly HeapName[] = [
+  [dotsAt, 1],
+  [dotsAt, 2],
+]
 
 /** A real whiteout in the root, for each of `00` … `ff` that the tree does not use itself. */
-const stubNames: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+function stubsOf(tree: FlatTree, { first, order }: Children): HeapName[] {
+  const used = new Set<string>()
+  for (let i = first[0] as number; i < (first[1] as number); i++)
+    if (tree.nameLength(order[i] as number) === 2) used.add(tree.name(order[i] as number))
+  return Array.from({ length: 256 }, (_, i): HeapName => [stubNameAt + 2 * i, 2]).filter(
+    ([at]) => !used.has(tree.heap.toString('latin1', at, at + 2)),
+  )
+}
 
-function stubOf(root: Directory): Inode {
-  const label = root.xattrs.get('security.selinux')
-  return {
-    mode: S_IFCHR | 0o644,
-    uid: root.uid,
-    gid: root.gid,
-    mtime: root.mtime,
-    mtimeNsec: root.mtimeNsec,
-    rdev: 0,
-    nlink: 1,
-    xattrs: label === undefined ? noXattrs : new Map([['security.selinux', label]]),
-    content: noContent,
-    target: '',
-    children: undefined,
+function countInodes(tree: FlatTree): { inodes: number; directories: number } {
+  let inodes = 1
+  let directories = 1
+  for (let name = 0; name < tree.names; name++) {
+    const at = name * nameWords
+    if (((tree.nameWords[at + nameField.length] as number) & furtherName) !== 0) continue
+    inodes++
+    if ((tree.mode(tree.nameWords[at + nameField.inode] as number) & S_IFMT) === S_IFDIR) directories++
   }
+  return { inodes, directories }
 }
 
-function entryNames(directory: Directory, isRoot: boolean): string[] {
-  const names = [...directory.children.keys()]
-  for (const name of names) if (isBadName(name)) throw badName(name)
-  if (isRoot) for (const name of stubNames) if (!directory.children.has(name)) names.push(name)
-  names.push('.', '..')
-  return names.sort(compareNames)
+/** An inode that no name of the tree leads to: with the root's owner, time and label. */
+function addStub(tree: FlatTree): number {
+  const label = tree.xattrs(0).get('security.selinux')
+  const stub = tree.addInode()
+  const { words, floats } = tree
+  const at = stub * inodeWords
+  for (const copied of [field.uid, field.gid, field.mtimeNsec]) words[at + copied] = words[copied] as number
+  words[at + field.mode] = S_IFCHR | 0o644
+  words[at + field.nlink] = 1
+  floats[stub * inodeFloats + floatField.mtime] = floats[floatField.mtime] as number
+  if (label !== undefined) words[at + field.xattrs] = tree.xattrSets.push(new Map([['security.selinux', label]])) - 1
+  return stub
 }
 
-function inconsistent({ mode }: Inode): OnefoldError {
-  return new OnefoldError(
-    'BAD_FORMAT',
-    `Cannot write image: an inode's mode 0${mode.toString(8)} and its children disagree on whether it is a directory`,
-  )
-}
-
-function isBadName(name: string): boolean {
-  return name === '' || name.length > nameMax || name === '.' || name === '..' || name.includes('/')
-}
-
-function badName(name: string): OnefoldError {
-  return new OnefoldError(
-    'BAD_FORMAT',
-    `Cannot write name ${JSON.stringify(name.slice(0, 300))}: expected 1 to ${nameMax} bytes without a slash, and neither "." nor ".."`,
-  )
+function unexpectedDuplicate(name: number): never {
+  throw new TypeError(`two names are equal in one directory: ${name}`)
 }

@@ -5,18 +5,20 @@
  * Most inodes of an image are files with nothing but a metacopy and a redirect of their own, so these two are never
  * materialised per file: a set of attributes holds a marker, and the file's content says what the marker stands for.
  */
-import { type Inode, compareNames } from '../tree.ts'
-import type { Content, Xattrs } from '../entry.ts'
+import { type FlatTree, field, inodeWords } from '../flat/flat.ts'
+import { compareNames } from '../tree.ts'
+import type { Xattrs } from '../entry.ts'
 import {
-  externalContent,
+  isAtOwnPath,
+  isExternal,
   metacopyEntryBytes,
   metacopyValue,
   placeLength,
-  placeOf,
   redirectEntryBytes,
   redirectValue,
-} from './external.ts'
+} from './flat-external.ts'
 import type { Listing } from './listing.ts'
+import { Occurrences } from './occurrences.ts'
 import { sharedRefsMax, xattrBody } from './records.ts'
 import {
   encodeXattr,
@@ -58,40 +60,34 @@ export interface AttributeSet {
 }
 
 export class XattrTable {
-  /** The attributes of each inode. */
+  /** Which of the sets each inode has. */
+  readonly setOf: Uint32Array
   readonly sets: AttributeSet[] = []
   /** The shared attributes in table order, `bytes` of them. */
   readonly shared: readonly Attribute[]
   readonly bytes: number
   readonly hasAcl: boolean
-  readonly #inodes: readonly Inode[]
+  readonly #tree: FlatTree
+  readonly #ids: Uint32Array
   readonly #metacopies: Occurrences
   readonly #redirects: Occurrences
 
   constructor(listing: Listing, version: 0 | 1) {
-    const { inodes, whiteouts, whiteoutParents } = listing
-    this.#inodes = inodes
+    const { tree, ids } = listing
+    this.#tree = tree
+    this.#ids = ids
+    this.setOf = new Uint32Array(ids.length)
     const attributes = new Attributes()
-    let plain = true
-    for (let number = 0; number < inodes.length; number++) {
-      const inode = inodes[number] as Inode
-      const content = externalContent(inode)
-      if (content !== undefined && (content.kind !== 'object' || content.path !== undefined)) plain = false
-      const special = number === 0 || whiteouts.has(number) || whiteoutParents.has(number)
-      const set = special
-        ? attributes.intern(rewritten(inode.xattrs, number, listing, version), content)
-        : attributes.set(inode.xattrs, content)
-      for (const attribute of set.attributes) attribute.uses++
-      this.sets.push(set)
-    }
-    this.#metacopies = new Occurrences(inodes, metacopyKey)
+    const plain = this.#chooseSets(listing, version, attributes)
+    this.#countUses()
+    this.#metacopies = Occurrences.ofDigests(tree, ids)
     // Where every redirect follows from the digest, it is repeated just where the digest is.
-    this.#redirects = new Occurrences(plain ? this.#metacopies : inodes, redirectKey)
-    const contentOf = (number: number): Content => (inodes[number] as Inode).content
+    this.#redirects = plain ? this.#metacopies.copy() : Occurrences.ofPlaces(tree, ids)
+    const idOf = (number: number): number => ids[number] as number
     this.shared = [
       ...attributes.shared(),
-      ...this.#metacopies.share((first) => newAttribute(metacopyName, metacopyValue(contentOf(first)))),
-      ...this.#redirects.share((first) => newAttribute(redirectName, redirectValue(contentOf(first)))),
+      ...this.#metacopies.share((first) => valued(metacopyMarker, metacopyValue(tree, idOf(first)))),
+      ...this.#redirects.share((first) => valued(redirectMarker, redirectValue(tree, idOf(first)))),
     ].sort(tableOrder)
     let bytes = 0
     for (const attribute of this.shared) {
@@ -100,7 +96,41 @@ export class XattrTable {
     }
     this.bytes = bytes
     this.hasAcl = attributes.hasAcl()
-    for (const set of new Set(this.sets)) measure(set)
+    for (const set of this.sets) measure(set)
+  }
+
+  /** Returns whether all content lies at its digest's own path. */
+  #chooseSets(listing: Listing, version: 0 | 1, attributes: Attributes): boolean {
+    const { tree, ids, whiteouts, whiteoutParents } = listing
+    /** By the tree's own sets of attributes and what the content adds: the set's index and one. */
+    const known = new Uint32Array(tree.xattrSets.length * 3)
+    const marks = whiteouts.size > 0
+    let plain = true
+    for (let number = 0; number < ids.length; number++) {
+      const inode = ids[number] as number
+      const markers = markersOf(tree, inode)
+      if (markers > 0 && !isAtOwnPath(tree, inode)) plain = false
+      if (number === 0 || (marks && (whiteouts.has(number) || whiteoutParents.has(number)))) {
+        const marked = rewritten(tree.xattrs(inode), number, listing, version)
+        this.setOf[number] = this.sets.push(attributes.intern(marked, markers)) - 1
+        continue
+      }
+      const key = (tree.words[inode * inodeWords + field.xattrs] as number) * 3 + markers
+      if (known[key] === 0) known[key] = this.sets.push(attributes.intern(escapeXattrs(tree.xattrs(inode)), markers))
+      this.setOf[number] = (known[key] as number) - 1
+    }
+    return plain
+  }
+
+  #countUses(): void {
+    const counts = new Uint32Array(this.sets.length)
+    for (const set of this.setOf) counts[set] = (counts[set] as number) + 1
+    for (const [i, { attributes }] of this.sets.entries())
+      for (const attribute of attributes) attribute.uses += counts[i] as number
+  }
+
+  of(number: number): AttributeSet {
+    return this.sets[this.setOf[number] as number] as AttributeSet
   }
 
   /** The shared attribute behind one of the inode's attributes, or undefined: it is stored with the inode. */
@@ -112,7 +142,7 @@ export class XattrTable {
 
   /** The bytes of the inode's xattr area, 0 when it has no attributes. */
   areaBytes(number: number): number {
-    const set = this.sets[number] as AttributeSet
+    const set = this.of(number)
     if (set.attributes.length === 0) return 0
     let refs = set.shared
     let local = set.local
@@ -137,8 +167,8 @@ export class XattrTable {
 
   /** The size of an attribute as an entry of its own. */
   #localBytes(number: number, attribute: Attribute): number {
-    if (attribute === metacopyMarker) return metacopyEntryBytes((this.#inodes[number] as Inode).content)
-    if (attribute === redirectMarker) return redirectEntryBytes((this.#inodes[number] as Inode).content)
+    if (attribute === metacopyMarker) return metacopyEntryBytes(this.#tree, this.#ids[number] as number)
+    if (attribute === redirectMarker) return redirectEntryBytes(this.#tree, this.#ids[number] as number)
     return attribute.encoded.length
   }
 }
@@ -158,21 +188,12 @@ function rewritten(xattrs: Xattrs, number: number, listing: Listing, version: 0 
   return all
 }
 
-/** Attributes and sets of attributes, each once. */
+/** Attributes, each once. */
 class Attributes {
   readonly #attributes = new Map<string, Attribute>()
-  /** By the identity of the map in the tree, and by what the content adds. */
-  readonly #sets = new Map<Xattrs, (AttributeSet | undefined)[]>()
 
-  set(xattrs: Xattrs, content: Content | undefined): AttributeSet {
-    let sets = this.#sets.get(xattrs)
-    if (sets === undefined) this.#sets.set(xattrs, (sets = []))
-    return (sets[markersOf(content)] ??= this.intern(escapeXattrs(xattrs), content))
-  }
-
-  intern(escaped: Xattrs, content: Content | undefined): AttributeSet {
+  intern(escaped: Xattrs, markers: 0 | 1 | 2): AttributeSet {
     const attributes = Array.from(escaped, ([name, value]) => this.#attribute(name, value))
-    const markers = markersOf(content)
     if (markers >= 1) attributes.push(metacopyMarker)
     if (markers >= 2) attributes.push(redirectMarker)
     attributes.sort((a, b) => compareNames(a.name, b.name))
@@ -203,9 +224,14 @@ function newAttribute(name: string, value: Uint8Array): Attribute {
   return { name, value, encoded: encodeXattr(name, value), filterBit: filterBit(name), uses: 0, offset: -1 }
 }
 
-/** How many markers a content brings: 0, a metacopy, or a metacopy and a redirect. */
-function markersOf(content: Content | undefined): 0 | 1 | 2 {
-  return content === undefined ? 0 : placeLength(content) === 0 ? 1 : 2
+/** A marker's attribute with a value of its own. */
+function valued({ name, filterBit: bit }: Attribute, value: Uint8Array): Attribute {
+  return { name, value, encoded: encodeXattr(name, value), filterBit: bit, uses: 0, offset: -1 }
+}
+
+/** How many markers the inode's content brings: 0, a metacopy, or a metacopy and a redirect. */
+function markersOf(tree: FlatTree, inode: number): 0 | 1 | 2 {
+  return !isExternal(tree, inode) ? 0 : placeLength(tree, inode) === 0 ? 1 : 2
 }
 
 function measure(set: AttributeSet): void {
@@ -214,69 +240,6 @@ function measure(set: AttributeSet): void {
     else if (attribute.offset >= 0) set.shared++
     else set.local += attribute.encoded.length
 }
-
-/**
- * Which of the attributes that stand behind a marker occur twice. They are known by a key per inode, and by the first inode
- * that has the key.
- */
-class Occurrences {
-  /** Per inode; -1 for none. */
-  readonly #first: Int32Array
-  /** Per inode that is the first of several: which of the shared attributes it has; else -1. */
-  readonly #slots: Int32Array
-  readonly #repeated: Set<number>
-  readonly #shared: Attribute[] = []
-
-  /** Or with the keys of another attribute, when they are repeated alike. */
-  constructor(inodes: readonly Inode[] | Occurrences, keyOf: (content: Content) => string | undefined) {
-    if (inodes instanceof Occurrences) {
-      this.#first = inodes.#first
-      this.#slots = inodes.#slots
-      this.#repeated = inodes.#repeated
-      return
-    }
-    this.#first = new Int32Array(inodes.length).fill(-1)
-    this.#slots = new Int32Array(inodes.length).fill(-1)
-    this.#repeated = new Set()
-    const numbers = new Map<string, number>()
-    for (let number = 0; number < inodes.length; number++) {
-      const content = externalContent(inodes[number] as Inode)
-      const key = content === undefined ? undefined : keyOf(content)
-      if (key === undefined) continue
-      const first = numbers.getOrInsert(key, number)
-      this.#first[number] = first
-      if (first !== number) this.#repeated.add(first)
-    }
-  }
-
-  /** Makes a shared attribute of each one that occurs twice. */
-  share(make: (first: number) => Attribute): readonly Attribute[] {
-    for (const first of this.#repeated) {
-      this.#slots[first] = this.#shared.length
-      this.#shared.push(make(first))
-    }
-    return this.#shared
-  }
-
-  shared(number: number): Attribute | undefined {
-    const first = this.#first[number] as number
-    return first < 0 ? undefined : this.#shared[this.#slots[first] as number]
-  }
-}
-
-function metacopyKey(content: Content): string {
-  return content.kind === 'object' ? content.digest : ''
-}
-
-/** A digest's own path has the digest for a key, any other path itself behind a slash. */
-function redirectKey(content: Content): string | undefined {
-  if (content.kind === 'object' && content.path === undefined) return content.digest
-  const place = placeOf(content)
-  if (place === '') return undefined
-  return ownPath.test(place) ? place.replace('/', '') : `/${place}`
-}
-
-const ownPath = /^[0-9a-f]{2}\/[0-9a-f]{62}$/
 
 /** Name, then length of value, then value, all of them descending. */
 function tableOrder(a: Attribute, b: Attribute): number {
