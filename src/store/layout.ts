@@ -19,6 +19,9 @@
  *         notes/<alg>:<hex>        layer record of a finished layer, named by its blob
  *         aside/ | trash/          what a garbage collection took away: undecided | to be deleted
  *       index.db                   SQLite, derived: which record knows a layer
+ *       quarantine/                damaged files that fsck took away from their names, below the folders they were in
+ *       missing                    objects that the last fsck found missing, as lines of holds
+ *       checked.json               when fsck last found nothing wrong
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -35,6 +38,9 @@ export const storeFile = 'store.json'
 export const lockFile = 'lock'
 export const indexFile = 'index.db'
 export const tmpFolder = 'tmp'
+export const quarantineFolder = 'quarantine'
+export const missingFile = 'missing'
+export const checkedFile = 'checked.json'
 
 export function defaultRoot(): string {
   if (process.getuid?.() === 0) return '/var/lib/onefold'

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { file } from '../../test/images.ts'
-import { scratch } from '../../test/scratch.ts'
-import { stageImage } from '../../test/store-image.ts'
-import { digestOf } from '../digest.ts'
-import { hasCode } from '../error.ts'
-import { verityDigest } from '../formats/fsverity/digest.ts'
-import { blobPath, imagePath, objectPath, recipePath, recordPath } from './layout.ts'
-import type { ImageRecord } from './record.ts'
-import type { Damage } from './fsck.ts'
-import { type Store, openStore } from './store.ts'
+import { file } from '../../../test/images.ts'
+import { scratch } from '../../../test/scratch.ts'
+import { stageImage } from '../../../test/store-image.ts'
+import { digestOf } from '../../digest.ts'
+import { hasCode } from '../../error.ts'
+import { verityDigest } from '../../formats/fsverity/digest.ts'
+import { blobPath, imagePath, objectPath, recipePath, recordPath } from '../layout.ts'
+import type { ImageRecord } from '../record.ts'
+import type { Damage } from './report.ts'
+import { type Store, openStore } from '../store.ts'
 
 const bytes = Buffer.alloc(5000, 'bytes of a file. ')
 const object = verityDigest(bytes)
@@ -72,7 +72,9 @@ const cases: Case[] = [
   [
     'an object that can be written to',
     ({ root }) => chmodSync(objectPath(root, object), 0o644),
-    () => [{ kind: 'object', name: object, problem: 'its mode is 0644, expected 0444', images: both }],
+    () => [
+      { kind: 'object', name: object, problem: 'its mode is 0644, expected 0444', state: 'exposed', images: both },
+    ],
   ],
   [
     'a symlink in place of an object',

@@ -1,0 +1,102 @@
+import type { Digest, VerityDigest } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
+import { readErofs } from '../../formats/erofs/tree.ts'
+import { readRecipe } from '../../formats/tar/recipe.ts'
+import { type Directory, inodeOf, isDirectory, sortedNames } from '../../formats/tree.ts'
+import { Merge } from '../../image/apply.ts'
+import { readRecipeFile } from '../recipes.ts'
+import type { ImageRecord } from '../record.ts'
+import { readImageFile } from '../records.ts'
+import type { Claims } from './claims.ts'
+import type { Findings, Found } from './findings.ts'
+import type { Affected } from './report.ts'
+
+/** Says of all damage which images suffer from it, and of damaged objects, which of their files. */
+export class Suffering {
+  readonly #root: string
+  readonly #findings: Findings
+  readonly #claims: Claims
+  /** Manifest → damaged object → paths; every tree is read once. */
+  readonly #paths = new Map<Digest, ReadonlyMap<VerityDigest, readonly string[]>>()
+
+  constructor(root: string, findings: Findings, claims: Claims) {
+    this.#root = root
+    this.#findings = findings
+    this.#claims = claims
+  }
+
+  of(found: Found): { readonly affected: readonly Affected[]; readonly images: readonly string[] } {
+    const manifests = new Set([...found.users].flatMap((user) => [...this.#claims.manifestsOf(user)]))
+    const affected = [...manifests].toSorted().map((manifest) => ({
+      manifest,
+      names: this.#claims.reached.names(manifest),
+      paths: found.kind === 'object' ? this.#pathsOf(manifest, found.name as VerityDigest) : [],
+    }))
+    const lost =
+      found.kind === 'record' || found.kind === 'blob' ? this.#claims.reached.names(found.name as Digest) : []
+    const images = new Set([...found.names, ...lost, ...affected.flatMap(({ names }) => names)])
+    return { affected, images: [...images].toSorted() }
+  }
+
+  #pathsOf(manifest: Digest, object: VerityDigest): readonly string[] {
+    const record = this.#claims.records.get(manifest)
+    if (record === undefined) return []
+    const known = this.#paths.get(manifest) ?? this.#findPaths(record)
+    this.#paths.set(manifest, known)
+    return known.get(object) ?? []
+  }
+
+  #findPaths(record: ImageRecord): Map<VerityDigest, string[]> {
+    const paths = new Map<VerityDigest, string[]>()
+    const tree = this.#imageTree(record) ?? this.#layerTree(record)
+    if (tree === undefined) return paths
+    for (const { path, object } of objectsIn(tree))
+      if (this.#findings.get('object', object) !== undefined) paths.set(object, [...(paths.get(object) ?? []), path])
+    return paths
+  }
+
+  #imageTree(record: ImageRecord): Directory | undefined {
+    const image = record.images.default
+    if (image === undefined || this.#findings.get('image', image) !== undefined) return undefined
+    return orUndefined(() => {
+      const bytes = readImageFile(this.#root, image)
+      return bytes && readErofs(bytes)
+    })
+  }
+
+  #layerTree(record: ImageRecord): Directory | undefined {
+    return orUndefined(() => {
+      const merge = new Merge({ keepSelinux: record.keepSelinux })
+      for (const { recipe, kind } of record.layers) {
+        const bytes = readRecipeFile(this.#root, recipe)
+        if (bytes === undefined) return undefined
+        merge.apply(readRecipe(bytes).entries(), kind)
+      }
+      return merge.finish()
+    })
+  }
+}
+
+/** In byte order of the paths. */
+function* objectsIn(root: Directory, prefix = ''): Generator<{ path: string; object: VerityDigest }> {
+  const pending = [{ directory: root, prefix }]
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    for (const name of sortedNames(next.directory)) {
+      const child = next.directory.children.get(name)
+      if (child === undefined) continue
+      const inode = inodeOf(child)
+      const path = `${next.prefix}/${name}`
+      if (isDirectory(inode)) pending.push({ directory: inode, prefix: path })
+      else if (inode.content.kind === 'object') yield { path, object: inode.content.digest }
+    }
+  }
+}
+
+function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof OnefoldError) return undefined
+    throw error
+  }
+}
