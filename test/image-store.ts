@@ -19,19 +19,21 @@ import {
 export interface ImageStore {
   readonly root: string
   readonly objectsPath: string
+  readonly verity: 'auto' | 'require'
   imagePath(digest: VerityDigest): string
   /** Content for a tree; what is over 64 bytes becomes an object. */
   content(bytes: Uint8Array | string): Content
   add(tree: Directory): VerityDigest
 }
 
-export function imageStore(root: string): ImageStore {
+export function imageStore(root: string, verity: ImageStore['verity'] = 'auto'): ImageStore {
   const objectsPath = join(root, 'objects')
   const imagePath = (digest: VerityDigest): string => join(root, 'images', `${digest}.erofs`)
   for (const folder of [objectsPath, join(root, 'images')]) mkdirSync(folder, { recursive: true })
   return {
     root,
     objectsPath,
+    verity,
     imagePath,
     content(data) {
       const bytes = Buffer.from(data)

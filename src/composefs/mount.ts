@@ -63,7 +63,7 @@ interface Request {
   readonly namespace: number | undefined
 }
 
-/** Asks the kernel in the newest way it understands; EINVAL may mean that it does not understand. */
+/** Asks the kernel in the newest way it understands; EINVAL and EBADF may mean that it does not understand. */
 function mountBest(request: Request): void {
   let refusal: unknown
   for (const verity of request.command.verity === 'try' ? [true, false] : [request.command.verity === 'require'])
@@ -71,7 +71,7 @@ function mountBest(request: Request): void {
       try {
         return mountAs(request, layers, verity)
       } catch (error) {
-        if (!isErrno(error, 'EINVAL')) throw error
+        if (!isErrno(error, 'EINVAL', 'EBADF')) throw error
         refusal ??= error
       }
   throw refusal

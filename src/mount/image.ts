@@ -11,6 +11,13 @@ export interface OpenImage extends Disposable {
   readonly hasAcl: boolean
 }
 
+export interface ImageChecks {
+  /** Hash all of it, unless the kernel enforces its digest already. */
+  readonly verify: boolean
+  /** The kernel has to enforce its digest: the file is sealed with fs-verity. */
+  readonly verity: boolean
+}
+
 /**
  * Opens a stored image for mounting. The mount is made from this very descriptor.
  *
@@ -19,22 +26,25 @@ export interface OpenImage extends Disposable {
  * it again, and nobody but the store's owner can write there. Where the kernel enforces a digest (fs-verity) that is
  * compared, for one call. `verify` hashes all of it.
  */
-export function openImage(
-  path: string,
-  digest: VerityDigest,
-  options: { readonly verify?: boolean | undefined },
-): OpenImage {
+export function openImage(path: string, digest: VerityDigest, checks: ImageChecks): OpenImage {
   const fd = openFile(path, digest)
   try {
     const hasAcl = readHeader(fd, digest)
     const enforced = measureVerity(fd)
     if (enforced !== undefined) compare(enforced, digest)
-    else if (options.verify === true) compare(hashFile(fd), digest)
+    else if (checks.verity) throw notSealed(digest)
+    else if (checks.verify) compare(hashFile(fd), digest)
     return { fd, hasAcl, [Symbol.dispose]: () => closeSync(fd) }
   } catch (error) {
     closeSync(fd)
     throw error
   }
+}
+
+function notSealed(digest: VerityDigest): OnefoldError {
+  return new OnefoldError('UNSUPPORTED', `Cannot mount image ${digest}: its file is not sealed with fs-verity`, {
+    hint: 'Seal what the store has: onefold store --require-verity',
+  })
 }
 
 function openFile(path: string, digest: VerityDigest): number {

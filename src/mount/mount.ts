@@ -7,7 +7,7 @@ import { isErrno } from '../linux/libc.ts'
 import { readMounts } from '../linux/mountinfo.ts'
 import { carryOut } from './carry.ts'
 import { bootId, mountNamespace } from './here.ts'
-import { type OpenImage, openImage } from './image.ts'
+import { type ImageChecks, type OpenImage, openImage } from './image.ts'
 import { explainRefusal } from './needs.ts'
 import { type Changes, type Means, type MountRequest, planMount } from './plan.ts'
 import { describeRoot } from './root.ts'
@@ -42,13 +42,21 @@ export interface MountOptions {
   readonly volatile?: boolean | undefined
   /** Hash the whole image before it is mounted. */
   readonly verify?: boolean | undefined
-  /** Let the kernel check every object with fs-verity. */
+  /**
+   * Mount only what is sealed with fs-verity: the kernel checks the image and every object against its digest, as it is
+   * read. Always so in a store that requires it.
+   */
   readonly verity?: boolean | undefined
+  /** What the image has to be: with another digest, or with bytes that have another one, it is not mounted. */
+  readonly digest?: VerityDigest | undefined
   readonly nosuid?: boolean | undefined
 }
 
 /** Mounts an image of the store. The mount outlives the process; `unmountImage` takes it away. */
 export function mountImage(store: MountStore, image: VerityDigest, options: MountOptions = {}): MountRecord {
+  const { digest } = options
+  if (digest !== undefined && digest !== image)
+    throw new OnefoldError('DIGEST_MISMATCH', `Cannot mount image ${image}: expected ${digest}`)
   using _mounts = lockMounts(store, 'shared')
   return options.upper !== undefined && isMountId(options.upper)
     ? mountAgain(store, image, options.upper, options)
@@ -56,7 +64,7 @@ export function mountImage(store: MountStore, image: VerityDigest, options: Moun
 }
 
 function mountNew(store: MountStore, image: VerityDigest, options: MountOptions): MountRecord {
-  using opened = openImage(latin1(store.imagePath(image)), image, options)
+  using opened = openImage(latin1(store.imagePath(image)), image, checksOf(store, options))
   const id = randomBytes(6).toString('hex')
   makeMountFolder(store, id)
   try {
@@ -71,7 +79,7 @@ function mountNew(store: MountStore, image: VerityDigest, options: MountOptions)
 function mountAgain(store: MountStore, image: VerityDigest, id: string, options: MountOptions): MountRecord {
   const kept = keptChanges(store, image, id)
   using _lock = lockMount(store, id)
-  using opened = openImage(latin1(store.imagePath(image)), image, options)
+  using opened = openImage(latin1(store.imagePath(image)), image, checksOf(store, options))
   try {
     return mountHere(store, opened, kept, { ...options, name: options.name ?? kept.name })
   } catch (error) {
@@ -132,10 +140,14 @@ function requestOf(
     target: latin1(record.target),
     ...(changes && { changes }),
     volatile: options.volatile ?? false,
-    verity: options.verity ?? false,
+    verity: checksOf(store, options).verity,
     nosuid: options.nosuid ?? false,
     scratch: latin1(join(mountFolder(store, record.id), 'scratch')),
   }
+}
+
+function checksOf(store: MountStore, { verify, verity, digest }: MountOptions): ImageChecks {
+  return { verify: verify === true || digest !== undefined, verity: verity === true || store.verity === 'require' }
 }
 
 /** Notes what the new upper directory looks like, so that unmounting can tell whether anything was changed. */

@@ -31,7 +31,7 @@ const record: MountRecord = {
 
 test('what is written is read back', () => {
   using folder = scratch('state')
-  const store = { root: folder.path, objectsPath: folder.path, imagePath: () => '' }
+  const store = { root: folder.path, objectsPath: folder.path, verity: 'auto' as const, imagePath: () => '' }
   using _lock = lockMounts(store, 'shared')
   assert.deepEqual(readMountRecords(store), [])
   makeMountFolder(store, record.id)

@@ -33,6 +33,8 @@ export interface MountStore {
   readonly root: string
   /** The directory objects lie below as `ab/cdef…`. */
   readonly objectsPath: string
+  /** `require`: only what is sealed with fs-verity may be mounted. */
+  readonly verity: 'auto' | 'require' | 'off'
   imagePath(digest: VerityDigest): string
 }
 

@@ -28,6 +28,10 @@ export interface RunOptions extends ProcessOptions {
   /** `host` (the default) shares the machine's network; `none` has loopback only. */
   readonly network?: 'host' | 'none' | undefined
   readonly readOnly?: boolean | undefined
+  /** Run only from files that are sealed with fs-verity, as `MountOptions.verity`. */
+  readonly verity?: boolean | undefined
+  /** What the image has to be, as `MountOptions.digest`. */
+  readonly digest?: VerityDigest | undefined
   /** Throw away what the program changed; without, it is kept under the mount's id. */
   readonly rm?: boolean | undefined
   /** Of the container, and its host name. */
@@ -61,7 +65,8 @@ export async function runImage(
   options.signal?.throwIfAborted()
   const runtime = findRuntime(options.runtime)
   const name = containerName(options.name)
-  const mount = mountImage(store, image, { rw: true, volatile: options.rm ?? false, name: options.imageName })
+  const { verity, digest, rm, imageName } = options
+  const mount = mountImage(store, image, { rw: true, volatile: rm ?? false, name: imageName, verity, digest })
   let started = false
   const onStart = (): void => void (started = true)
   let done: Unmounted | undefined
