@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
+import { newGeneration } from './commit.ts'
 import { fileError, makeFolder, syncFolder, writeSynced } from './files.ts'
 import { folders, lockFile, storeFile, tmpFolder } from './layout.ts'
 import { formatSettings, readSettings } from './settings.ts'
@@ -53,12 +54,6 @@ export function requireOwn(root: string): void {
     })
 }
 
-/** What requireOwn() requires, as an answer. */
-export function isOwn(root: string): boolean {
-  const { uid, mode } = lstatSync(root)
-  return uid === process.geteuid?.() && (mode & 0o022) === 0
-}
-
 function createStore(root: string): void {
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
@@ -66,7 +61,7 @@ function createStore(root: string): void {
     // Objects are an image's files: some are nobody else's business.
     chmodSync(root, 0o700)
     for (const name of [...folders, tmpFolder]) makeFolder(`${root}/${name}`)
-    createNew(`${root}/${lockFile}`, root, newGeneration())
+    createNew(`${root}/${lockFile}`, root, new Uint8Array())
     createNew(`${root}/${storeFile}`, root, formatSettings({ verity: 'auto' }))
     syncFolder(root)
   } catch (error) {
