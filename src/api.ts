@@ -1,12 +1,15 @@
 import { readErofs } from './formats/erofs/tree.ts'
 import { parseConfig } from './formats/oci/config.ts'
 import type { Directory } from './formats/tree.ts'
+import { findChanges } from './mount/changes.ts'
 import { type MountOptions, mountImage } from './mount/mount.ts'
 import type { MountRecord } from './mount/state.ts'
 import { type UnmountOptions, type Unmounted, unmountImage } from './mount/unmount.ts'
 import type { RunOptions, RunResult } from './run/run.ts'
+import { hasCode, OnefoldError } from './error.ts'
 import type { StoredImage } from './store/find.ts'
 import type { Store } from './store/store.ts'
+import type { DeriveOptions, DerivedImage } from './transfer/commit/derive.ts'
 import { ensureImage, imageBytes } from './transfer/image.ts'
 
 /** The functions of the library that join several parts. */
@@ -48,4 +51,71 @@ export async function run(store: Store, image: ImageChoice, options: RunOptions 
   const config = parseConfig(store.blob(found.record.config.digest))
   const { runImage } = await import('./run/run.ts')
   return runImage(store, await ensureImage(store, found.record), config.run, { ...options, imageName })
+}
+
+/**
+ * Makes what a mount or a run has changed a new layer above its image, and the whole an image of the store. The mount may
+ * be up; while something writes to it, the commit ends with DIGEST_MISMATCH and nothing is stored.
+ */
+export async function commit(
+  store: Store,
+  mount: string,
+  name: string,
+  options: DeriveOptions = {},
+): Promise<DerivedImage> {
+  const { mount: record, upper } = findChanges(store, mount, 'commit')
+  if (upper === undefined)
+    throw new OnefoldError('USAGE', `Cannot commit ${record.id}: it is mounted read-only, so nothing has changed`)
+  const { deriveImage } = await import('./transfer/commit/derive.ts')
+  const base = baseOf(store, record).record
+  const made = { createdBy: 'onefold commit', origin: `commit of ${record.id}` }
+  return deriveImage(store, base, { kind: 'upper', path: upper }, name, made, options)
+}
+
+/** The image a mount stands on, which several names and configs may share: if possible the one it was mounted by. */
+function baseOf(store: Store, { id, image, name }: MountRecord): StoredImage {
+  const named = findOrNot(store, name)
+  if (named?.imageDigest === image) return named
+  try {
+    return store.find(image)
+  } catch (cause) {
+    if (!hasCode(cause, 'NOT_FOUND')) throw cause
+    throw new OnefoldError('NOT_FOUND', `Cannot commit ${id}: its image (${name}) has been removed from the store`, {
+      cause,
+      hint: 'Pull that image again: its layers are those of the new one, too.',
+    })
+  }
+}
+
+function findOrNot(store: Store, name: string): StoredImage | undefined {
+  try {
+    return store.find(name)
+  } catch (error) {
+    if (error instanceof OnefoldError && ['NOT_FOUND', 'BAD_NAME'].includes(error.code)) return undefined
+    throw error
+  }
+}
+
+export interface MountTrees {
+  /** Of the image that is mounted. */
+  readonly before: Directory
+  /** With everything that was changed since; the same object when the mount is read-only. */
+  readonly after: Directory
+}
+
+/** What a mount or a run has changed, as two trees to be compared; `diffTrees` does. Changed files are read. */
+export async function readMount(
+  store: Store,
+  mount: string,
+  options: { readonly signal?: AbortSignal; readonly onWarning?: (message: string) => void } = {},
+): Promise<MountTrees> {
+  const { mount: record, upper } = findChanges(store, mount, 'read')
+  const bytes = store.image(record.image)
+  if (bytes === undefined)
+    throw new OnefoldError('NOT_FOUND', `Cannot read ${record.id}: its image ${record.image} is not in the store`)
+  const before = readErofs(bytes)
+  if (upper === undefined) return { before, after: before }
+  const { changedTree } = await import('./transfer/commit/changed-tree.ts')
+  // Labels are shown by the mount as they are; comparing them says what the machine's policy did.
+  return { before, after: await changedTree(before, readErofs(bytes), upper, { keepSelinux: false, ...options }) }
 }

@@ -18,7 +18,11 @@ export type { SentImage } from './transfer/send/image.ts'
 export type { PullEvent, OnProgress } from './transfer/progress.ts'
 export { type ImportLimits, defaultLimits } from './transfer/import/job.ts'
 
-export { mount, unmount, readTree, run, type MountOptions, type MountRecord, type ImageChoice } from './api.ts'
+export { importImage, type ImportOptions } from './transfer/commit/import.ts'
+export type { DeriveOptions, DerivedImage } from './transfer/commit/derive.ts'
+
+export { mount, unmount, readTree, run, commit, readMount } from './api.ts'
+export type { MountOptions, MountRecord, MountTrees, ImageChoice } from './api.ts'
 export { listMounts, type MountStatus } from './mount/status.ts'
 export type { RunOptions, RunResult } from './run/run.ts'
 

@@ -29,7 +29,7 @@ export const commandTable = {
     load: async () => (await import('./commands/cat.ts')).cat,
   },
   diff: {
-    summary: 'compare two images',
+    summary: 'compare images and mounts, or show what a mount has changed',
     load: async () => (await import('./commands/diff.ts')).diff,
   },
   push: {
@@ -55,6 +55,14 @@ export const commandTable = {
   mounts: {
     summary: 'list mounted images and kept changes',
     load: async () => (await import('./commands/mounts.ts')).mounts,
+  },
+  commit: {
+    summary: 'make an image of what a mount or a run has changed',
+    load: async () => (await import('./commands/commit.ts')).commit,
+  },
+  import: {
+    summary: 'make an image of a directory or a tar',
+    load: async () => (await import('./commands/import.ts')).importCommand,
   },
   tag: {
     summary: 'give a stored image another name',

@@ -1,4 +1,4 @@
-import { OnefoldError } from '../error.ts'
+import { OnefoldError, hasCode } from '../error.ts'
 import { readMounts } from '../linux/mountinfo.ts'
 import {
   type MountRecord,
@@ -25,6 +25,18 @@ export function findMount(store: MountStore, which: string, verb: string): Mount
     records.find((record) => record.state !== 'unmounted' && record.target === target)
   if (found === undefined) throw noMount(which, verb)
   return found
+}
+
+/** Whether the text is the id of a mount, or a path where one is. */
+export function isMountOf(store: MountStore, text: string): boolean {
+  if (!isMountId(text) && !/^(?:\/|\.{1,2}(?:\/|$))/.test(text)) return false
+  try {
+    findMount(store, text, 'find')
+    return true
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return false
+    throw error
+  }
 }
 
 export function noMount(which: string, verb: string): OnefoldError {

@@ -1,34 +1,74 @@
+import type { Directory } from '../../formats/tree.ts'
 import { type Change, diffTrees } from '../../image/diff.ts'
 import { jsonEntry } from '../../image/json.ts'
-import type { Command } from '../command.ts'
+import type { Store } from '../../store/store.ts'
+import type { Call, Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
 import { printableName } from '../output.ts'
 import { usageUnless } from '../usage.ts'
 
 const signs = { added: '+', removed: '-', changed: '~' } as const
+/** As `podman diff` and `docker diff` print them. */
+const letters = { added: 'A', removed: 'D', changed: 'C' } as const
 
 export const diff: Command = {
-  operands: 'IMAGE IMAGE',
+  operands: 'IMAGE|MOUNT [IMAGE|MOUNT]',
   about: [
-    'Compares the merged trees of two images: + only in the second, - only in the first, ~ in both but not the same,',
-    'followed by what differs. Contents are compared by digest, so no file is read. Exit code 1 when anything differs.',
+    'Compares two merged trees: + only in the second, - only in the first, ~ in both but not the same, followed by what',
+    'differs. Contents are compared by digest, so no file of an image is read. Exit code 1 when anything differs.',
+    '',
+    'A MOUNT, by its id or the directory it is mounted on, is its image with what was changed in it. Alone it is compared',
+    'with its image, and lines are those of podman diff: A added, C changed, D deleted; exit code 0.',
   ].join('\n'),
   options: imageOptions,
   examples: [
     { command: 'onefold diff debian:12.1 debian:12.2', meaning: 'what an update changed' },
     { command: 'onefold diff app:latest rootfs:/srv/app', meaning: 'what drifted from the image' },
+    { command: 'onefold diff 3f9c01d2ab44', meaning: 'what a mount or a run has changed' },
+    { command: 'onefold diff debian:12.2 /mnt/debian', meaning: 'how a mount differs from another image' },
   ],
   async run(call) {
-    usageUnless(call.operands.length === 2, 'diff takes two IMAGEs', 'diff')
-    const [first = '', second = ''] = call.operands
+    const { operands } = call
+    usageUnless(operands.length === 1 || operands.length === 2, 'diff takes a MOUNT, or two IMAGEs or MOUNTs', 'diff')
+    const [first = '', second] = operands
     await using store = await openCallStore(call)
-    const before = await treeOf(store, await obtainImage(call, store, first))
-    const after = await treeOf(store, await obtainImage(call, store, second))
-    const changes = [...diffTrees(before, after)]
-    if (call.out.json) call.out.list(changes.map(changeToJson))
-    else call.out.lines(changes.map(describe))
-    return changes.length === 0 ? 0 : 1
+    if (second === undefined) return printChanges(call, await changesOf(call, store, first))
+    const before = await treeAt(call, store, first)
+    const after = await treeAt(call, store, second)
+    return compare(call, before, after)
   },
+}
+
+function compare({ out }: Call, before: Directory, after: Directory): number {
+  const changes = [...diffTrees(before, after)]
+  if (out.json) out.list(changes.map(changeToJson))
+  else out.lines(changes.map(describe))
+  return changes.length === 0 ? 0 : 1
+}
+
+/** What a mount has changed; of a directory that was deleted or replaced only itself. */
+async function changesOf(call: Call, store: Store, mount: string): Promise<Change[]> {
+  const { readMount } = await import('../../api.ts')
+  const { before, after } = await readMount(store, mount, { signal: call.signal, onWarning: call.out.note })
+  let gone: string | undefined
+  return [...diffTrees(before, after)].filter((change) => {
+    if (change.kind === 'removed' && gone !== undefined && change.path.startsWith(`${gone}/`)) return false
+    if (change.kind === 'removed' || (change.kind === 'changed' && change.fields[0] === 'type')) gone = change.path
+    return true
+  })
+}
+
+function printChanges({ out }: Call, changes: readonly Change[]): void {
+  if (out.json) out.list(changes.map(changeToJson))
+  else out.lines(changes.map(({ kind, path }) => `${letters[kind]} /${printableName(path)}`))
+}
+
+/** A mount's id is no name of an image in practice; a path is one of a mount only where something is mounted. */
+async function treeAt(call: Call, store: Store, text: string): Promise<Directory> {
+  const { isMountOf } = await import('../../mount/find.ts')
+  if (!isMountOf(store, text)) return treeOf(store, await obtainImage(call, store, text))
+  const { readMount } = await import('../../api.ts')
+  return (await readMount(store, text, { signal: call.signal, onWarning: call.out.note })).after
 }
 
 function describe(change: Change): string {
