@@ -27,7 +27,8 @@ export interface TocLayer {
   readonly tarSplit?: TarSplit
 }
 
-export type TocFormat = 'estargz' | 'zstd-chunked' | 'stargz-zstd' | 'soci'
+export const tocFormats = ['estargz', 'zstd-chunked', 'stargz-zstd', 'soci'] as const
+export type TocFormat = (typeof tocFormats)[number]
 
 export type Chunking =
   | { readonly kind: 'fixed'; readonly size: number }

@@ -4,6 +4,7 @@
  *     manifest, config   descriptors
  *     platform           as the index says, or else the config
  *     layers[]           blob: descriptor · diffId · recipe · kind: layer | plain · proof: proven | toc-only | failed
+ *                        toc: format · digest, of the table of contents that a layer which is not proven was known by
  *     images             kind of composefs image → digest; "default" is what mkcomposefs writes
  *     origin             source: the name it was pulled by, where a repair may fetch again
  *     keepSelinux        whether security.selinux from layers is in the tree
@@ -15,12 +16,14 @@ import {
   type RecipeDigest,
   type VerityDigest,
   parseDiffId,
+  parseDigest,
   parseRecipeDigest,
   parseVerityDigest,
 } from '../digest.ts'
 import type { Descriptor, Platform } from '../formats/entry.ts'
 import { descriptorValue, readDescriptor } from '../formats/oci/descriptor.ts'
 import { type Fields, readJson } from '../formats/oci/json.ts'
+import { type TocFormat, tocFormats } from '../formats/toc.ts'
 
 export interface ImageRecord {
   readonly manifest: Descriptor
@@ -42,6 +45,14 @@ export interface LayerRecord {
   readonly recipe: RecipeDigest
   readonly kind: LayerKind
   readonly proof: Proof
+  /** What the layer was read by when its tar was not seen. */
+  readonly toc?: LayerToc
+}
+
+export interface LayerToc {
+  readonly format: TocFormat
+  /** What the manifest binds the table by; undefined where nothing does. */
+  readonly digest?: Digest
 }
 
 /** Plain sources are trees, not layers: names that look like whiteouts are data. */
@@ -100,18 +111,25 @@ export function parseLayer(bytes: Uint8Array, what: string): LayerRecord {
 }
 
 function layerValue(layer: LayerRecord): object {
-  const { diffId, recipe, kind, proof } = layer
-  return { blob: descriptorValue(layer.blob), diffId, recipe, kind, proof }
+  const { diffId, recipe, kind, proof, toc } = layer
+  return { blob: descriptorValue(layer.blob), diffId, recipe, kind, proof, toc }
 }
 
 function readLayer(fields: Fields): LayerRecord {
+  const toc = fields.object('toc')
   return {
     blob: readDescriptor(required(fields, 'blob')),
     diffId: parsed(fields, 'diffId', parseDiffId),
     recipe: parsed(fields, 'recipe', parseRecipeDigest),
     kind: oneOf(fields, 'kind', layerKinds),
     proof: oneOf(fields, 'proof', proofs),
+    ...(toc !== undefined && { toc: readToc(toc) }),
   }
+}
+
+function readToc(fields: Fields): LayerToc {
+  const digest = fields.has('digest') ? parsed(fields, 'digest', parseDigest) : undefined
+  return { format: oneOf(fields, 'format', tocFormats), ...(digest !== undefined && { digest }) }
 }
 
 function readImages(fields: Fields): ImageRecord['images'] {
