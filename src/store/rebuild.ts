@@ -1,17 +1,25 @@
-import { readSync } from 'node:fs'
+import { existsSync, readSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
 import { type ObjectPiece, type Recipe } from '../formats/tar/recipe.ts'
+import { objectPath } from './layout.ts'
 import { openObject } from './objects.ts'
 
 const chunkBytes = 1024 * 1024
 
-/** The exact tar of a layer, in chunks that are valid until the next is asked for. */
-export function* rebuildTar(root: string, recipe: Recipe): Generator<Uint8Array> {
+/**
+ * The exact tar of a layer, in chunks that are valid until the next is asked for.
+ * @param staged the folder of a transaction, whose objects come first
+ */
+export function* rebuildTar(root: string, recipe: Recipe, staged?: string): Generator<Uint8Array> {
   const buffer = Buffer.allocUnsafe(chunkBytes)
   for (const piece of recipe.rebuild()) {
     if (piece instanceof Uint8Array) yield piece
-    else yield* readPiece(root, piece, buffer)
+    else yield* readPiece(placeOf(piece, root, staged), piece, buffer)
   }
+}
+
+function placeOf({ object }: ObjectPiece, root: string, staged: string | undefined): string {
+  return staged !== undefined && existsSync(objectPath(staged, object)) ? staged : root
 }
 
 function* readPiece(root: string, piece: ObjectPiece, buffer: Buffer): Generator<Uint8Array> {
