@@ -66,9 +66,13 @@ export const ioctls = {
   FICLONERANGE: 0x4020940d, // _IOW(0x94, 13, struct file_clone_range)
   FS_IOC_ENABLE_VERITY: 0x40806685, // _IOW('f', 133, struct fsverity_enable_arg)
   FS_IOC_MEASURE_VERITY: 0xc0046686, // _IOWR('f', 134, struct fsverity_digest)
+  FS_IOC_FIEMAP: 0xc020660b, // _IOWR('f', 11, struct fiemap)
   LOOP_CONFIGURE: 0x4c0a,
   LOOP_CTL_GET_FREE: 0x4c82,
 } as const
+
+/** linux/fiemap.h. */
+export const fiemap = { FIEMAP_EXTENT_LAST: 0x0001, FIEMAP_EXTENT_SHARED: 0x2000 } as const
 
 export const loop = { LO_FLAGS_READ_ONLY: 1, LO_FLAGS_AUTOCLEAR: 4, LO_FLAGS_DIRECT_IO: 16 } as const
 
@@ -105,6 +109,9 @@ export const structs = {
   mount_attr: { size: 32, attr_set: 0, attr_clr: 8, propagation: 16, userns_fd: 24 },
   /** linux/fs.h: __s64 and three __u64. */
   file_clone_range: { size: 32, src_fd: 0, src_offset: 8, src_length: 16, dest_offset: 24 },
+  /** linux/fiemap.h: two __u64 and four __u32, then the extents. */
+  fiemap: { size: 32, fm_start: 0, fm_length: 8, fm_flags: 16, fm_mapped_extents: 20, fm_extent_count: 24 },
+  fiemap_extent: { size: 56, fe_logical: 0, fe_physical: 8, fe_length: 16, fe_flags: 40 },
   /** linux/fsverity.h. */
   fsverity_enable_arg: { size: 128, version: 0, hash_algorithm: 4, block_size: 8 },
   /** linux/fsverity.h: two __u16, then the digest. */

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
-import { fileError, makeFolder } from './files.ts'
+import { fileError, makeFolder, writeAll } from './files.ts'
 import { type Hold, readHolds } from './holds.ts'
 import { type Folder, folders, imagePath, lockFile, objectPath, recipePath } from './layout.ts'
 
@@ -12,29 +13,18 @@ import { type Folder, folders, imagePath, lockFile, objectPath, recipePath } fro
  * ref. Whenever it stops half way, what has a name is whole, and nothing that is named misses what it names.
  */
 export function nameEverything(root: string, transaction: string): void {
-  nameFolders(root, transaction, (from, to, folder) => {
-    // Facts and names may change: the latest commit wins.
-    if (folder === 'records' || folder === 'refs') nameAll(from, to)
-    else nameIn(from, to, folder)
-  })
-}
-
-/** Gives what was put aside its names back; what has got a new file under its name meanwhile stays. */
-export function nameAgain(root: string, aside: string): void {
-  nameFolders(root, aside, nameIn)
-}
-
-function nameFolders(root: string, source: string, name: (from: string, to: string, folder: Folder) => void): void {
   for (const folder of folders) {
     try {
-      name(`${source}/${folder}`, `${root}/${folder}`, folder)
+      nameIn(`${transaction}/${folder}`, `${root}/${folder}`, folder)
     } catch (error) {
-      throw fileError(`give ${folder} their names from`, source, error)
+      throw fileError(`give ${folder} their names from`, transaction, error)
     }
   }
 }
 
 function nameIn(from: string, to: string, folder: Folder): void {
+  // Facts and names may change: the latest commit wins.
+  if (folder === 'records' || folder === 'refs') return nameAll(from, to)
   if (folder !== 'objects' && folder !== 'blobs') return nameNew(from, to)
   for (const name of readdirSync(from)) nameFanOut(`${from}/${name}`, `${to}/${name}`)
 }
@@ -92,9 +82,28 @@ function heldPath(root: string, hold: Hold): string {
 }
 
 /**
- * Changes with every garbage collection that takes names away (the lock file holds it). While it stays the same, what
- * was looked up is still there.
+ * Changes with every part of a garbage collection that takes names away (the lock file holds it). While it stays the
+ * same, what was looked up is still there.
  */
 export function readGeneration(root: string): string {
   return readFileSync(`${root}/${lockFile}`, 'latin1')
+}
+
+export function newGeneration(): Uint8Array {
+  return Buffer.from(randomUUID())
+}
+
+/** In place: a full disk may have no other block. */
+export function changeGeneration(root: string): void {
+  const path = `${root}/${lockFile}`
+  try {
+    const fd = openSync(path, 'r+')
+    try {
+      writeAll(fd, newGeneration())
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw fileError('write', path, error)
+  }
 }

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +22,9 @@ import { needsPrograms, needsRoot } from '../../test/needs.ts'
 import { scratch } from '../../test/scratch.ts'
 import { stageImage } from '../../test/store-image.ts'
 import { hasCode } from '../error.ts'
+import { verityDigest } from '../formats/fsverity/digest.ts'
 import { libcCall } from '../linux/libc.ts'
+import { objectPath } from './layout.ts'
 import { openStore } from './store.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -85,28 +99,31 @@ describe('kill -9', () => {
     assert.equal(readdirSync(`${root}/tmp`).length, 1)
   })
 
-  test('of a collection: what was put aside and not condemned comes back, what was condemned goes', async () => {
+  test('of a collection: what was put aside and not deleted comes back, unless there is a new one', async () => {
     using place = scratch('crash')
     await using store = await openStore(place.at('store'))
+    const content = Buffer.alloc(500, 'a')
     {
       await using transaction = await store.begin()
-      stageImage(transaction, { layers: [[file('a', Buffer.alloc(500, 'a'))]], name: 'x' })
+      stageImage(transaction, { layers: [[file('a', content)]], name: 'x' })
       await transaction.commit()
     }
-    const objects = readdirSync(`${store.root}/objects`)
-    for (const [state, expected] of [
-      ['aside', objects],
-      ['trash', []],
-    ] as const) {
-      const dead = `${store.root}/tmp/00000000000000aa/${state}`
-      for (const folder of ['layers', 'images', 'blobs', 'records', 'refs'])
-        mkdirSync(`${dead}/${folder}`, { recursive: true })
-      renameSync(`${store.root}/objects`, `${dead}/objects`)
-      mkdirSync(`${store.root}/objects`)
-      await using _transaction = await store.begin()
-      assert.deepEqual(readdirSync(`${store.root}/objects`), expected, state)
-      assert.equal(readdirSync(`${store.root}/tmp`).length, 1)
+    const digest = verityDigest(content)
+    const aside = `${store.root}/tmp/aside-objects-${digest}`
+    const foreign = `${store.root}/tmp/aside-objects-${digest}x`
+    for (const begin of [() => store.begin(), () => store.gc()]) {
+      renameSync(objectPath(store.root, digest), aside)
+      rmdirSync(dirname(objectPath(store.root, digest)))
+      writeFileSync(foreign, '')
+      const begun = await begin()
+      assert.deepEqual(readFileSync(objectPath(store.root, digest)), content)
+      if (Symbol.asyncDispose in begun) await begun[Symbol.asyncDispose]()
+      assert.deepEqual(readdirSync(`${store.root}/tmp`), [basename(foreign)])
     }
+    writeFileSync(aside, 'another')
+    await using _transaction = await store.begin()
+    assert.deepEqual(readFileSync(objectPath(store.root, digest)), content)
+    assert.equal(existsSync(aside), false)
   })
 })
 

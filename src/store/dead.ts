@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { errnoOf } from '../error.ts'
 import { tryFlock } from '../linux/lock.ts'
-import { nameAgain } from './commit.ts'
+import { listAside, nameAgain } from './aside.ts'
 import { fileError } from './files.ts'
 import { tmpFolder } from './layout.ts'
 import { tryLockCollector } from './lock.ts'
@@ -21,7 +21,7 @@ const idSyntax = /^[0-9a-f]{16}$/
  */
 const condemnedSyntax = /^([0-9a-f]{16}\.dead|new-[0-9a-f-]{36})$/
 
-/** Paths of all folders of transactions and garbage collections, living or dead. */
+/** Paths of all folders of transactions, living or dead. */
 export function listOwned(root: string): string[] {
   return listTemporary(root, idSyntax)
 }
@@ -62,28 +62,24 @@ export function isAlive(path: string): boolean {
   return dead === undefined && existsSync(path)
 }
 
-/**
- * Deletes them. What a garbage collection had put aside and not yet condemned goes back first: living transactions may
- * hold it. That must not happen beside another collection, which puts it back itself when it starts.
- */
-export async function removeDead(root: string, folders: readonly DeadFolder[], isCollector = false): Promise<void> {
+/** Deletes them, and undoes what a garbage collection that was killed had begun. */
+export async function removeDead(root: string, folders: readonly DeadFolder[]): Promise<void> {
   for (const { path, lock } of folders) {
     try {
-      if (putBack(root, path, isCollector)) await removeOwned(path)
+      await removeOwned(path)
     } finally {
       closeSync(lock)
     }
   }
   for (const path of listCondemned(root)) await removeCondemned(path)
+  putBackAside(root)
 }
 
-/** False when that has to wait for a collection to end. */
-function putBack(root: string, path: string, isCollector: boolean): boolean {
-  if (!existsSync(`${path}/aside`)) return true
-  using collecting = isCollector ? undefined : tryLockCollector(root)
-  if (!isCollector && collecting === undefined) return false
-  nameAgain(root, `${path}/aside`)
-  return true
+/** Living transactions may hold it. A collection that is at work puts it back itself. */
+function putBackAside(root: string): void {
+  if (listAside(root).length === 0) return
+  using collecting = tryLockCollector(root)
+  if (collecting !== undefined) nameAgain(root)
 }
 
 /**

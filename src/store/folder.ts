@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
+import { newGeneration } from './commit.ts'
 import { fileError, makeFolder, syncFolder, writeSynced } from './files.ts'
 import { folders, lockFile, storeFile, tmpFolder } from './layout.ts'
 import { formatSettings, readSettings } from './settings.ts'
@@ -60,7 +61,7 @@ function createStore(root: string): void {
     // Objects are an image's files: some are nobody else's business.
     chmodSync(root, 0o700)
     for (const name of [...folders, tmpFolder]) makeFolder(`${root}/${name}`)
-    createNew(`${root}/${lockFile}`, root, new Uint8Array())
+    createNew(`${root}/${lockFile}`, root, newGeneration())
     createNew(`${root}/${storeFile}`, root, formatSettings({ verity: 'auto' }))
     syncFolder(root)
   } catch (error) {

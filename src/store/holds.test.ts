@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { appendFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatHolds, parseHolds } from './holds.ts'
+
+import { scratch } from '../../test/scratch.ts'
+import { LivingHolds, formatHolds, parseHolds } from './holds.ts'
+import { openStore } from './store.ts'
 
 const digest = 'ab'.repeat(32)
 
@@ -22,4 +26,28 @@ test('a line that a full disk cut short hides none of those after it', () => {
   const cut = formatHolds('o', [digest]).subarray(0, 30)
   const bytes = Buffer.concat([cut, formatHolds('l', [digest])])
   assert.deepEqual([...parseHolds(bytes)], [{ kind: 'l', digest }])
+})
+
+test('holds of the living are read once each, in whatever pieces they come', async () => {
+  using place = scratch('holds')
+  await using store = await openStore(place.at('store'))
+  await using transaction = await store.begin()
+  const holds = new LivingHolds(store.root)
+  const names = Array.from({ length: 3000 }, (_, n) => n.toString(16).padStart(64, '0'))
+  const bytes = formatHolds('o', names)
+  const found: string[] = []
+  for (const [from, to] of [
+    [0, 10],
+    [10, 67],
+    [67, 200],
+    [200, 180_000],
+    [180_000, bytes.length],
+  ] as const) {
+    appendFileSync(`${transaction.folder}/holds`, bytes.subarray(from, to))
+    found.push(...[...holds.read()].map(({ digest: name }) => name))
+    assert.deepEqual([...holds.read()], [])
+  }
+  assert.deepEqual(found, names)
+  await transaction[Symbol.asyncDispose]()
+  assert.deepEqual([...holds.read()], [])
 })

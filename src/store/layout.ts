@@ -11,13 +11,13 @@
  *       blobs/<alg>/<hex>          manifests, configs, indexes: bytes as served
  *       refs/<percent-encoded>     name → top descriptor
  *       mounts/<id>/               what a mount needs beyond its image; owned by src/mount
- *       tmp/<id>/                  a transaction or a garbage collection
+ *       tmp/aside-<kind>-<digest>  what a garbage collection is about to delete
+ *       tmp/<id>/                  a transaction
  *         lock                     flock, exclusive while the owner lives
  *         holds                    what the owner relies on: one line for each digest
  *         objects/ layers/ …       as above: what the transaction adds
  *         files/                   objects whose digest is not known yet
  *         notes/<alg>:<hex>        layer record of a finished layer, named by its blob
- *         aside/ | trash/          what a garbage collection took away: undecided | to be deleted
  *       index.db                   SQLite, derived: which record knows a layer
  *       quarantine/                damaged files that fsck took away from their names, below the folders they were in
  *       missing                    objects that the last fsck found missing, as lines of holds
@@ -80,6 +80,27 @@ export function recordPath(root: string, manifest: Digest): string {
 
 export function blobPath(root: string, digest: Digest): string {
   return `${root}/blobs/${algorithmOf(digest)}/${hexOf(digest)}`
+}
+
+/** The paths above by the folder they lead to; `digest` is one of that folder's kind. */
+export function digestPath(root: string, folder: DigestFolder, digest: string): string {
+  switch (folder) {
+    case 'records':
+      return recordPath(root, digest as Digest)
+    case 'blobs':
+      return blobPath(root, digest as Digest)
+    case 'images':
+      return imagePath(root, digest as VerityDigest)
+    case 'layers':
+      return recipePath(root, digest as RecipeDigest)
+    case 'objects':
+      return objectPath(root, digest as VerityDigest)
+  }
+}
+
+/** Whether files of the folder are named by digests like this one. */
+export function isDigestOf(folder: DigestFolder, digest: string): boolean {
+  return folder === 'records' || folder === 'blobs' ? isDigest(digest) : /^[0-9a-f]{64}$/.test(digest)
 }
 
 export function notePath(transaction: string, blob: Digest): string {

@@ -2,55 +2,87 @@ import { existsSync } from 'node:fs'
 import { type Digest, type RecipeDigest, type VerityDigest, parseVerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import { readErofs } from '../formats/erofs/tree.ts'
+import { visitImageObjects } from '../formats/erofs/objects.ts'
 import { readJson } from '../formats/oci/json.ts'
 import { parseArtifact } from '../formats/oci/manifest.ts'
-import { readRecipe } from '../formats/tar/recipe.ts'
-import { type Directory, inodeOf, isDirectory } from '../formats/tree.ts'
-import { isAlive, listOwned } from './dead.ts'
+import { visitObjects } from '../formats/tar/recipe.ts'
+import { isOpenElsewhere } from '../linux/lock.ts'
+import { DigestSet } from './digest-set.ts'
 import { readWhole } from './files.ts'
-import { type Hold, readHolds } from './holds.ts'
+import { type Hold, LivingHolds } from './holds.ts'
+import { type DigestFolder, digestOfName, imagePath } from './layout.ts'
 import { readRecipeFile } from './recipes.ts'
-import { listFolders, readBlob, readImageFile, readRecord } from './records.ts'
+import { listFolder, listFolders, readBlob, readImageFile, readRecord } from './records.ts'
 import { listRefs, readRef } from './refs.ts'
 
 /**
- * What a garbage collection must leave alone. Everything a digest leads to is marked with it, once, so that marking
- * again costs only what is new.
+ * What a garbage collection must leave alone, with everything it leads to. The large parts, recipes and images, are
+ * noted first and read by `walk`, once each, so that marking again costs little. What was not there may be the next
+ * time: a transaction holds a recipe before it makes it, and an index names platforms that are pulled later.
  *
  * What is missing needs nothing; what is there and cannot be read could need anything, so it ends the collection with
  * CORRUPT.
  */
 export class Marks {
-  readonly records = new Set<Digest>()
-  readonly recipes = new Set<RecipeDigest>()
-  readonly images = new Set<VerityDigest>()
-  readonly blobs = new Set<Digest>()
-  readonly objects = new Set<VerityDigest>()
+  readonly #records = new Set<Digest>()
+  readonly #recipes = new Set<RecipeDigest>()
+  readonly #images = new Set<VerityDigest>()
+  readonly #blobs = new Set<Digest>()
+  readonly #objects = new DigestSet()
   readonly #root: string
-  /** Where to look: the store, and what has been put aside. */
-  readonly #places: string[]
-  readonly #walkedImages = new Set<VerityDigest>()
+  readonly #holds: LivingHolds
+  readonly #recipesRead = new Set<RecipeDigest>()
+  readonly #imagesRead = new Set<VerityDigest>()
+  #recipesToRead: RecipeDigest[] = []
+  /** Not those that only a record names: it names the recipes as well. */
+  #imagesToRead: VerityDigest[] = []
 
   constructor(root: string) {
     this.#root = root
-    this.#places = [root]
+    this.#holds = new LivingHolds(root)
   }
 
-  /** From now on also in things put aside. */
-  lookIn(aside: string): void {
-    if (!this.#places.includes(aside)) this.#places.push(aside)
-  }
-
-  markRefs(): void {
-    for (const name of listRefs(this.#root)) {
-      const top = sure(() => readRef(this.#root, name))
-      if (top !== undefined) this.#top(top)
+  has(kind: DigestFolder, digest: string): boolean {
+    switch (kind) {
+      case 'records':
+        return this.#records.has(digest as Digest)
+      case 'blobs':
+        return this.#blobs.has(digest as Digest)
+      case 'images':
+        return this.#images.has(digest as VerityDigest)
+      case 'layers':
+        return this.#recipes.has(digest as RecipeDigest)
+      case 'objects':
+        return this.#objects.has(digest)
     }
   }
 
+  /** Everything that names, mounts and living transactions need now. */
+  markAll(): void {
+    this.markRefs()
+    this.markInUse()
+  }
+
+  markRefs(): void {
+    const seen = new Set<Digest>()
+    for (const name of listRefs(this.#root)) {
+      const top = sure(() => readRef(this.#root, name))
+      if (top !== undefined) this.#top(top, seen)
+    }
+    this.walk()
+  }
+
+  /** What would have to stay without any name. */
+  markInUse(): void {
+    this.#markChanges()
+    this.markHolds()
+    for (const digest of this.#storedImages())
+      if (!this.#images.has(digest) && isInUse(imagePath(this.#root, digest))) this.markImage(digest)
+    this.walk()
+  }
+
   /** Changes that a writable mount left are worth nothing without the image below them. */
-  markMounts(): void {
+  #markChanges(): void {
     const folder = `${this.#root}/mounts`
     if (!existsSync(folder)) return
     for (const id of listFolders(folder)) {
@@ -59,27 +91,36 @@ export class Marks {
     }
   }
 
-  /** Of all living transactions. */
+  /** Of all living transactions; what they lead to is marked by `walk`. */
   markHolds(): void {
-    for (const owner of listOwned(this.#root)) {
-      if (!isAlive(owner)) continue
-      for (const hold of readHolds(owner)) this.#hold(hold)
-    }
+    for (const hold of this.#holds.read()) this.#hold(hold)
   }
 
-  /** With everything a mount of it opens. */
+  /** With everything a mount of it opens, when `walk` is called. */
   markImage(digest: VerityDigest): void {
-    this.images.add(digest)
-    if (this.#walkedImages.has(digest)) return
-    this.#walkedImages.add(digest)
-    const bytes = this.#find((place) => readImageFile(place, digest))
-    if (bytes !== undefined) for (const object of objectsOf(sure(() => readErofs(bytes)))) this.objects.add(object)
+    this.#images.add(digest)
+    if (!this.#imagesRead.has(digest)) this.#imagesToRead.push(digest)
+  }
+
+  /** One thing by its name, with what it leads to when `walk` is called. */
+  mark(kind: 'records' | 'layers' | 'images', digest: string): void {
+    if (kind === 'records') this.#record(digest as Digest)
+    else if (kind === 'layers') this.#recipe(digest as RecipeDigest)
+    else this.markImage(digest as VerityDigest)
+  }
+
+  /** Reads the recipes and images that were noted, one at a time. */
+  walk(): void {
+    for (let recipe = this.#recipesToRead.pop(); recipe !== undefined; recipe = this.#recipesToRead.pop())
+      this.#readRecipe(recipe)
+    for (let image = this.#imagesToRead.pop(); image !== undefined; image = this.#imagesToRead.pop())
+      this.#readImage(image)
   }
 
   #hold(hold: Hold): void {
     switch (hold.kind) {
       case 'o':
-        this.objects.add(hold.digest)
+        this.#objects.add(hold.digest)
         break
       case 'l':
         this.#recipe(hold.digest)
@@ -89,41 +130,70 @@ export class Marks {
     }
   }
 
-  #top(descriptor: Descriptor): void {
+  #top(descriptor: Descriptor, seen: Set<Digest>): void {
     const { digest } = descriptor
-    if (this.blobs.has(digest)) return
-    this.blobs.add(digest)
+    if (seen.has(digest)) return
+    seen.add(digest)
+    this.#blobs.add(digest)
     if (this.#record(digest)) return
-    const bytes = this.#find((place) => readBlob(place, digest))
-    const document = bytes && sure(() => parseArtifact(bytes, { mediaType: descriptor.mediaType, digest }))
-    if (document?.kind === 'index') for (const below of document.manifests) this.#top(below)
+    const document = sure(() => {
+      const bytes = readBlob(this.#root, digest)
+      return bytes && parseArtifact(bytes, { mediaType: descriptor.mediaType, digest })
+    })
+    if (document?.kind === 'index') for (const below of document.manifests) this.#top(below, seen)
   }
 
   /** False when there is none. */
   #record(digest: Digest): boolean {
-    const record = this.#find((place) => readRecord(place, digest))
+    const record = sure(() => readRecord(this.#root, digest))
     if (record === undefined) return false
-    this.records.add(digest)
-    this.blobs.add(digest).add(record.config.digest)
-    for (const image of Object.values(record.images)) this.images.add(image)
+    this.#records.add(digest)
+    this.#blobs.add(digest).add(record.config.digest)
+    for (const image of Object.values(record.images)) this.#images.add(image)
     for (const { recipe } of record.layers) this.#recipe(recipe)
     return true
   }
 
   #recipe(digest: RecipeDigest): void {
-    if (this.recipes.has(digest)) return
-    this.recipes.add(digest)
-    const bytes = this.#find((place) => readRecipeFile(place, digest))
-    if (bytes === undefined) return
-    for (const object of sure(() => readRecipe(bytes)).objects()) this.objects.add(object.digest)
+    this.#recipes.add(digest)
+    if (!this.#recipesRead.has(digest)) this.#recipesToRead.push(digest)
   }
 
-  #find<T>(read: (place: string) => T | undefined): T | undefined {
-    for (const place of this.#places) {
-      const found = sure(() => read(place))
-      if (found !== undefined) return found
-    }
-    return undefined
+  #readRecipe(digest: RecipeDigest): void {
+    if (this.#recipesRead.has(digest)) return
+    sure(() => {
+      const bytes = readRecipeFile(this.#root, digest)
+      if (bytes === undefined) return
+      visitObjects(bytes, (recipe, at) => void this.#objects.addBytes(recipe, at))
+      this.#recipesRead.add(digest)
+    })
+  }
+
+  #readImage(digest: VerityDigest): void {
+    if (this.#imagesRead.has(digest)) return
+    sure(() => {
+      const bytes = readImageFile(this.#root, digest)
+      if (bytes === undefined) return
+      visitImageObjects(bytes, (object) => void this.#objects.add(object))
+      this.#imagesRead.add(digest)
+    })
+  }
+
+  #storedImages(): VerityDigest[] {
+    const digests = listFolder(`${this.#root}/images`).map((name) => digestOfName('images', name))
+    return digests.filter((digest) => digest !== undefined).map(parseVerityDigest)
+  }
+}
+
+/** A mount may have been made in another mount namespace and outlived every process we know of: only the lease tells. */
+export function isInUse(path: string): boolean {
+  try {
+    return isOpenElsewhere(Buffer.from(path).toString('latin1'))
+  } catch (error) {
+    if (error instanceof OnefoldError && error.code === 'NOT_FOUND') return false
+    // Somebody else's file, or a file system without leases: nobody can tell.
+    if (error instanceof OnefoldError) return true
+    throw error
   }
 }
 
@@ -146,15 +216,4 @@ function imageOfChanges(path: string): VerityDigest | undefined {
   if (bytes === undefined) return undefined
   const fields = readJson(bytes, what)
   return fields.has('changes') ? parseVerityDigest(fields.text('image')) : undefined
-}
-
-function* objectsOf(root: Directory): Generator<VerityDigest> {
-  const pending = [root]
-  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-    for (const child of directory.children.values()) {
-      const inode = inodeOf(child)
-      if (isDirectory(inode)) pending.push(inode)
-      else if (inode.content.kind === 'object') yield inode.content.digest
-    }
-  }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
+import { visitImageObjects } from '../../src/formats/erofs/objects.ts'
 import { openErofs, readErofs } from '../../src/formats/erofs/tree.ts'
 import { writeErofs } from '../../src/formats/erofs/write.ts'
 import { type Directory, isDirectory, isHardLink } from '../../src/formats/tree.ts'
@@ -27,6 +28,7 @@ export function fuzzErofs(seed: number, rounds: number): void {
 function check(image: Buffer): void {
   const tree = attempt(() => readErofs(image))
   attempt(() => walkView(image))
+  attempt(() => visitImageObjects(image, () => {}))
   if (tree === undefined) return
   assert.ok(countNames(tree) * 12 <= image.length, 'more names than the image can hold')
   const again = attempt(() => writeErofs(tree))

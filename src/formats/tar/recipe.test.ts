@@ -6,7 +6,7 @@ import { file, header, padded, pax, tar } from '../../../test/tar-bytes.ts'
 import { checkRecipe, rebuild, takeApart } from '../../../test/tar-parts.ts'
 import { parseDiffId, parseVerityDigest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import { RecipeWriter, readRecipe, recipeDigest } from './recipe.ts'
+import { RecipeWriter, readRecipe, recipeDigest, visitObjects } from './recipe.ts'
 
 const digest = parseVerityDigest('ab'.repeat(32))
 const diffId = parseDiffId(`sha256:${'cd'.repeat(32)}`)
@@ -83,6 +83,12 @@ test('a tar with everything comes back, its entries as well', () => {
   assert.deepEqual(
     [...readRecipe(parts.recipe).objects()].map(({ size }) => size),
     [700, 700, 9000],
+  )
+  const visited: string[] = []
+  visitObjects(parts.recipe, (bytes, at) => visited.push(Buffer.from(bytes).toString('hex', at, at + 32)))
+  assert.deepEqual(
+    visited,
+    [...readRecipe(parts.recipe).objects()].map((object) => object.digest),
   )
 })
 

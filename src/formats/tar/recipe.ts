@@ -62,11 +62,22 @@ export function readRecipe(bytes: Uint8Array): Recipe {
   }
 }
 
+/**
+ * Every object of a recipe as the place of its 32 bytes in `bytes`: for who looks at a million of them. Checks the
+ * recipe as readRecipe does, but calls `visit` before it has seen the end.
+ */
+export function visitObjects(bytes: Uint8Array, visit: (bytes: Uint8Array, at: number) => void): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  checkHeader(buffer)
+  checkOperations(buffer, (from) => visit(buffer, from))
+}
+
 /** One pass over everything, so that the readers below need not look twice at a length. */
-function checkOperations(bytes: Buffer): RecipeEnd {
+function checkOperations(bytes: Buffer, visitObject?: (from: number) => void): RecipeEnd {
   const cursor = new Cursor(bytes)
   let tarSize = 0
   while (cursor.next()) {
+    if (cursor.kind === OBJECT || cursor.kind === SPARSE_OBJECT) visitObject?.(cursor.from)
     if (cursor.kind === OBJECT || cursor.kind === INLINE || cursor.kind <= ZEROS) tarSize += cursor.length
     else tarSize += sumOf(cursor.ranges())
   }

@@ -11,6 +11,7 @@ import {
   storeFile,
   tmpFolder,
 } from '../layout.ts'
+import { asidePath, listAside } from '../aside.ts'
 import { listCondemned, listOwned } from '../dead.ts'
 import { listFolder } from '../records.ts'
 import { octal } from './examine.ts'
@@ -63,7 +64,8 @@ export class Walk {
 
   /** Those of the living and of the dead are no strays; the next transaction takes care of the latter. */
   transactions(): void {
-    const ours = new Set([...listOwned(this.#root), ...listCondemned(this.#root)])
+    const aside = listAside(this.#root).map(({ kind, digest }) => asidePath(this.#root, kind, digest))
+    const ours = new Set([...listOwned(this.#root), ...listCondemned(this.#root), ...aside])
     for (const name of listFolder(`${this.#root}/${tmpFolder}`)) {
       // A tag being set: gone in a moment, or left by a killed command until the next collection.
       if (/^ref-[0-9a-f-]{36}$/.test(name)) continue
