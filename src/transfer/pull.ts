@@ -6,6 +6,8 @@ import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
 import { formatPlatform, hostPlatform, matchPlatform } from '../formats/oci/platform.ts'
 import { type Document, type Selected, selectAllImages, selectImage } from '../formats/oci/select.ts'
 import type { Source } from '../sources/source.ts'
+import { blobPath } from '../store/layout.ts'
+import { Missing } from '../store/missing.ts'
 import type { ImageRecord, LayerKind, LayerRecord } from '../store/record.ts'
 import { encodeRef } from '../store/refs.ts'
 import type { Store } from '../store/store.ts'
@@ -66,11 +68,37 @@ export async function pull(store: Store, source: Source, options: PullOptions = 
   const top = await source.resolve({ signal })
   const selected = await select(source, top, options)
   const there = selected.map((image) => presentImage(store, image, options))
-  if (there.every((record) => record !== undefined) && store.ref(name)?.digest === top.descriptor.digest)
+  if (
+    there.every((record) => record !== undefined) &&
+    readable(() => store.ref(name))?.digest === top.descriptor.digest
+  )
     return { name, top: top.descriptor.digest, images: there.map(describe), stats: present(there) }
+  return await repeated(() => bringIn(store, source, name, { top, selected }, options))
+}
+
+/**
+ * Makes an image of the store whole again, whatever the store says is there of it; its names stay as they are. Layers
+ * that the store has whole are not asked for.
+ */
+export async function restore(
+  store: Store,
+  source: Source,
+  image: Selected,
+  options: Omit<PullOptions, 'name' | 'platform' | 'allPlatforms'> = {},
+): Promise<ImageRecord> {
+  return await repeated(async () => {
+    await using transaction = await store.begin()
+    const job: Job = { store, source, transaction, options, stats: noStats() }
+    const record = await bringImage(job, image)
+    await transaction.commit({ signal: options.signal })
+    return record
+  })
+}
+
+async function repeated<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await bringIn(store, source, name, { top, selected }, options)
+      return await work()
     } catch (error) {
       // What this relied on was collected before it had a claim on it; so it is brought in again.
       if (!hasCode(error, 'BUSY') || attempt === attempts) throw error
@@ -132,13 +160,16 @@ function requirePlatform(wanted: Platform | undefined, image: Selected, platform
 }
 
 async function pullImage(job: Job, image: Selected): Promise<ImageRecord> {
+  const known = presentImage(job.store, image, job.options)
+  if (known === undefined) return await bringImage(job, image)
+  for (const document of image.trail) job.transaction.putBlob(document.descriptor.digest, document.bytes)
+  job.stats.layersPresent += known.layers.length
+  return known
+}
+
+async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   const { source, transaction, options } = job
   for (const document of image.trail) transaction.putBlob(document.descriptor.digest, document.bytes)
-  const known = presentImage(job.store, image, options)
-  if (known !== undefined) {
-    job.stats.layersPresent += known.layers.length
-    return known
-  }
   const keepSelinux = options.keepSelinux === true
   const configBytes = await source.fetch(image.manifest.config, { signal: options.signal })
   const config = parseConfig(configBytes, image.manifest.layers.length)
@@ -163,9 +194,12 @@ async function pullImage(job: Job, image: Selected): Promise<ImageRecord> {
   return record
 }
 
-/** The image as the store has it, when all that its record names is there; what that is worth, fsck checks. */
+/**
+ * The image as the store has it, when all that its record names is there, objects as far as fsck has looked; what the
+ * rest is worth, fsck checks.
+ */
 function presentImage(store: Store, selected: Selected, options: PullOptions): ImageRecord | undefined {
-  const record = store.record(selected.descriptor.digest)
+  const record = readable(() => store.record(selected.descriptor.digest))
   if (record === undefined) return undefined
   requirePlatform(options.platform, selected, record.platform)
   const image = record.images.default
@@ -173,8 +207,23 @@ function presentImage(store: Store, selected: Selected, options: PullOptions): I
     image !== undefined &&
     existsSync(store.imagePath(image)) &&
     record.keepSelinux === (options.keepSelinux ?? false) &&
+    existsSync(blobPath(store.root, record.config.digest)) &&
+    existsSync(blobPath(store.root, record.manifest.digest)) &&
     record.layers.every(({ recipe }) => store.hasRecipe(recipe))
-  return isWhole ? record : undefined
+  if (!isWhole) return undefined
+  const missing = new Missing(store.root)
+  return record.layers.every(({ recipe }) => missing.isWhole(recipe)) ? record : undefined
+}
+
+/** What is damaged is brought in again. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof OnefoldError && ['BAD_FORMAT', 'BAD_NAME', 'CORRUPT', 'LIMIT'].includes(error.code))
+      return undefined
+    throw error
+  }
 }
 
 function present(records: readonly ImageRecord[]): PullStats {
@@ -212,9 +261,11 @@ async function pullLayers(
     recipes.set(diffId, recipe)
     for (const place of places.get(diffId) ?? []) composer.layer([place], { bytes, kind: kindAt(place) })
   }
+  const lost = new Missing(transaction.root)
   for (const diffId of places.keys()) {
     const known = await transaction.findLayer({ diffId })
-    if (known !== undefined) take(diffId, known.recipe, transaction.readRecipe(known.recipe))
+    if (known !== undefined && lost.isWhole(known.recipe))
+      take(diffId, known.recipe, transaction.readRecipe(known.recipe))
   }
   const missing = wanted.filter(({ diffId }) => !recipes.has(diffId))
   if (missing.length > 0) transaction.startWriteback()
