@@ -47,8 +47,11 @@ export class OutputFile implements Disposable {
     this.#fd = attempt(what, () => openSync(pathBytes(path), flags, 0o666))
   }
 
-  write(bytes: Uint8Array): void {
+  truncate(): void {
     if (fstatSync(this.#fd).isFile()) ftruncateSync(this.#fd, 0)
+  }
+
+  append(bytes: Uint8Array): void {
     writeAll(this.#fd, bytes)
   }
 

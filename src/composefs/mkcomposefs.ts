@@ -3,10 +3,9 @@ import { isatty } from 'node:tty'
 import { closeSync, openSync } from 'node:fs'
 import { terminalOutput } from '../cli/output.ts'
 import { OnefoldError } from '../error.ts'
-import { DumpReader } from '../formats/dump/read.ts'
-import { type ErofsOptions, writeErofs } from '../formats/erofs/write.ts'
-import { verityDigest } from '../formats/fsverity/digest.ts'
-import type { Directory } from '../formats/tree.ts'
+import { DumpReader, type DumpedTree } from '../formats/dump/read.ts'
+import { type ErofsOptions, type ErofsPlan, planErofs, streamErofs } from '../formats/erofs/write.ts'
+import { VerityHasher } from '../formats/fsverity/digest.ts'
 import { attempt, failed, usageError } from './failure.ts'
 import { OutputFile, pathBytes, readPieces } from './files.ts'
 import { type OptionTable, parseOptions } from './options.ts'
@@ -17,12 +16,17 @@ export async function mkcomposefs(args: readonly string[]): Promise<void> {
   const request = parseRequest(args)
   const out = terminalOutput({ json: false, quiet: false, verbose: false })
   using file = openImage(request.image)
-  const root = request.fromFile ? readDump(request.source) : await scan(request)
-  const { bytes } = attempt('cannot write file', () => writeErofs(root, request.versions))
-  const digest = request.printDigest ? `${verityDigest(bytes)}\n` : ''
-  if (request.image === '-') out.bytes(bytes)
-  else attempt('cannot write file', () => file?.write(bytes))
-  out.bytes(Buffer.from(digest))
+  const plan = request.fromFile ? planDump(request) : await planScan(request)
+  const hasher = request.printDigest ? new VerityHasher() : undefined
+  attempt('cannot write file', () => {
+    file?.truncate()
+    streamErofs(plan, (piece) => {
+      hasher?.update(piece)
+      if (request.image === '-') out.bytes(piece)
+      else file?.append(piece)
+    })
+  })
+  if (hasher !== undefined) out.bytes(Buffer.from(`${hasher.digest()}\n`))
 }
 
 interface Request {
@@ -128,7 +132,12 @@ function openImage(path: string | undefined): OutputFile | undefined {
   return undefined
 }
 
-function readDump(source: string): Directory {
+function planDump({ source, versions }: Request): ErofsPlan {
+  const { tree, children } = readDump(source)
+  return attempt('cannot write file', () => planErofs(tree, versions, children))
+}
+
+function readDump(source: string): DumpedTree {
   const strict = process.env['CFS_PARSE_STRICT'] !== undefined
   const reader = new DumpReader({ compat: true, checks: strict })
   const fd = source === '-' ? 0 : attempt(`open \`${source}\``, () => openSync(pathBytes(source), 'r'))
@@ -142,9 +151,10 @@ function readDump(source: string): Directory {
   }
 }
 
-async function scan({ source, scan: options, bothXattrs }: Request): Promise<Directory> {
+async function planScan({ source, scan: options, versions, bothXattrs }: Request): Promise<ErofsPlan> {
   if (bothXattrs) throw new OnefoldError('BAD_NAME', `error accessing ${source}: Invalid argument`)
-  return scanDirectory(source, options)
+  const root = await scanDirectory(source, options)
+  return attempt('cannot write file', () => planErofs(root, versions))
 }
 
 function usage(): string {

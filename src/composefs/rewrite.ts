@@ -14,7 +14,10 @@ export async function composefsDump([source, destination]: readonly string[]): P
   const root = attempt(`Failed to load '${source}'`, () => readErofs(bytes, { foreignPaths: true }))
   using file = new OutputFile(destination, `failed to open '${destination}'`)
   const image = attempt('cannot write file', () => writeErofs(root, { minVersion: version, maxVersion: version }))
-  attempt('cannot write file', () => file.write(image.bytes))
+  attempt('cannot write file', () => {
+    file.truncate()
+    file.append(image.bytes)
+  })
 }
 
 function versionOf(bytes: Uint8Array): 0 | 1 {

@@ -1,22 +1,21 @@
 /** The inode that a line of a dump describes. */
-import type { VerityDigest } from '../../digest.ts'
-import { type Child, type Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
-import { type Content, type Xattrs, noContent, noXattrs } from '../entry.ts'
+import { type FlatTree, digestAt, field, floatField, inodeBytes, inodeFloats, inodeWords, kind } from '../flat/flat.ts'
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 import { fileTypes, inlineContentMax, targetMax } from '../erofs/records.ts'
 import { CONTENT, DIGEST, type DumpLine, GID, MODE, MTIME, NLINK, PAYLOAD, RDEV, SIZE, UID } from './line.ts'
+import { XattrParser } from './xattrs.ts'
 
-const xattrTextMax = 65535
-/** mkcomposefs' limit on all xattrs of a file: 7 bytes for each and 12 for their header, names and values included. */
-const xattrSumMax = 32767
 const sizeMax = 2 ** 53
 
 export class InodeParser {
   readonly #line: DumpLine
-  /** Attributes by their text: a label or two is shared by thousands of files. */
-  readonly #xattrs = new Map<string, Xattrs>()
+  readonly #tree: FlatTree
+  readonly #xattrs: XattrParser
 
-  constructor(line: DumpLine) {
+  constructor(line: DumpLine, tree: FlatTree) {
     this.#line = line
+    this.#tree = tree
+    this.#xattrs = new XattrParser(line, tree)
   }
 
   /** Without the `@` that marks a hard link. */
@@ -28,24 +27,28 @@ export class InodeParser {
     return mode & 0xffff
   }
 
-  parse(mode: number): Inode {
+  /** Adds the inode to the tree and returns its id. */
+  parse(mode: number): number {
     const line = this.#line
+    const tree = this.#tree
     const type = mode & S_IFMT
     const size = line.integer(SIZE, 'size')
+    const id = tree.addInode()
+    const { words, floats } = tree
+    const at = id * inodeWords
     const dot = this.#mtimeDot()
-    return {
-      mode,
-      uid: line.integer(UID, 'id'),
-      gid: line.integer(GID, 'id'),
-      mtime: line.integerBetween(MTIME, line.start(MTIME), dot, 'seconds'),
-      mtimeNsec: line.integerBetween(MTIME, dot + 1, line.end(MTIME), 'nanoseconds'),
-      rdev: this.#rdev(type),
-      nlink: type === S_IFDIR ? 2 : line.integer(NLINK, 'id'),
-      xattrs: this.#parseXattrs(),
-      content: type === S_IFREG ? this.#content(size) : this.#noContent(type, size),
-      target: type === S_IFLNK ? this.#target(size) : '',
-      children: type === S_IFDIR ? new Map<string, Child>() : undefined,
-    }
+    words[at + field.mode] = mode
+    words[at + field.nlink] = type === S_IFDIR ? 2 : line.integer(NLINK, 'id')
+    words[at + field.uid] = line.integer(UID, 'id')
+    words[at + field.gid] = line.integer(GID, 'id')
+    words[at + field.rdev] = this.#rdev(type)
+    words[at + field.mtimeNsec] = line.integerBetween(MTIME, dot + 1, line.end(MTIME), 'nanoseconds')
+    floats[id * inodeFloats + floatField.mtime] = line.integerBetween(MTIME, line.start(MTIME), dot, 'seconds')
+    words[at + field.xattrs] = this.#xattrs.parse()
+    if (type === S_IFREG) this.#content(id, size)
+    else if (type === S_IFLNK) this.#target(id, size)
+    else this.#noContent(id, type, size)
+    return id
   }
 
   #mtimeDot(): number {
@@ -62,41 +65,74 @@ export class InodeParser {
     return 0
   }
 
-  #content(size: number): Content {
+  #content(id: number, size: number): void {
     const line = this.#line
-    if (!line.isUnset(CONTENT)) return this.#inline(size)
-    if (size === 0) return noContent
+    if (!line.isUnset(CONTENT)) return this.#inline(id, size)
+    if (size === 0) return
     if (size > sizeMax) throw line.fieldError(SIZE, `more than ${sizeMax} bytes`, 'LIMIT')
-    if (this.#isOwnPath()) return { kind: 'object', digest: line.text(DIGEST) as VerityDigest, size }
-    const path = line.isUnset(PAYLOAD) ? '' : this.#path()
-    if (line.isUnset(DIGEST)) return path === '' ? { kind: 'unknown', size } : { kind: 'unknown', size, path }
-    const digest = this.#digest()
-    return path === `${digest.slice(0, 2)}/${digest.slice(2)}`
-      ? { kind: 'object', digest, size }
-      : { kind: 'object', digest, size, path }
+    const at = id * inodeWords
+    this.#tree.floats[id * inodeFloats + floatField.size] = size
+    if (line.isUnset(DIGEST)) {
+      this.#tree.words[at + field.kind] = kind.unknown
+      if (!line.isUnset(PAYLOAD)) this.#tree.setText(id, this.#path())
+    } else {
+      this.#digest(id)
+      if (this.#isOwnPath()) this.#tree.words[at + field.kind] = kind.object
+      else {
+        this.#tree.words[at + field.kind] = kind.foreign
+        if (!line.isUnset(PAYLOAD)) this.#foreignPath(id)
+      }
+    }
   }
 
-  #inline(size: number): Content {
+  #inline(id: number, size: number): void {
     const line = this.#line
     const text = line.content(CONTENT)
     if (text.length > inlineContentMax) throw line.fieldError(CONTENT, `more than ${inlineContentMax} bytes`, 'LIMIT')
     if (text.length !== size) throw line.fieldError(CONTENT, `${text.length} bytes; SIZE says ${size}`)
-    return size === 0 ? noContent : { kind: 'inline', bytes: Buffer.from(text, 'latin1') }
+    if (size === 0) return
+    this.#tree.words[id * inodeWords + field.kind] = kind.inline
+    this.#tree.floats[id * inodeFloats + floatField.size] = size
+    this.#tree.setText(id, text)
   }
 
-  /** Whether DIGEST is 64 lower-case hex digits and PAYLOAD the same with a slash after the second, as it nearly always is. */
+  /** Into the inode: 64 lower-case hex digits. */
+  #digest(id: number): void {
+    const line = this.#line
+    const { bytes } = line
+    const { bytes: records } = this.#tree
+    const start = line.start(DIGEST)
+    if (line.end(DIGEST) - start !== 64) throw line.fieldError(DIGEST, 'expected 64 lower-case hex digits')
+    const to = id * inodeBytes + digestAt
+    let bad = 0
+    for (let i = 0; i < 32; i++) {
+      const high = nibbles[bytes[start + 2 * i] as number] as number
+      const low = nibbles[bytes[start + 2 * i + 1] as number] as number
+      bad |= high | low
+      records[to + i] = (high << 4) | (low & 15)
+    }
+    if ((bad & 0x20) !== 0 || ((bad & 0x10) !== 0 && !line.compat))
+      throw line.fieldError(DIGEST, 'expected 64 lower-case hex digits')
+  }
+
+  /** Whether PAYLOAD is DIGEST with a slash after the second digit, as it nearly always is. */
   #isOwnPath(): boolean {
     const { bytes } = this.#line
     const path = this.#line.start(PAYLOAD)
     const digest = this.#line.start(DIGEST)
-    if (this.#line.end(PAYLOAD) - path !== 65 || this.#line.end(DIGEST) - digest !== 64) return false
-    if (bytes[path + 2] !== 0x2f) return false
-    for (let i = 0; i < 64; i++) {
-      const char = bytes[digest + i] as number
-      const isHex = (char >= 0x30 && char <= 0x39) || (char >= 0x61 && char <= 0x66)
-      if (!isHex || bytes[path + i + (i < 2 ? 0 : 1)] !== char) return false
-    }
-    return true
+    if (this.#line.end(PAYLOAD) - path !== 65 || bytes[path + 2] !== 0x2f) return false
+    if (bytes[path] !== bytes[digest] || bytes[path + 1] !== bytes[digest + 1]) return false
+    for (let i = 2; i < 64; i++) if (bytes[path + i + 1] !== bytes[digest + i]) return false
+    return !this.#line.compat || !/[A-F]/.test(this.#line.text(DIGEST))
+  }
+
+  /** Escapes and upper-case digits may hide that it is the digest's own after all. */
+  #foreignPath(id: number): void {
+    const path = this.#path()
+    const digest = this.#tree.digest(id)
+    if (path === `${digest.slice(0, 2)}/${digest.slice(2)}`)
+      this.#tree.words[id * inodeWords + field.kind] = kind.object
+    else this.#tree.setText(id, path)
   }
 
   #path(): string {
@@ -106,23 +142,15 @@ export class InodeParser {
     return path
   }
 
-  #digest(): VerityDigest {
-    const text = this.#line.text(DIGEST)
-    const digest = this.#line.compat ? text.toLowerCase() : text
-    if (!/^[0-9a-f]{64}$/.test(digest)) throw this.#line.fieldError(DIGEST, 'expected 64 lower-case hex digits')
-    return digest as VerityDigest
-  }
-
   /** A size that means nothing is kept where it changes the image: mkcomposefs gives such a device the larger inode. */
-  #noContent(type: number, size: number): Content {
+  #noContent(id: number, type: number, size: number): void {
     const line = this.#line
-    if (type === S_IFDIR || type === S_IFLNK) {
-      this.#expectUnset(type === S_IFDIR ? [PAYLOAD, CONTENT, DIGEST] : [CONTENT, DIGEST])
-      return noContent
-    }
     this.#expectUnset([PAYLOAD, CONTENT, DIGEST])
+    if (type === S_IFDIR) return
     if (!line.compat && size !== 0) throw line.fieldError(SIZE, 'expected 0 for what has no content')
-    return size > 0xffffffff ? { kind: 'unknown', size } : noContent
+    if (size <= 0xffffffff) return
+    this.#tree.words[id * inodeWords + field.kind] = kind.unknown
+    this.#tree.floats[id * inodeFloats + floatField.size] = size
   }
 
   #expectUnset(fields: readonly number[]): void {
@@ -131,8 +159,9 @@ export class InodeParser {
       if (!this.#line.isUnset(field)) throw this.#line.fieldError(field, 'expected "-" for this type of file')
   }
 
-  #target(size: number): string {
+  #target(id: number, size: number): void {
     const line = this.#line
+    this.#expectUnset([CONTENT, DIGEST])
     const target = line.isUnset(PAYLOAD) ? '' : line.name(PAYLOAD)
     if (target === '' || target.length > targetMax)
       throw line.fieldError(PAYLOAD, `expected a symlink target of 1 to ${targetMax} bytes`)
@@ -140,39 +169,13 @@ export class InodeParser {
       throw line.fieldError(SIZE, `${size}; the symlink's target has ${target.length} bytes`)
     if (line.checked && !line.isUnset(CONTENT) && line.end(CONTENT) > line.start(CONTENT))
       throw line.fieldError(CONTENT, 'expected "-" for a symlink')
-    return target
-  }
-
-  #parseXattrs(): Xattrs {
-    const place = this.#line.xattrs()
-    if (place === undefined) return noXattrs
-    const { start, end } = place
-    if (end - start > xattrTextMax) throw this.#line.error(start, `more than ${xattrTextMax} bytes of xattrs`, 'LIMIT')
-    const text = this.#line.bytes.toString('latin1', start, end)
-    let xattrs = this.#xattrs.get(text)
-    if (xattrs === undefined) {
-      xattrs = this.#readXattrs(text, start)
-      if (text.length < 256 && this.#xattrs.size < 4096) this.#xattrs.set(text, xattrs)
-    }
-    return xattrs
-  }
-
-  #readXattrs(text: string, start: number): Xattrs {
-    const line = this.#line
-    const xattrs = new Map<string, Uint8Array>()
-    let at = start
-    for (const pair of text.split(' ')) {
-      const equals = pair.indexOf('=')
-      if (equals < 0) throw line.error(at, 'expected KEY=VALUE')
-      const key = line.cut(line.unescape(pair.slice(0, equals), at), at)
-      if (key === '' || key.length > 255) throw line.error(at, 'expected an xattr name of 1 to 255 bytes')
-      xattrs.set(key, Buffer.from(line.unescape(pair.slice(equals + 1), at + equals + 1), 'latin1'))
-      at += pair.length + 1
-    }
-    let sum = 12
-    for (const [key, value] of xattrs) sum += 7 + key.length + value.length
-    if (sum > xattrSumMax)
-      throw line.error(start, `${sum} bytes of xattrs, at most ${xattrSumMax} are possible`, 'LIMIT')
-    return xattrs
+    this.#tree.setText(id, target)
   }
 }
+
+/** The value of a hex digit by its byte; 0x10 is added for a capital, 0x20 says that it is none. */
+const nibbles = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const char = String.fromCharCode(byte)
+  if (!/[0-9a-fA-F]/.test(char)) return 0x20
+  return parseInt(char, 16) | (/[A-F]/.test(char) ? 0x10 : 0)
+})

@@ -36,13 +36,16 @@ export class DumpLine {
     let at = start
     for (let field = 0; field < fieldCount; field++) {
       this.#starts[field] = at
-      while (at < end && bytes[at] !== 0x20) {
-        if (bytes[at] === 0) throw this.error(at, 'a zero byte')
-        at++
+      let byte = 0x20
+      while (at < end && (byte = bytes[at] as number) > 0x20) at++
+      // Few bytes are below the blank.
+      while (at < end && byte !== 0x20) {
+        if (byte === 0) throw this.error(at, 'a zero byte')
+        if (++at < end) byte = bytes[at] as number
       }
       this.#ends[field] = at
-      const mayBeEmpty = this.compat && field >= PAYLOAD
-      if (at === this.#starts[field] && !mayBeEmpty) throw this.error(at, `no ${fieldNames[field]}`)
+      if (at === this.#starts[field] && !(this.compat && field >= PAYLOAD))
+        throw this.error(at, `no ${fieldNames[field]}`)
       if (at < end) at++
       else if (field < fieldCount - 1 && !(this.compat && field + 1 >= PAYLOAD))
         throw this.error(at, `${field + 1} fields; expected ${fieldCount}`)

@@ -6,10 +6,15 @@
  * Single spaces part the fields; `\\ \n \r \t \xHH` stand for other bytes; a lone `-` means none in the fields PAYLOAD, CONTENT
  * and DIGEST. A mode that begins with `@` is a hard link to the path in PAYLOAD, which may come later. Bytes, not text.
  */
-import { type Child, type Directory, S_IFDIR, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
+import { type Children, childrenOf } from '../flat/children.ts'
+import { unflatten } from '../flat/convert.ts'
+import { FlatTree } from '../flat/flat.ts'
+import { type Directory, S_IFDIR, S_IFMT } from '../tree.ts'
 import { nameMax } from '../erofs/records.ts'
 import { InodeParser } from './inode.ts'
 import { DumpLine, MODE, PATH, PAYLOAD, dumpError } from './line.ts'
+import { PendingLinks } from './links.ts'
+import { canonicalPath } from './path.ts'
 
 export interface DumpOptions {
   /**
@@ -34,60 +39,82 @@ const lineMax = 1 << 21
 export function parseDump(bytes: Uint8Array, options: DumpOptions = {}): Directory {
   const reader = new DumpReader(options)
   reader.write(bytes)
-  return reader.end()
+  return unflatten(reader.end().tree)
 }
 
-/** A hard link whose target has not been looked up yet: parents must precede children, targets need not precede links. */
-interface PendingLink {
-  readonly directory: Directory
-  readonly name: string
-  readonly target: string
-  readonly line: number
-  /** What stands in the directory for the time being. */
-  readonly placeholder: Child
-  following: boolean
+/** A tree, and the names of its directories in order. */
+export interface DumpedTree {
+  readonly tree: FlatTree
+  readonly children: Children
+}
+
+interface KnownDirectory {
+  readonly inode: number
+  readonly depth: number
 }
 
 /** Reads a dump that comes in chunks of any size. For errors see parseDump. */
 export class DumpReader {
   readonly #line: DumpLine
+  readonly #tree = new FlatTree()
   readonly #inodes: InodeParser
-  #root: Directory | undefined
+  readonly #links: PendingLinks
+  /** By their paths: '' for the root, `/usr`. */
+  readonly #directories = new Map<string, KnownDirectory>()
   /** The directory of the line before, and its path as written there: most lines are siblings. */
-  #parent: Directory | undefined
+  #parent: KnownDirectory | undefined
+  #parentKey = ''
   #parentPath = Buffer.alloc(0)
-  /** Links to be resolved, by what stands for them in the tree. */
-  readonly #pending = new Map<Child, PendingLink>()
+  /** The line of each name. */
+  #lines = new Uint32Array(1024)
   /** The beginning of a line whose end has not come yet. */
   #rest: Buffer | undefined
 
   constructor(options: DumpOptions = {}) {
     this.#line = new DumpLine(options.compat ?? false, options.checks ?? false)
-    this.#inodes = new InodeParser(this.#line)
+    this.#inodes = new InodeParser(this.#line, this.#tree)
+    this.#links = new PendingLinks(this.#tree)
   }
 
   write(chunk: Uint8Array): void {
-    let bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
-    if (this.#rest !== undefined) bytes = Buffer.concat([this.#rest, bytes])
-    let at = 0
-    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, at)) {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
+    let at = this.#rest === undefined ? 0 : this.#finishLine(this.#rest, bytes)
+    for (let end = bytes.indexOf(0x0a, at); end >= 0; end = bytes.indexOf(0x0a, at)) {
       this.#parseLine(bytes, at, end)
       at = end + 1
     }
-    this.#rest = at < bytes.length ? Buffer.from(bytes.subarray(at)) : undefined
-    if (this.#rest !== undefined && this.#rest.length > lineMax)
-      throw this.#nextLineError(1, `a line of more than ${lineMax} bytes`)
+    this.#keepRest(bytes.subarray(at))
+  }
+
+  /** A line that began in an earlier chunk; returns where the next one begins. */
+  #finishLine(rest: Buffer, bytes: Buffer): number {
+    const end = bytes.indexOf(0x0a)
+    if (end < 0) return 0
+    const line = Buffer.concat([rest, bytes.subarray(0, end)])
+    this.#rest = undefined
+    this.#parseLine(line, 0, line.length)
+    return end + 1
+  }
+
+  #keepRest(bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#rest = Buffer.concat([this.#rest ?? Buffer.alloc(0), bytes])
+    if (this.#rest.length > lineMax) throw this.#nextLineError(1, `a line of more than ${lineMax} bytes`)
   }
 
   /** The tree of all lines. */
-  end(): Directory {
+  end(): DumpedTree {
     if (this.#rest !== undefined) {
       if (this.#line.checked) throw this.#nextLineError(this.#rest.length + 1, 'the last line has no newline')
       this.#parseLine(this.#rest, 0, this.#rest.length)
     }
-    if (this.#root === undefined) throw dumpError(1, 1, 'nothing; expected a line for "/"')
-    for (const link of this.#pending.values()) this.#resolve(link, this.#root)
-    return this.#root
+    const tree = this.#tree
+    if (tree.inodes === 0) throw dumpError(1, 1, 'nothing; expected a line for "/"')
+    const children = childrenOf(tree, (name) => {
+      throw dumpError(this.#lines[name] as number, 1, 'PATH: the name is there already')
+    })
+    this.#links.resolve(children, (path) => this.#directories.get(path)?.inode, this.#lines)
+    return { tree, children }
   }
 
   #nextLineError(column: number, what: string): Error {
@@ -99,27 +126,24 @@ export class DumpReader {
     line.next(bytes, start, end)
     const isLink = bytes[line.start(MODE)] === 0x40
     const mode = this.#inodes.mode(isLink ? 1 : 0)
-    if (this.#root === undefined) this.#root = this.#parseRoot(mode, isLink)
-    else this.#parseChild(this.#root, mode, isLink)
+    if (this.#tree.inodes === 0) this.#parseRoot(mode, isLink)
+    else this.#parseChild(mode, isLink)
   }
 
-  #parseRoot(mode: number, isLink: boolean): Directory {
+  #parseRoot(mode: number, isLink: boolean): void {
     if (this.#line.text(PATH) !== '/') throw this.#line.fieldError(PATH, 'expected "/" on the first line')
-    const root = this.#inodes.parse(mode)
-    if (isLink || !isDirectory(root)) throw this.#line.fieldError(MODE, 'expected the root to be a directory')
-    return root
+    const inode = this.#inodes.parse(mode)
+    if (isLink || (mode & S_IFMT) !== S_IFDIR) throw this.#line.fieldError(MODE, 'expected the root to be a directory')
+    this.#directories.set('', { inode, depth: 0 })
   }
 
-  #parseChild(root: Directory, mode: number, isLink: boolean): void {
+  #parseChild(mode: number, isLink: boolean): void {
     const slash = this.#lastSlash()
-    const directory = this.#parentOf(root, slash)
-    const name = this.#line.name(PATH, slash + 1)
-    if (name === '' || name === '.' || name === '..' || name.includes('/') || name.length > nameMax)
-      throw this.#line.fieldError(PATH, `expected a name of 1 to ${nameMax} bytes, neither "." nor ".."`)
-    if (directory.children.has(name)) throw this.#line.fieldError(PATH, 'the name is there already')
-    const child = isLink ? this.#pendingLink(directory, name, mode) : this.#inodes.parse(mode)
-    directory.children.set(name, child)
-    if (isDirectory(child)) directory.nlink++
+    const parent = this.#parentOf(slash)
+    const { at, length } = this.#addNameBytes(slash + 1)
+    const name = isLink ? this.#addLink(parent, mode, at, length) : this.#addInode(parent, mode, at, length)
+    if (name === this.#lines.length) this.#lines = new Uint32Array(this.#lines.buffer.transfer(8 * name))
+    this.#lines[name] = this.#line.number
   }
 
   #lastSlash(): number {
@@ -131,16 +155,54 @@ export class DumpReader {
     return slash
   }
 
-  #parentOf(root: Directory, slash: number): Directory {
-    const start = this.#line.start(PATH)
+  /** Puts the name into the heap. */
+  #addNameBytes(start: number): { at: number; length: number } {
+    const line = this.#line
+    const { bytes } = line
+    const end = line.end(PATH)
+    const isPlain =
+      end > start && end - start <= nameMax && bytes[start] !== 0x2e && !includesBackslash(bytes, start, end)
+    if (isPlain) return { at: this.#tree.addBytes(bytes, start, end), length: end - start }
+    const name = line.name(PATH, start)
+    if (name === '' || name === '.' || name === '..' || name.includes('/') || name.length > nameMax)
+      throw line.fieldError(PATH, `expected a name of 1 to ${nameMax} bytes, neither "." nor ".."`)
+    return { at: this.#tree.addText(name), length: name.length }
+  }
+
+  #addInode(parent: KnownDirectory, mode: number, at: number, length: number): number {
+    const inode = this.#inodes.parse(mode)
+    if ((mode & S_IFMT) === S_IFDIR) this.#addDirectory(parent, inode, at, length)
+    return this.#tree.addName(parent.inode, inode, at, length)
+  }
+
+  #addDirectory(parent: KnownDirectory, inode: number, at: number, length: number): void {
+    const depth = parent.depth + 1
+    if (depth > depthMax) throw dumpError(this.#line.number, 1, `more than ${depthMax} levels deep`, 'LIMIT')
+    const path = `${this.#parentKey}/${this.#tree.heap.toString('latin1', at, at + length)}`
+    if (this.#directories.has(path)) throw this.#line.fieldError(PATH, 'the name is there already')
+    this.#directories.set(path, { inode, depth })
+  }
+
+  #addLink(parent: KnownDirectory, mode: number, at: number, length: number): number {
+    const line = this.#line
+    if ((mode & S_IFMT) === S_IFDIR) throw line.fieldError(MODE, 'a directory cannot be a hard link')
+    const target = line.isUnset(PAYLOAD) ? '' : line.name(PAYLOAD)
+    if (target === '') throw line.fieldError(PAYLOAD, 'expected the path of the target')
+    return this.#links.add(parent.inode, at, length, target)
+  }
+
+  #parentOf(slash: number): KnownDirectory {
+    const line = this.#line
+    const start = line.start(PATH)
     if (this.#parent !== undefined && this.#isParentPath(start, slash)) return this.#parent
-    const path = this.#line.name(PATH, start, slash)
-    if (!this.#line.compat && `${path}/`.includes('//')) throw this.#line.fieldError(PATH, 'a doubled slash')
-    const found = this.#walk(root, path)
-    if (found === undefined || !isDirectory(found))
-      throw this.#line.fieldError(PATH, 'expected its parent to be there already, as a directory')
+    const path = line.name(PATH, start, slash)
+    if (!line.compat && `${path}/`.includes('//')) throw line.fieldError(PATH, 'a doubled slash')
+    const key = canonicalPath(path)
+    const found = this.#directories.get(key)
+    if (found === undefined) throw line.fieldError(PATH, 'expected its parent to be there already, as a directory')
     this.#parent = found
-    this.#parentPath = Buffer.from(this.#line.bytes.subarray(start, slash))
+    this.#parentKey = key
+    this.#parentPath = Buffer.from(line.bytes.subarray(start, slash))
     return found
   }
 
@@ -152,49 +214,9 @@ export class DumpReader {
     for (let i = path.length - 1; i >= 0; i--) if (path[i] !== bytes[start + i]) return false
     return true
   }
+}
 
-  #walk(root: Directory, path: string): Child | undefined {
-    let at: Child | undefined = root
-    let depth = 0
-    for (const name of path.split('/')) {
-      if (name === '') continue
-      if (++depth > depthMax) throw dumpError(this.#line.number, 1, `more than ${depthMax} levels deep`, 'LIMIT')
-      if (at === undefined || !isDirectory(at)) return undefined
-      at = at.children.get(name)
-    }
-    return at
-  }
-
-  #pendingLink(directory: Directory, name: string, mode: number): Child {
-    const line = this.#line
-    if ((mode & S_IFMT) === S_IFDIR) throw line.fieldError(MODE, 'a directory cannot be a hard link')
-    const target = line.isUnset(PAYLOAD) ? '' : line.name(PAYLOAD)
-    if (target === '') throw line.fieldError(PAYLOAD, 'expected the path of the target')
-    // Nothing reads where it leads: it is replaced before anyone sees the tree.
-    const placeholder: Child = { linkTo: directory }
-    this.#pending.set(placeholder, { directory, name, target, line: line.number, placeholder, following: false })
-    return placeholder
-  }
-
-  /** Follows links to links along a list of its own: a hostile dump may chain as many as it has lines. */
-  #resolve(link: PendingLink, root: Directory): void {
-    const chain: PendingLink[] = []
-    let target: Child = link.placeholder
-    for (let next: PendingLink | undefined = link; next !== undefined; next = this.#pending.get(target)) {
-      if (next.following) throw dumpError(next.line, 1, 'a hard link that leads to itself')
-      next.following = true
-      chain.push(next)
-      const found = this.#walk(root, next.target)
-      if (found === undefined || isDirectory(found)) {
-        const path = JSON.stringify(next.target.slice(0, 300))
-        throw dumpError(next.line, 1, `the hard link's target ${path} is no file of the dump`)
-      }
-      target = found
-    }
-    const linkTo = isHardLink(target) ? target.linkTo : target
-    for (const { directory, name, placeholder } of chain) {
-      directory.children.set(name, { linkTo })
-      this.#pending.delete(placeholder)
-    }
-  }
+function includesBackslash(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] === 0x5c) return true
+  return false
 }

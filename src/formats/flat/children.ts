@@ -65,18 +65,28 @@ export function findName(
   tree: FlatTree,
   { first, order }: Children,
   directory: number,
-  text: Uint8Array,
+  text: string,
 ): number | undefined {
   let low = first[directory] as number
   let high = (first[directory + 1] as number) - 1
   while (low <= high) {
     const middle = (low + high) >>> 1
     const name = order[middle] as number
-    const at = tree.nameWords[name * nameWords + nameField.at] as number
-    const difference = tree.heap.compare(text, 0, text.length, at, at + tree.nameLength(name))
+    const difference = compareText(tree, text, name)
     if (difference === 0) return name
-    if (difference < 0) low = middle + 1
+    if (difference > 0) low = middle + 1
     else high = middle - 1
   }
   return undefined
+}
+
+/** strcmp of chars that stand for bytes and a name. */
+function compareText(tree: FlatTree, text: string, name: number): number {
+  const at = tree.nameWords[name * nameWords + nameField.at] as number
+  const length = tree.nameLength(name)
+  for (let i = 0; i < text.length && i < length; i++) {
+    const difference = text.charCodeAt(i) - (tree.heap[at + i] as number)
+    if (difference !== 0) return difference
+  }
+  return text.length - length
 }

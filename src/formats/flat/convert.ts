@@ -202,7 +202,7 @@ export function contentAt(tree: FlatTree, id: number): Content {
 }
 
 function checkedText(text: string): string {
-  if (!/^[\x01-\xff]*$/.test(text)) throw badChar(text)
+  if (text.includes('\0') || /[\u0100-\uffff]/.test(text)) throw badChar(text)
   return text
 }
 
