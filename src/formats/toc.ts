@@ -69,8 +69,11 @@ export type Coding =
   | { readonly kind: 'gzip' }
   | { readonly kind: 'zstd' }
   | { readonly kind: 'stored' }
-  /** Raw deflate from the middle of a stream: `bits` of the first byte belong to it (0: all of the first byte). */
-  | { readonly kind: 'deflate'; readonly bits: number; readonly window: Uint8Array; readonly endsAt: number }
+  /**
+   * Gzip from the middle of a member: the highest `bits` bits of the first byte belong to it (0: all of the first byte),
+   * and `window` is the output before it. Further members may follow.
+   */
+  | { readonly kind: 'deflate'; readonly bits: number; readonly window: Uint8Array }
 
 /** A tar without the contents of its files, as a recipe can be made of it. */
 export interface TarSplit {

@@ -22,18 +22,20 @@ export interface Step {
   readonly produced: number
 }
 
-const zStreamBytes = 112
-const gzipWindowBits = 15 + 16
-const Z_OK = 0
-const Z_STREAM_END = 1
-const Z_BUF_ERROR = -5
+export const zStreamBytes = 112
+export const gzipWindowBits = 15 + 16
+export const Z_OK = 0
+export const Z_STREAM_END = 1
+export const Z_BUF_ERROR = -5
 const ZSTD_d_windowLogMax = 100
 
-interface Codecs {
+export interface Codecs {
   readonly inflateInit2: (stream: Uint8Array, windowBits: number, version: string, size: number) => number
   readonly inflate: (stream: Uint8Array, flush: number) => number
   readonly inflateReset: (stream: Uint8Array) => number
   readonly inflateEnd: (stream: Uint8Array) => number
+  readonly inflatePrime: (stream: Uint8Array, bits: number, value: number) => number
+  readonly inflateSetDictionary: (stream: Uint8Array, window: Uint8Array, length: number) => number
   readonly zlibVersion: () => string
   readonly zstdCreate: () => unknown
   readonly zstdFree: (context: unknown) => number
@@ -45,7 +47,7 @@ interface Codecs {
 
 let loaded: Codecs | undefined
 
-function codecs(): Codecs {
+export function codecs(): Codecs {
   loaded ??= load()
   return loaded
 }
@@ -58,6 +60,8 @@ function load(): Codecs {
       inflate: self.func('int inflate(void *stream, int flush)'),
       inflateReset: self.func('int inflateReset(void *stream)'),
       inflateEnd: self.func('int inflateEnd(void *stream)'),
+      inflatePrime: self.func('int inflatePrime(void *stream, int bits, int value)'),
+      inflateSetDictionary: self.func('int inflateSetDictionary(void *stream, void *window, unsigned int length)'),
       zlibVersion: self.func('const char *zlibVersion()'),
       zstdCreate: self.func('void *ZSTD_createDStream()'),
       zstdFree: self.func('size_t ZSTD_freeDStream(void *context)'),
@@ -119,16 +123,16 @@ export function gunzip(): Decoder {
 }
 
 /** z_stream.msg, where zlib says what it found. */
-function messageOf(view: DataView, code: number): string {
+export function messageOf(view: DataView, code: number): string {
   const address = view.getBigUint64(48, true)
   return address === 0n ? `zlib error ${code}` : String(koffi.decode(address, 'char', -1))
 }
 
-function badGzip(found: string): OnefoldError {
+export function badGzip(found: string): OnefoldError {
   return new OnefoldError('BAD_FORMAT', `Cannot decompress gzip data: ${found}`)
 }
 
-function countZeros(bytes: Uint8Array): number {
+export function countZeros(bytes: Uint8Array): number {
   const first = bytes.findIndex((byte) => byte !== 0)
   return first === -1 ? bytes.length : first
 }
