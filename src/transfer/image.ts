@@ -1,20 +1,31 @@
 import { existsSync } from 'node:fs'
-import type { VerityDigest } from '../digest.ts'
+import type { RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
-import type { ImageRecord } from '../store/record.ts'
+import type { ImageRecord, LayerRecord } from '../store/record.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { type Composed, Composer } from './compose.ts'
 
 /** Images are a cache: what is missing is composed again from the recipes, and must come out the same. */
 
-/** Composes the image of a record from its stored layers. */
-export function composeRecord(transaction: Transaction, record: ImageRecord): Composed {
-  const composer = new Composer({ keepSelinux: record.keepSelinux })
-  record.layers.forEach(({ recipe, kind }, place) => {
-    composer.layer([place], { bytes: transaction.readRecipe(recipe), kind })
+/** Stored layers, the lowest first, and where their recipes are to be had. */
+export interface StoredLayers {
+  readonly layers: readonly Pick<LayerRecord, 'recipe' | 'kind'>[]
+  /** Uncompressed. */
+  readRecipe(digest: RecipeDigest): Uint8Array
+}
+
+export function composeLayers(stored: StoredLayers, keepSelinux: boolean): Composed {
+  const composer = new Composer({ keepSelinux })
+  stored.layers.forEach(({ recipe, kind }, place) => {
+    composer.layer([place], { bytes: stored.readRecipe(recipe), kind })
   })
   return composer.finish()
+}
+
+/** Composes the image of a record from its stored layers. */
+export function composeRecord(transaction: Transaction, { layers, keepSelinux }: ImageRecord): Composed {
+  return composeLayers({ layers, readRecipe: (digest) => transaction.readRecipe(digest) }, keepSelinux)
 }
 
 /** The digest of the record's image, which lies in the store when this returns. */

@@ -5,6 +5,7 @@ import type { Descriptor, Platform } from '../formats/entry.ts'
 import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
 import { formatPlatform, hostPlatform, matchPlatform } from '../formats/oci/platform.ts'
 import { type Document, type Selected, selectAllImages, selectImage } from '../formats/oci/select.ts'
+import { tocDigestOf } from '../formats/toc/annotations.ts'
 import type { Source } from '../sources/source.ts'
 import { blobPath } from '../store/layout.ts'
 import { Missing } from '../store/missing.ts'
@@ -14,10 +15,13 @@ import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { Composer } from './compose.ts'
 import { type ImportLimits, type LayerResult, defaultLimits } from './import/job.ts'
-import { importLayers } from './layers.ts'
+import { digestSubject } from './image-digests.ts'
+import { type WantedLayer, importLayers } from './layers.ts'
+import type { LayerOutlook, PartialPolicy } from './partial/outlook.ts'
 import type { OnProgress } from './progress.ts'
+import { type SealOptions, checkSeal, claimsThatCount, storedDocuments } from './seal-check.ts'
 
-export interface PullOptions {
+export interface PullOptions extends SealOptions {
   /** Name of the image in the store; default: the source as written. */
   readonly name?: string
   /** Which image of an index; default: the one for this machine. */
@@ -26,6 +30,8 @@ export interface PullOptions {
   /** Keep `security.selinux` from layers. */
   readonly keepSelinux?: boolean
   readonly limits?: Partial<ImportLimits>
+  /** Whether layers that bring a table of contents are pulled by parts; default where that saves enough. */
+  readonly partial?: PartialPolicy
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
 }
@@ -47,6 +53,8 @@ export interface PulledImage {
 export interface PullStats {
   readonly layersPulled: number
   readonly layersPresent: number
+  /** Of the layers that were pulled: those of which only parts were fetched. */
+  readonly layersByParts: number
   /** Of the layers that were pulled: */
   readonly files: number
   readonly blobBytes: number
@@ -64,6 +72,8 @@ export async function pull(store: Store, source: Source, options: PullOptions = 
   const { signal, onProgress } = options
   const name = options.name ?? source.name
   encodeRef(name) // refuses what no image can be called before a byte is fetched
+  if (options.expectImage !== undefined && options.allPlatforms === true)
+    throw new OnefoldError('USAGE', 'Cannot expect one image digest of all platforms: choose a platform')
   onProgress?.({ type: 'step', step: 'resolving' })
   const top = await source.resolve({ signal })
   const selected = await select(source, top, options)
@@ -71,8 +81,10 @@ export async function pull(store: Store, source: Source, options: PullOptions = 
   if (
     there.every((record) => record !== undefined) &&
     readable(() => store.ref(name))?.digest === top.descriptor.digest
-  )
+  ) {
+    for (const record of there) await checkPresent(store, record, options)
     return { name, top: top.descriptor.digest, images: there.map(describe), stats: present(there) }
+  }
   return await repeated(() => bringIn(store, source, name, { top, selected }, options))
 }
 
@@ -88,7 +100,8 @@ export async function restore(
 ): Promise<ImageRecord> {
   return await repeated(async () => {
     await using transaction = await store.begin()
-    const job: Job = { store, source, transaction, options, stats: noStats() }
+    // What the image says of itself was checked, or not minded, when it was pulled.
+    const job: Job = { store, source, transaction, options: { ...options, ignoreSeal: true }, stats: noStats() }
     const record = await bringImage(job, image)
     await transaction.commit({ signal: options.signal })
     return record
@@ -143,7 +156,16 @@ interface Job {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 function noStats(): Mutable<PullStats> {
-  return { layersPulled: 0, layersPresent: 0, files: 0, blobBytes: 0, tarBytes: 0, newObjects: 0, newBytes: 0 }
+  return {
+    layersPulled: 0,
+    layersPresent: 0,
+    layersByParts: 0,
+    files: 0,
+    blobBytes: 0,
+    tarBytes: 0,
+    newObjects: 0,
+    newBytes: 0,
+  }
 }
 
 async function select(source: Source, top: Document, options: PullOptions): Promise<Selected[]> {
@@ -162,6 +184,7 @@ function requirePlatform(wanted: Platform | undefined, image: Selected, platform
 async function pullImage(job: Job, image: Selected): Promise<ImageRecord> {
   const known = presentImage(job.store, image, job.options)
   if (known === undefined) return await bringImage(job, image)
+  await checkPresent(job.store, known, job.options)
   for (const document of image.trail) job.transaction.putBlob(document.descriptor.digest, document.bytes)
   job.stats.layersPresent += known.layers.length
   return known
@@ -174,10 +197,13 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   const configBytes = await source.fetch(image.manifest.config, { signal: options.signal })
   const config = parseConfig(configBytes, image.manifest.layers.length)
   requirePlatform(options.platform, image, config.platform)
+  const claims = claimsThatCount(image.manifest, config, options)
   const composer = new Composer({ keepSelinux })
   const layers = await pullLayers(job, image.manifest.layers, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
   const composed = composer.finish()
+  const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
+  await checkSeal({ image: composed.digest, layers, keepSelinux, readRecipe }, claims, options)
   transaction.putImage(composed.digest, composed.bytes)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {
@@ -226,6 +252,12 @@ function readable<T>(read: () => T): T | undefined {
   }
 }
 
+/** What is there may have been taken on other terms. */
+async function checkPresent(store: Store, record: ImageRecord, options: PullOptions): Promise<void> {
+  const { manifest, config } = storedDocuments(store, record)
+  await checkSeal(digestSubject(store, record), claimsThatCount(manifest, config, options), options)
+}
+
 function present(records: readonly ImageRecord[]): PullStats {
   return { ...noStats(), layersPresent: records.reduce((sum, { layers }) => sum + layers.length, 0) }
 }
@@ -243,8 +275,8 @@ function describe(record: ImageRecord): PulledImage {
 }
 
 /**
- * The layers of a manifest in its order: those the store knows by their proven diffID, and those it has to import. The
- * composer gets each as soon as it is there.
+ * The layers of a manifest in its order: those the store knows, those that are fetched by parts, and those it has to
+ * import. The composer gets each as soon as it is there.
  */
 async function pullLayers(
   job: Job,
@@ -255,38 +287,75 @@ async function pullLayers(
   const { source, transaction, options, stats } = job
   const kindAt = (place: number): LayerKind => source.kinds?.[place] ?? source.kind
   const wanted = blobs.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
-  const places = Map.groupBy(wanted.keys(), (place) => diffIdAt(config, place))
-  const recipes = new Map<DiffId, RecipeDigest>()
-  const take = (diffId: DiffId, recipe: RecipeDigest, bytes: Uint8Array): void => {
-    recipes.set(diffId, recipe)
-    for (const place of places.get(diffId) ?? []) composer.layer([place], { bytes, kind: kindAt(place) })
+  const records: LayerRecord[] = []
+  const take = (layer: LayerRecord, bytes: Uint8Array): void => {
+    wanted.forEach(({ blob, diffId }, place) => {
+      if (records[place] !== undefined || !isFor(layer, blob, diffId)) return
+      const kind = kindAt(place)
+      records[place] = { ...layer, blob, kind }
+      composer.layer([place], { bytes, kind })
+    })
   }
+  const missing = (): WantedLayer[] => wanted.filter((_, place) => records[place] === undefined)
   const lost = new Missing(transaction.root)
-  for (const diffId of places.keys()) {
-    const known = await transaction.findLayer({ diffId })
+  for (const { blob, diffId } of wanted) {
+    const known = missing().length === 0 ? undefined : await knownLayer(job, blob, diffId)
     if (known !== undefined && lost.isWhole(known.recipe))
-      take(diffId, known.recipe, transaction.readRecipe(known.recipe))
+      take({ ...known, diffId }, transaction.readRecipe(known.recipe))
   }
-  const missing = wanted.filter(({ diffId }) => !recipes.has(diffId))
-  if (missing.length > 0) transaction.startWriteback()
-  const imported = await importLayers(source, missing, {
+  stats.layersPresent += wanted.length - missing().length
+  if (missing().length > 0) transaction.startWriteback()
+  const limits = { ...defaultLimits, ...options.limits }
+  const { signal, onProgress } = options
+  const onParts = (outlook: LayerOutlook, result: LayerResult): void => {
+    const layer = partialLayer(outlook, source.kind, result.recipe)
+    if (layer.proof === 'proven') transaction.noteLayer(layer)
+    take(layer, result.recipeBytes)
+    count(stats, result)
+    stats.layersByParts++
+  }
+  if (missing().length > 0 && options.partial !== 'never') {
+    const { pullParts } = await import('./partial/pull.ts')
+    const policy = options.partial ?? 'auto'
+    await pullParts(source, missing(), { transaction, policy, limits, signal, onProgress, onLayer: onParts })
+  }
+  await importLayers(source, missing(), {
     storeRoot: transaction.root,
     transaction: transaction.folder,
-    limits: { ...defaultLimits, ...options.limits },
-    signal: options.signal,
-    onProgress: options.onProgress,
+    limits,
+    signal,
+    onProgress,
     onLayer: ({ blob, diffId }, result) => {
-      transaction.noteLayer(provenLayer(blob, diffId, source.kind, result.recipe))
-      take(diffId, result.recipe, result.recipeBytes)
+      const layer = provenLayer(blob, diffId, source.kind, result.recipe)
+      transaction.noteLayer(layer)
+      take(layer, result.recipeBytes)
       count(stats, result)
     },
   })
-  stats.layersPresent += wanted.length - imported
-  return wanted.map(({ blob, diffId }, place) => {
-    const recipe = recipes.get(diffId)
-    if (recipe === undefined) throw new Error(`layer ${diffId} was neither present nor imported`)
-    return provenLayer(blob, diffId, kindAt(place), recipe)
-  })
+  if (missing().length > 0) throw new Error(`layer ${missing()[0]?.diffId} was neither present nor imported`)
+  return records
+}
+
+/** Proven, it stands wherever its diffID does; otherwise only for the very blob whose table it was read by. */
+function isFor(layer: LayerRecord, blob: Descriptor, diffId: DiffId): boolean {
+  return layer.diffId === diffId && (layer.proof === 'proven' || layer.blob.digest === blob.digest)
+}
+
+async function knownLayer(
+  { transaction, options }: Job,
+  blob: Descriptor,
+  diffId: DiffId,
+): Promise<LayerRecord | undefined> {
+  const proven = await transaction.findLayer({ diffId })
+  if (proven !== undefined || options.partial === 'never') return proven
+  const toc = tocDigestOf(blob)
+  const believed = toc === undefined ? undefined : await transaction.findLayer({ blob: blob.digest, toc })
+  return believed?.diffId === diffId ? believed : undefined
+}
+
+function partialLayer(outlook: LayerOutlook, kind: LayerKind, recipe: RecipeDigest): LayerRecord {
+  const { blob, diffId, proof, toc } = outlook
+  return { blob, diffId, recipe, kind, proof, ...(proof === 'toc-only' && toc !== undefined && { toc }) }
 }
 
 function provenLayer(blob: Descriptor, diffId: DiffId, kind: LayerKind, recipe: RecipeDigest): LayerRecord {

@@ -1,0 +1,77 @@
+import { OnefoldError } from '../error.ts'
+import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
+import { type Manifest, parseManifest } from '../formats/oci/manifest.ts'
+import { type ImageDigest, type SealClaim, formatImageDigest, readSealClaims, sealKey } from '../formats/oci/seal.ts'
+import type { ImageRecord } from '../store/record.ts'
+import type { Store } from '../store/store.ts'
+import { type DigestSubject, kindOfDigest } from './image-digests.ts'
+
+/** What a pull demands of the composefs image that the layers make. */
+export interface SealOptions {
+  /** The image has to have this digest. */
+  readonly expectImage?: ImageDigest
+  /** The image has to say what its digest is. */
+  readonly requireSealed?: boolean
+  /** Take an image although it says something else of itself. */
+  readonly ignoreSeal?: boolean
+}
+
+/** What a stored image consists of besides its layers. */
+export function storedDocuments(store: Store, record: ImageRecord): { manifest: Manifest; config: ImageConfig } {
+  const { digest, mediaType } = record.manifest
+  const manifest = parseManifest(store.blob(digest), { digest, mediaType })
+  if (manifest.kind !== 'manifest') throw new OnefoldError('CORRUPT', `Cannot use record ${digest}: it is of an index`)
+  return { manifest, config: parseConfig(store.blob(record.config.digest)) }
+}
+
+/** What the image says of itself, as far as it counts; can be asked before there are layers. */
+export function claimsThatCount(
+  manifest: Pick<Manifest, 'annotations' | 'config'>,
+  config: ImageConfig,
+  { ignoreSeal, requireSealed }: SealOptions,
+): SealClaim[] {
+  if (ignoreSeal === true) return []
+  const claims = readSealClaims(manifest, config)
+  if (requireSealed !== true || claims.length > 0) return claims
+  throw new OnefoldError(
+    'NOT_FOUND',
+    `Cannot accept image: it is not sealed, expected the digest of its tree under ${sealKey} in manifest or config`,
+    { hint: 'Whoever makes the image adds it: onefold seal' },
+  )
+}
+
+/** @throws DIGEST_MISMATCH unless the layers make what is expected, and what the image says of itself */
+export async function checkSeal(
+  subject: DigestSubject,
+  claims: readonly SealClaim[],
+  { expectImage }: SealOptions,
+): Promise<void> {
+  if (expectImage !== undefined && (await kindOfDigest(expectImage, subject)) === undefined)
+    throw mismatch(`expected image digest ${formatImageDigest(expectImage)}`, subject)
+  for (const { where, digest } of claims)
+    if ((await told(() => kindOfDigest(digest, subject))) === undefined)
+      throw mismatch(`its ${where} ${sealKey} says ${formatImageDigest(digest)}`, subject, ignoring)
+}
+
+const ignoring =
+  'Somebody changed the image after it was sealed, or sealed another one. To take it all the same: onefold pull --ignore-seal'
+
+function mismatch(expected: string, { image }: DigestSubject, hint?: string): OnefoldError {
+  return new OnefoldError(
+    'DIGEST_MISMATCH',
+    `Cannot accept image: ${expected}, its layers make ${image}`,
+    hint === undefined ? {} : { hint },
+  )
+}
+
+async function told<T>(check: () => Promise<T>): Promise<T> {
+  try {
+    return await check()
+  } catch (error) {
+    if (!(error instanceof OnefoldError) || error.code !== 'UNSUPPORTED') throw error
+    throw new OnefoldError('UNSUPPORTED', error.message, {
+      cause: error,
+      hint: `${error.hint ?? ''} To take the image unchecked: onefold pull --ignore-seal`,
+    })
+  }
+}
