@@ -1,8 +1,9 @@
-import { sizeOf } from '../formats/entry.ts'
+import { flatten } from '../formats/flat/convert.ts'
+import type { FlatTree } from '../formats/flat/flat.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { Merge } from '../image/apply.ts'
 import { type ComposedImage, composeImage } from '../image/compose.ts'
-import { type Directory, isDirectory, isHardLink } from '../formats/tree.ts'
+import { S_IFMT, S_IFREG } from '../formats/tree.ts'
 import type { LayerKind } from '../store/record.ts'
 
 /** A stored layer, ready to be read. */
@@ -27,7 +28,7 @@ export interface Composed extends ComposedImage {
  * when the last one is there, and no more than one layer's entries are ever in memory.
  */
 export class Composer {
-  readonly #merge: Merge
+  #merge: Merge
   readonly #waiting = new Map<number, LayerRecipe>()
   #next = 0
 
@@ -48,22 +49,18 @@ export class Composer {
     return layer
   }
 
-  /** The EROFS image of the merged tree. */
+  /** The EROFS image of the merged tree. Nothing can be added afterwards: the tree is let go before its image is made. */
   finish(): Composed {
     if (this.#waiting.size > 0) throw new Error(`layer ${this.#next} is missing`)
-    const tree = this.#merge.finish()
+    const tree = flatten(this.#merge.finish())
+    this.#merge = new Merge()
     return { ...composeImage(tree), size: fileBytes(tree) }
   }
 }
 
-function fileBytes(root: Directory): number {
+function fileBytes(tree: FlatTree): number {
   let bytes = 0
-  const pending = [root]
-  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop())
-    for (const child of directory.children.values()) {
-      if (isHardLink(child)) continue
-      if (isDirectory(child)) pending.push(child)
-      else bytes += sizeOf(child.content)
-    }
+  for (let inode = 0; inode < tree.inodes; inode++)
+    if ((tree.mode(inode) & S_IFMT) === S_IFREG) bytes += tree.size(inode)
   return bytes
 }
