@@ -10,6 +10,9 @@ import { OnefoldError } from '../error.ts'
  * others in places, and the stream is as good and another one.
  */
 
+/** To be raised with every change of what comes out: of the parameters, the blocks or their order. */
+export const deflateVersion = 2
+
 /** How far back a match may lie; more of a dictionary is of no use. */
 export const dictionaryBytes = 32 * 1024
 

@@ -3,6 +3,7 @@ import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
+import type { CompressedLayers } from './compressed.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
 import { openFolder, requireOwn } from './folder.ts'
 import type { FsckOptions, FsckReport } from './fsck/report.ts'
@@ -140,6 +141,12 @@ export class Store implements AsyncDisposable {
   /** The tar of a layer, bit for bit; chunks are valid until the next is asked for. */
   rebuildTar(digest: RecipeDigest): Generator<Uint8Array> {
     return rebuildTar(this.root, readRecipe(this.recipe(digest)))
+  }
+
+  /** What layers came out as when they were compressed here before. */
+  async compressedLayers(): Promise<CompressedLayers> {
+    const { openCompressed } = await import('./compressed.ts')
+    return await openCompressed(this.root)
   }
 
   /** Where the composefs image is, or would be. */

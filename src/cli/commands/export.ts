@@ -1,7 +1,7 @@
 import type { Command } from '../command.ts'
 import { openCallStore } from '../image.ts'
 import { showProgress } from '../progress.ts'
-import { platformOf, platformOptions } from '../shared-options.ts'
+import { platformOf, platformOptions, sourceOptions, sourceOptionsOf } from '../shared-options.ts'
 import { usageUnless } from '../usage.ts'
 
 export const exportCommand: Command = {
@@ -10,12 +10,13 @@ export const exportCommand: Command = {
     'Writes an image of the store to DEST: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], or its',
     'merged tree to tar:FILE (tar:- is standard output). Image ID and diffIDs stay; layers are compressed anew, always to',
     'the same bytes, so that the digest of the manifest changes once: the new one is printed. An OCI layout that is there',
-    'is added to; nothing shows before it is whole.',
+    'is added to; nothing shows before it is whole. Layers that were pulled in parts are copied from where they came.',
   ].join('\n'),
   options: {
     ...platformOptions,
     'all-platforms': { help: 'export every platform that the store has of a multi-platform image' },
     'preserve-digests': { help: 'fail when the digest of the manifest would change' },
+    ...sourceOptions,
   },
   examples: [
     { command: 'onefold export app oci:layout:1.2', meaning: 'for skopeo, umoci and buildah' },
@@ -35,6 +36,7 @@ export const exportCommand: Command = {
       platform: await platformOf(options),
       allPlatforms,
       preserveDigests: options.flag('preserve-digests'),
+      origin: sourceOptionsOf(options, out.note, signal),
       signal,
       onProgress: progress.event,
       onWarning: out.note,

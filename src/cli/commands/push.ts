@@ -29,13 +29,15 @@ export const push: Command = {
     const allPlatforms = options.flag('all-platforms')
     usageUnless(!allPlatforms || options.text('platform') === undefined, 'choose one platform, or all', 'push')
     const { pushImage } = await import('../../transfer/push.ts')
+    const origin = sourceOptionsOf(options, out.note, signal)
     await using store = await openCallStore(call, false)
     using progress = showProgress(out)
     const result = await pushImage(store, name, reference, {
       platform: await platformOf(options),
       allPlatforms,
       preserveDigests: options.flag('preserve-digests'),
-      registry: sourceOptionsOf(options, out.note, signal).registry,
+      registry: origin.registry,
+      origin,
       signal,
       onProgress: progress.event,
     })

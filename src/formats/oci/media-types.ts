@@ -13,6 +13,7 @@ export const mediaTypes = {
   dockerConfig: 'application/vnd.docker.container.image.v1+json',
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  dockerLayerZstd: 'application/vnd.docker.image.rootfs.diff.tar.zstd',
 } as const
 
 const manifests: ReadonlySet<string> = new Set([mediaTypes.manifest, mediaTypes.dockerManifest])
@@ -68,4 +69,16 @@ export function checkLayerType(mediaType: string): void {
       hint: 'Decrypt the image first, for example with "skopeo copy --decryption-key".',
     })
   throw new OnefoldError('UNSUPPORTED', `${what}: expected a tar layer of OCI or Docker`)
+}
+
+/** The name that OCI has for what Docker calls `application/vnd.docker.image.rootfs.…`; others stay. */
+export function ociLayerType(mediaType: unknown): unknown {
+  if (typeof mediaType !== 'string') return mediaType
+  return mediaType.replace(
+    /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(?:\.(gzip|zstd))?$/,
+    (_, foreign, suffix) => {
+      const kind = foreign === undefined ? '' : 'nondistributable.'
+      return `application/vnd.oci.image.layer.${kind}v1.tar${suffix === undefined ? '' : `+${suffix}`}`
+    },
+  )
 }

@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest.ts'
 import type { Descriptor } from '../entry.ts'
-import { mediaTypes } from './media-types.ts'
+import { mediaTypes, ociLayerType } from './media-types.ts'
 
 /**
  * Manifests and indexes as they become when blobs are made anew: all that is not about those bytes stays, also what we
@@ -10,7 +10,10 @@ import { mediaTypes } from './media-types.ts'
 
 type Members = Record<string, unknown>
 
-/** `layers`: the new bytes of each layer, the lowest first; their media type is that of gzip. */
+/**
+ * `layers`: the new bytes of each layer, the lowest first; their media type is that of gzip. Where they are the old bytes,
+ * all that is said of them stays.
+ */
 export function replaceLayers(
   manifest: Uint8Array,
   layers: readonly Pick<Descriptor, 'digest' | 'size'>[],
@@ -22,12 +25,38 @@ export function replaceLayers(
     mediaType: mediaTypes.manifest,
     config: { ...membersOf(config), mediaType: mediaTypes.config },
     layers: layers.map(({ digest, size }, i) => {
-      const kept = keptAnnotations(membersOf(before[i])['annotations'])
+      const layer = membersOf(before[i])
+      if (layer['digest'] === digest) return { ...layer, mediaType: ociLayerType(layer['mediaType']) }
+      const kept = keptAnnotations(layer['annotations'])
       return { mediaType: mediaTypes.layerGzip, digest, size, ...(kept === undefined ? {} : { annotations: kept }) }
     }),
     ...rest,
   })
 }
+
+/** The same blobs under a manifest with more annotations. */
+export function addAnnotations(manifest: Uint8Array, more: Readonly<Record<string, string>>): Uint8Array {
+  const { schemaVersion, mediaType: _, config, layers, annotations, ...rest } = parse(manifest)
+  return write({
+    schemaVersion,
+    mediaType: mediaTypes.manifest,
+    config: { ...membersOf(config), mediaType: mediaTypes.config },
+    layers: listOf(layers).map((layer) => withOciType(membersOf(layer))),
+    ...rest,
+    annotations: { ...membersOf(annotations), ...more },
+  })
+}
+
+function withOciType(layer: Members): Members {
+  const { mediaType } = layer
+  return { ...layer, mediaType: ociLayerTypes.get(String(mediaType)) ?? mediaType }
+}
+
+const ociLayerTypes: ReadonlyMap<string, string> = new Map([
+  [mediaTypes.dockerLayer, mediaTypes.layer],
+  [mediaTypes.dockerLayerGzip, mediaTypes.layerGzip],
+  [mediaTypes.dockerLayerZstd, mediaTypes.layerZstd],
+])
 
 /** `manifests`: what the entries with these digests stand for now. Entries that are not among them are left out. */
 export function replaceManifests(

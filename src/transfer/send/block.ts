@@ -1,4 +1,4 @@
-import { deflateBlock, deflatedMax, dictionaryBytes } from '../../linux/deflate.ts'
+import { deflateBlock, deflateVersion, deflatedMax, dictionaryBytes } from '../../linux/deflate.ts'
 
 /**
  * A part of a tar on its way to be compressed, in memory that threads share:
@@ -22,6 +22,9 @@ export interface Deflated {
 
 /** Part of the format: other sizes give other bytes. */
 export const blockBytes = 1024 * 1024
+
+/** What decides the bytes that come out; under other names nothing is known to be the same. */
+export const compressionName = `gzip ${deflateVersion} zlib ${process.versions.zlib}`
 
 export type Slot = Pick<Block, 'input' | 'output'>
 

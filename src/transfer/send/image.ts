@@ -6,8 +6,12 @@ import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import { replaceLayers, replaceManifests } from '../../formats/oci/rewrite.ts'
 import type { ImageRecord, LayerRecord } from '../../store/record.ts'
+import type { CompressedLayers } from '../../store/compressed.ts'
 import type { Store } from '../../store/store.ts'
+import type { SourceOptions } from '../../sources/options.ts'
+import { compressionName } from './block.ts'
 import { type WatchOptions, layerTar, requireLayer, tarSizeOf, turning } from './layer.ts'
+import { Originals } from './originals.ts'
 import { Recompressor } from './recompress.ts'
 
 /** What blobs are known by wherever they go. */
@@ -24,6 +28,8 @@ export interface ImageTarget {
   putManifest(descriptor: Descriptor, bytes: Uint8Array): Promise<void>
   /** Takes the image as it was, without its layers, where it has those already; false when it does not. */
   takesOriginal?(record: ImageRecord, manifest: Uint8Array, config: Uint8Array): Promise<boolean>
+  /** Whether it has a blob already, or can get it without our sending it. */
+  holds?(blob: BlobName): Promise<boolean>
   /** Whether what it refused may do once all blobs have been given to it again. */
   doubts?(error: unknown): boolean
 }
@@ -31,6 +37,8 @@ export interface ImageTarget {
 export interface EncodeOptions extends WatchOptions {
   /** Refuse (UNSUPPORTED) what could not be sent under the digest it had. */
   readonly preserveDigests?: boolean | undefined
+  /** How images' origins are read where a layer has to be copied from there. */
+  readonly origin?: SourceOptions | undefined
 }
 
 export interface SentImage {
@@ -44,6 +52,7 @@ export interface SentImage {
 /**
  * Makes images of the store into blobs again. Layers are compressed anew, always to the same bytes; where those happen
  * to be the original ones, or the original was not compressed and its digest is wanted, the manifest is the original too.
+ * Layers whose tar is not known, since only parts of them were pulled, are copied as they are from their origin.
  */
 export class Encoder implements AsyncDisposable {
   /** In the order they were sent. */
@@ -52,6 +61,8 @@ export class Encoder implements AsyncDisposable {
   readonly #target: ImageTarget
   readonly #options: EncodeOptions
   readonly #recompressor = new Recompressor()
+  readonly #originals: Originals
+  #compressed: CompressedLayers | undefined
   /** Images share layers, and a layer may stand in one twice. */
   readonly #layers = new Map<string, BlobName>()
 
@@ -59,6 +70,7 @@ export class Encoder implements AsyncDisposable {
     this.#store = store
     this.#target = target
     this.#options = options
+    this.#originals = new Originals(options.origin ?? {}, options)
   }
 
   async image(record: ImageRecord): Promise<Descriptor> {
@@ -76,7 +88,7 @@ export class Encoder implements AsyncDisposable {
 
   async #encode(record: ImageRecord, original: Uint8Array, config: Uint8Array): Promise<Descriptor> {
     const layers: BlobName[] = []
-    for (const layer of record.layers) layers.push(await this.#layer(layer))
+    for (const layer of record.layers) layers.push(await this.#layer(layer, record.origin.source))
     await this.#target.putBlob(record.config, config)
     const isOriginal = layers.every(({ digest }, i) => digest === record.layers[i]?.blob.digest)
     const bytes = isOriginal ? original : replaceLayers(original, layers)
@@ -119,25 +131,56 @@ export class Encoder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#compressed?.[Symbol.dispose]()
+    await this.#originals[Symbol.asyncDispose]()
     await this.#recompressor[Symbol.asyncDispose]()
   }
 
-  async #layer(layer: LayerRecord): Promise<BlobName> {
-    const preserve = this.#options.preserveDigests === true
-    const key = preserve ? layer.blob.digest : layer.diffId
+  async #layer(layer: LayerRecord, origin: string): Promise<BlobName> {
+    const isCopied = layer.proof !== 'proven'
+    const key = isCopied || this.#options.preserveDigests === true ? layer.blob.digest : layer.diffId
     const known = this.#layers.get(key)
     if (known !== undefined) return known
-    requireLayer(this.#store, layer)
-    const tar = layerTar(this.#store, layer, this.#options)
-    const isPlain = preserve && String(layer.blob.digest) === layer.diffId
-    const chunks = isPlain ? turning(tar, this.#options.signal) : this.#recompressor.gzip(tar)
-    // Deflate cannot add more than this to what it cannot compress.
-    const sizeMax = Math.ceil(tarSizeOf(this.#store, layer) * 1.01) + 65_536
-    const name = await this.#target.addLayer(chunks, sizeMax)
-    if (preserve && name.digest !== layer.blob.digest)
-      throw notPreserved(`layer ${layer.blob.digest}`, 'its original compression cannot be had back')
+    const name = isCopied ? await this.#copy(layer, origin) : await this.#build(layer)
     this.#layers.set(key, name)
     return name
+  }
+
+  /** Its tar cannot be built: what it holds is believed from a table of contents. */
+  async #copy({ blob, proof }: LayerRecord, origin: string): Promise<BlobName> {
+    if (proof === 'failed') throw notBelieved(blob)
+    if ((await this.#target.holds?.(blob)) === true) return blob
+    return await this.#target.addLayer(this.#originals.blob(blob, origin), blob.size)
+  }
+
+  async #build(layer: LayerRecord): Promise<BlobName> {
+    requireLayer(this.#store, layer)
+    if (this.#options.preserveDigests !== true) return await this.#compress(layer)
+    const isPlain = String(layer.blob.digest) === layer.diffId
+    const name = isPlain
+      ? await this.#add(layer, turning(this.#tar(layer), this.#options.signal))
+      : await this.#compress(layer)
+    if (name.digest === layer.blob.digest) return name
+    throw notPreserved(`layer ${layer.blob.digest}`, 'its original compression cannot be had back')
+  }
+
+  /** What comes out is known from the last time: a target that has it costs no more than the question. */
+  async #compress(layer: LayerRecord): Promise<BlobName> {
+    this.#compressed ??= await this.#store.compressedLayers()
+    const before = this.#compressed.find(layer.diffId, compressionName)
+    if (before !== undefined && (await this.#target.holds?.(before)) === true) return before
+    const name = await this.#add(layer, this.#recompressor.gzip(this.#tar(layer)))
+    if (name.digest !== before?.digest) this.#compressed.add(layer.diffId, compressionName, name)
+    return name
+  }
+
+  #tar(layer: LayerRecord): Iterable<Uint8Array> {
+    return layerTar(this.#store, layer, this.#options)
+  }
+
+  #add(layer: LayerRecord, chunks: AsyncIterable<Uint8Array>): Promise<BlobName> {
+    // Deflate cannot add more than this to what it cannot compress.
+    return this.#target.addLayer(chunks, Math.ceil(tarSizeOf(this.#store, layer) * 1.01) + 65_536)
   }
 }
 
@@ -161,4 +204,11 @@ function notPreserved(what: string, found: string): OnefoldError {
   return new OnefoldError('UNSUPPORTED', `Cannot keep the digest of ${what}: ${found}`, {
     hint: 'Without --preserve-digests the manifest gets another digest; the image ID (config digest) stays.',
   })
+}
+
+function notBelieved({ digest }: Descriptor): OnefoldError {
+  return new OnefoldError(
+    'CORRUPT',
+    `Cannot send layer ${digest}: its table of contents was found to say what is not so`,
+  )
 }

@@ -69,10 +69,16 @@ export async function* turning(chunks: Iterable<Uint8Array>, signal?: AbortSigna
 const turnBytes = 16 * 1024 * 1024
 
 /**
- * A plain tree has no whiteouts; as the layer of an image, files that are named like them would become some and delete
- * others. UNSUPPORTED then.
+ * UNSUPPORTED when there is no tar to make a layer of. One that was pulled in parts has none that is known. A plain tree
+ * has no whiteouts; as the layer of an image, files that are named like them would become some and delete others.
  */
-export function requireLayer(store: Store, { kind, recipe }: LayerRecord): void {
+export function requireLayer(store: Store, { blob, kind, proof, recipe }: LayerRecord): void {
+  if (proof !== 'proven')
+    throw new OnefoldError(
+      'UNSUPPORTED',
+      `Cannot build layer ${blob.digest} again: only parts of it were pulled, and its tar is not known`,
+      { hint: 'push, oci: and oci-archive: copy its blob from the origin; tar: needs none.' },
+    )
   if (kind !== 'plain') return
   for (const { path } of readRecipe(store.recipe(recipe)).entries()) {
     if (!path.slice(path.lastIndexOf('/') + 1).startsWith('.wh.')) continue

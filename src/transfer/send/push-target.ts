@@ -91,6 +91,12 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
     return name
   }
 
+  /** In the repository, or mounted there. */
+  async holds(blob: BlobName): Promise<boolean> {
+    this.#throwFailure()
+    return await this.#isThere(blob)
+  }
+
   async putBlob(blob: Descriptor, bytes: Uint8Array): Promise<void> {
     await this.#put(blob, async function* (offset, length) {
       yield bytes.subarray(offset, offset + length)
