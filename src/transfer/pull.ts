@@ -303,7 +303,7 @@ async function pullLayers(
     if (known !== undefined && lost.isWhole(known.recipe))
       take({ ...known, diffId }, transaction.readRecipe(known.recipe))
   }
-  stats.layersPresent += wanted.length - missing().length
+  const before = stats.layersPulled
   if (missing().length > 0) transaction.startWriteback()
   const limits = { ...defaultLimits, ...options.limits }
   const { signal, onProgress } = options
@@ -333,6 +333,7 @@ async function pullLayers(
     },
   })
   if (missing().length > 0) throw new Error(`layer ${missing()[0]?.diffId} was neither present nor imported`)
+  stats.layersPresent += wanted.length - (stats.layersPulled - before)
   return records
 }
 

@@ -35,6 +35,15 @@ export function boundToc({ annotations = {}, mediaType }: Descriptor): Exclude<T
   return has(stargzZstdChecksum) || isZstd(mediaType) ? 'stargz-zstd' : 'estargz'
 }
 
+/** What binds the table, and so names it together with the blob: undefined where nothing does. */
+export function tocDigestOf(layer: Descriptor): Digest | undefined {
+  return (
+    digestAnnotation(layer, stargzTocDigest) ??
+    digestAnnotation(layer, chunkedChecksum) ??
+    digestAnnotation(layer, stargzZstdChecksum)
+  )
+}
+
 export function isZstd(mediaType: string): boolean {
   return /[+.]zstd$/.test(bareMediaType(mediaType))
 }

@@ -8,7 +8,8 @@ import type { TocChunk, TocFile } from '../../formats/toc.ts'
 import { openObject } from '../../store/objects.ts'
 import type { FileIntake } from '../import/intake.ts'
 import { type Arena, pieceMax } from './arena.ts'
-import type { ChunkPlace, HeldFile, LayerPlan, Piece } from './plan.ts'
+import type { ChunkPlace, HeldFile } from '../../store/contents.ts'
+import type { LayerPlan, Piece } from './plan.ts'
 import type { UnitReader } from './units.ts'
 
 export interface AssembleOptions {

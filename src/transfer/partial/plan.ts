@@ -4,9 +4,10 @@
  * A file that the store holds is taken as it is; of one that it does not hold, chunks may lie in other objects, such as
  * the last version of the same file; the rest is in units of the layer's blob, and neighbouring units become one request.
  */
-import type { Digest, VerityDigest } from '../../digest.ts'
+import type { Digest } from '../../digest.ts'
 import { type Descriptor, sizeOf } from '../../formats/entry.ts'
 import type { TocChunk, TocFile, TocLayer } from '../../formats/toc.ts'
+import type { ChunkPlace, HeldFile } from '../../store/contents.ts'
 import { type ByteSpan, requestsFor, spanBytes } from './ranges.ts'
 
 /** What the store holds of the files and chunks that were asked for. */
@@ -14,17 +15,6 @@ export interface Held {
   /** By sha256. */
   readonly files: ReadonlyMap<Digest, HeldFile>
   readonly chunks: ReadonlyMap<Digest, ChunkPlace>
-}
-
-export type HeldFile =
-  | { readonly kind: 'object'; readonly object: VerityDigest }
-  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
-
-/** Where the bytes of a chunk lie in an object of the store. */
-export interface ChunkPlace {
-  readonly object: VerityDigest
-  readonly offset: number
-  readonly length: number
 }
 
 /** A layer that could be fetched by parts. */

@@ -1,9 +1,8 @@
-import { DigestCheck, type DiffId } from '../../digest.ts'
+import type { DiffId } from '../../digest.ts'
 import { type Content, sizeOf } from '../../formats/entry.ts'
-import { RecipeWriter, readRecipe } from '../../formats/tar/recipe.ts'
+import { RecipeWriter } from '../../formats/tar/recipe.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/write.ts'
 import type { TarSplit, TocLayer } from '../../formats/toc.ts'
-import { rebuildTar } from '../../store/rebuild.ts'
 
 /** The recipe of the tar that the tar-split was taken from; `contents` are those of the table's files. */
 export function splitRecipe(split: TarSplit, contents: readonly Content[], diffId: DiffId): Uint8Array {
@@ -40,12 +39,4 @@ export function tableRecipe({ files }: TocLayer, contents: readonly Content[], d
   })
   framing(tarTrailer())
   return recipe.finish({ diffId, tarSize })
-}
-
-/** Builds the tar and hashes it: DIGEST_MISMATCH unless it is the one that the config names. */
-export function proveRecipe(root: string, staged: string, bytes: Uint8Array): void {
-  const recipe = readRecipe(bytes)
-  const check = new DigestCheck(recipe.diffId)
-  for (const piece of rebuildTar(root, recipe, staged)) check.update(piece)
-  check.finish('a layer, rebuilt from its tar-split')
 }

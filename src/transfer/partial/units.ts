@@ -1,6 +1,7 @@
 import { DigestCheck } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Coding, TocLayer, Unit } from '../../formats/toc.ts'
+import { gunzipFrom } from '../../linux/gzip-index.ts'
 import { type Decoder, copier, gunzip, unzstd } from '../../linux/zlib.ts'
 import { type Arena, pieceMax } from './arena.ts'
 import type { Fetched } from './prefetch.ts'
@@ -121,10 +122,7 @@ function decoderOf(coding: Coding, zstdWindowLog: number): Decoder {
     case 'stored':
       return copier()
     case 'deflate':
-      throw new OnefoldError(
-        'UNSUPPORTED',
-        'Cannot decode a part of a layer: it begins in the middle of a deflate stream',
-      )
+      return gunzipFrom(coding.bits, coding.window)
   }
 }
 

@@ -1,0 +1,48 @@
+import type { Source } from '../../sources/source.ts'
+import { openContents } from '../../store/contents.ts'
+import type { Transaction } from '../../store/transaction.ts'
+import type { ImportLimits, LayerResult } from '../import/job.ts'
+import type { WantedLayer } from '../layers.ts'
+import type { OnProgress } from '../progress.ts'
+import { type PlannedLayer, fetchParts } from './fetch.ts'
+import type { LayerOutlook, PartialPolicy } from './outlook.ts'
+import { lookAtLayers } from './parts.ts'
+
+export interface PartsOptions {
+  readonly transaction: Transaction
+  readonly policy: PartialPolicy
+  readonly limits: ImportLimits
+  readonly signal: AbortSignal | undefined
+  readonly onProgress: OnProgress | undefined
+  /** Hears of every layer that came by parts, as soon as it is staged; the others are to be pulled whole. */
+  readonly onLayer: (layer: LayerOutlook, result: LayerResult) => void
+}
+
+/** Brings those of the layers in by parts for which that is better. */
+export async function pullParts(source: Source, layers: readonly WantedLayer[], options: PartsOptions): Promise<void> {
+  const { transaction, policy, limits, signal } = options
+  using staging = transaction.staging('look')
+  const hold = staging.hold.bind(staging)
+  const outlooks = await lookAtLayers(source, layers, { storeRoot: transaction.root, policy, limits, hold, signal })
+  const planned = outlooks.filter(isPlanned)
+  if (planned.length === 0) return
+  await fetchParts(planned, {
+    ...options,
+    source,
+    onFailed: (layer) => forgetRows(transaction.root, layer),
+  })
+}
+
+function isPlanned(outlook: LayerOutlook): outlook is PlannedLayer {
+  return outlook.how === 'parts' && outlook.plan !== undefined
+}
+
+/** Whatever was wrong, what the index said of this layer is not to be said again. */
+async function forgetRows(root: string, { plan }: PlannedLayer): Promise<void> {
+  using contents = await openContents(root)
+  const objects = plan.files.flatMap((file) => {
+    if (file?.kind === 'held') return file.file.kind === 'object' ? [file.file.object] : []
+    return file?.kind === 'assemble' ? file.pieces.flatMap((p) => (p.from === 'object' ? [p.place.object] : [])) : []
+  })
+  contents.forget(new Set(objects))
+}

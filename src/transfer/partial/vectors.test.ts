@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { scratch } from '../../../test/scratch.ts'
+import { vectors, withoutVectors } from '../../../test/vectors.ts'
+import { openSource } from '../../sources/open.ts'
+import { type Store, openStore } from '../../store/store.ts'
+import { type PullOptions, type PullResult, pull } from '../pull.ts'
+
+const layout = vectors('one-tree/oci') ?? ''
+
+async function pullTag(store: Store, tag: string, options: PullOptions = {}): Promise<PullResult> {
+  await using source = await openSource(`oci:${layout}:${tag}`)
+  return await pull(store, source, { name: tag, ...options })
+}
+
+describe('the one tree of all tools, by parts', { skip: withoutVectors('one-tree') }, () => {
+  for (const [tag, proof] of [
+    ['skopeo-zstd-chunked', 'proven'],
+    ['estargz', 'toc-only'],
+    ['estargz-chunk64k', 'toc-only'],
+    ['estargz-min512k', 'toc-only'],
+    ['stargz-zstdchunked', 'toc-only'],
+  ] as const)
+    for (const first of [undefined, 'gz'])
+      test(`${tag} ${first === undefined ? 'into an empty store' : `beside ${first}`}`, async () => {
+        using place = scratch('parts')
+        await using whole = await openStore(place.at('whole'))
+        await using store = await openStore(place.at('store'))
+        const want = await pullTag(whole, tag, { partial: 'never' })
+        if (first !== undefined) await pullTag(store, first)
+        const got = await pullTag(store, tag, { partial: 'always' })
+        assert.equal(got.images[0]?.image, want.images[0]?.image)
+        const { record } = store.find(tag)
+        assert.deepEqual(
+          record.layers.map((layer) => layer.proof),
+          [proof, proof],
+        )
+        if (proof === 'proven') assert.deepEqual(record.layers, whole.find(tag).record.layers)
+        // The two are one tree: beside the plain image, all but the tables is there.
+        if (first !== undefined) assert.equal(got.stats.newObjects, 0)
+      })
+})
