@@ -1,0 +1,322 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import * as fs from 'node:fs'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { commit, mount, readMount, readTree, unmount } from '../src/api.ts'
+import { parseConfig } from '../src/formats/oci/config.ts'
+import type { Directory } from '../src/formats/tree.ts'
+import { diffTrees } from '../src/image/diff.ts'
+import { lchown, mknod, renameExchange, setMtime } from '../src/linux/file.ts'
+import { setXattr } from '../src/linux/xattr.ts'
+import { type Store, openStore } from '../src/store/store.ts'
+import { importImage } from '../src/transfer/commit/import.ts'
+import { exportImage } from '../src/transfer/export.ts'
+import { needsPrograms, needsRoot } from './needs.ts'
+import { readTree as readFolder } from './overlayfs.ts'
+import { outline } from './random-tree.ts'
+import { scratch } from './scratch.ts'
+
+const long = 'more than sixty-four bytes, so that it becomes an object of its own. '.repeat(4)
+const quiet = { created: 0, onWarning: () => {} }
+
+/** A tree with something to change in every way, below `folder`. */
+function makeBase(folder: string): void {
+  for (const path of ['etc/d/sub/deep', 'usr/lib', 'usr/gone/a', 'opt/x/y/z', 'var'])
+    fs.mkdirSync(`${folder}/${path}`, { recursive: true })
+  for (const path of [
+    'etc/d/sub/deep/f',
+    'etc/d/one',
+    'etc/two',
+    'usr/lib/big',
+    'usr/gone/a/b',
+    'opt/x/y/z/1',
+    'opt/x/y/2',
+    'opt/3',
+  ])
+    fs.writeFileSync(`${folder}/${path}`, path.length % 2 === 0 ? `${path}\n` : `${path} ${long}`)
+  fs.symlinkSync('two', `${folder}/etc/link`)
+  mknod(`${folder}/var/null`, 0o020666, 0x103)
+  mknod(`${folder}/var/pipe`, 0o010644, 0)
+  setXattr(`${folder}/usr/lib/big`, 'user.kept', Buffer.from('1'))
+  for (const entry of fs.readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    setMtime(`${folder}/${entry}`, 1000, 5)
+  setMtime(folder, 1000, 5)
+}
+
+async function baseStore(place: { at: (...names: string[]) => string }): Promise<Store> {
+  const store = await openStore(place.at('store'))
+  fs.mkdirSync(place.at('base'))
+  makeBase(place.at('base'))
+  await importImage(store, place.at('base'), 'base', quiet)
+  return store
+}
+
+function differences(a: Directory, b: Directory): string[] {
+  return [...diffTrees(a, b)].map(
+    (change) => `${change.kind} ${change.path} ${'fields' in change ? change.fields.join() : ''}`,
+  )
+}
+
+describe('commit', { skip: needsRoot }, () => {
+  test('the new image is what the mount showed; its layer says so in terms every engine knows', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    const { id, target: m } = await mount(store, 'base', { rw: true })
+    fs.renameSync(`${m}/etc/d`, `${m}/etc/moved`)
+    fs.appendFileSync(`${m}/etc/moved/one`, 'more')
+    fs.unlinkSync(`${m}/etc/two`)
+    fs.mkdirSync(`${m}/etc/two`)
+    fs.writeFileSync(`${m}/etc/two/in`, '')
+    fs.rmSync(`${m}/usr/gone`, { recursive: true })
+    fs.writeFileSync(`${m}/usr/gone`, 'a file now')
+    fs.chmodSync(`${m}/usr/lib/big`, 0o4755)
+    fs.renameSync(`${m}/usr/lib/big`, `${m}/usr/big`)
+    fs.linkSync(`${m}/usr/big`, `${m}/usr/lib/same`)
+    fs.rmSync(`${m}/opt/x`, { recursive: true })
+    fs.mkdirSync(`${m}/opt/x`)
+    setXattr(`${m}/opt`, 'user.overlay.opaque', Buffer.from('y'))
+    setXattr(`${m}/opt/3`, 'security.capability', Buffer.from('0100000200200000000000000000000000000000', 'hex'))
+    const shown = readFolder(m)
+    const { before, after } = await readMount(store, m)
+    assert.deepEqual(differences(after, shown), [])
+    assert.deepEqual(differences(before, await readTree(store, 'base')), [])
+    const made = await commit(store, id, 'new', {
+      ...quiet,
+      message: 'what for',
+      author: 'me',
+      changes: ['CMD ["/a"]'],
+    })
+    assert.deepEqual(outline(await readTree(store, 'new')), outline(shown))
+
+    const names = tarNames(store, 'new')
+    assert.deepEqual(names, [
+      './', 'etc/', 'etc/.wh.d', 'etc/moved/', 'etc/moved/one', 'etc/moved/sub/', 'etc/moved/sub/deep/', 'etc/moved/sub/deep/f',
+      'etc/two/', 'etc/two/in', 'opt/', 'opt/3', 'opt/x/', 'opt/x/.wh..wh..opq', 'usr/', 'usr/big', 'usr/gone', 'usr/lib/',
+      'usr/lib/.wh.big', 'usr/lib/same',
+    ].filter((name) => name !== './')) // prettier-ignore
+    const { record } = store.find('new')
+    assert.deepEqual([record.layers.length, record.layers[1]?.diffId], [2, made.layer])
+    const bytes = Buffer.from(store.blob(record.config.digest))
+    assert.deepEqual(parseConfig(bytes, 2).run.cmd, ['/a'])
+    assert.deepEqual(JSON.parse(bytes.toString()).history, [
+      { created: '1970-01-01T00:00:00Z', created_by: 'onefold import' },
+      { created: '1970-01-01T00:00:00Z', created_by: 'onefold commit', author: 'me', comment: 'what for' },
+    ])
+    // The same changes elsewhere, with other inode numbers and change times.
+    execFileSync('cp', ['-a', `${store.root}/mounts/${id}/upper`, place.at('copy')])
+    const again = await importImage(store, place.at('copy'), 'again', { ...quiet, base: 'base', upper: 'trusted' })
+    assert.equal(again.layer, made.layer)
+    unmount(store, id)
+    const kept = await commit(store, id, 'kept', {
+      ...quiet,
+      message: 'what for',
+      author: 'me',
+      changes: ['CMD ["/a"]'],
+    })
+    assert.deepEqual([kept.manifest, kept.stats.layersPulled], [made.manifest, 0])
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+    unmount(store, id, { discard: true })
+  })
+
+  test('nothing changed: the config may be new, a layer is not', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    const { id } = await mount(store, 'base', { rw: true })
+    const made = await commit(store, id, 'new', { ...quiet, changes: ['USER 7'] })
+    unmount(store, id)
+    const { record } = store.find('new')
+    assert.deepEqual([made.layer, record.layers.length, made.image], [undefined, 1, store.find('base').imageDigest])
+    const config = JSON.parse(Buffer.from(store.blob(record.config.digest)).toString())
+    assert.deepEqual([config.config.User, config.history[1].empty_layer], ['7', true])
+  })
+
+  test('what cannot be said in a layer is refused by name, and nothing is stored', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    const { id, target } = await mount(store, 'base', { rw: true })
+    fs.writeFileSync(`${target}/usr/.wh.data`, '')
+    await assert.rejects(commit(store, id, 'new', quiet), { code: 'UNSUPPORTED', message: /usr\/\.wh\.data/ })
+    assert.deepEqual(store.refs(), ['base'])
+    unmount(store, id, { discard: true })
+    const readOnly = await mount(store, 'base')
+    await assert.rejects(commit(store, readOnly.id, 'new', quiet), { code: 'USAGE' })
+    unmount(store, readOnly.id)
+    await assert.rejects(commit(store, readOnly.id, 'new', quiet), { code: 'NOT_FOUND' })
+  })
+
+  test('an upper directory that lies above another image is refused', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    const cases: readonly [why: RegExp, make: (upper: string) => void][] = [
+      [/nothing is there/, (upper) => marked(`${upper}/absent`, 'metacopy', '')],
+      [/there are \d+/, (upper) => marked(`${upper}/etc/two`, 'metacopy', '')],
+      [/redirected it to/, (upper) => marked(`${upper}/etc/x`, 'redirect', 'a/b')],
+      [/redirected it to/, (upper) => marked(`${upper}/etc/x`, 'redirect', '/etc//d')],
+    ]
+    for (const [why, make] of cases) {
+      fs.mkdirSync(place.at('upper/etc'), { recursive: true })
+      make(place.at('upper'))
+      const options = { ...quiet, base: 'base', upper: 'trusted' } as const
+      await assert.rejects(importImage(store, place.at('upper'), 'new', options), { code: 'BAD_FORMAT', message: why })
+      fs.rmSync(place.at('upper'), { recursive: true })
+    }
+  })
+
+  test('user.overlay.* is data unless it is asked for', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    fs.mkdirSync(place.at('upper/etc/d'), { recursive: true })
+    const set = (path: string, name: string, value: string): void =>
+      setXattr(place.at('upper', path), `user.overlay.${name}`, Buffer.from(value))
+    set('etc/d', 'opaque', 'y')
+    set('etc', 'opaque', 'x')
+    set('etc', 'overlay.opaque', 'data')
+    fs.writeFileSync(place.at('upper/etc/two'), '')
+    set('etc/two', 'whiteout', 'y')
+    const notes: string[] = []
+    const options = { created: 0, onWarning: (note: string) => void notes.push(note), base: 'base' }
+    await importImage(store, place.at('upper'), 'data', { ...options, upper: 'trusted' })
+    assert.deepEqual(tarNames(store, 'data'), ['./', 'etc/', 'etc/d/', 'etc/two'])
+    assert.match(notes.join(), /--userxattr/)
+    await importImage(store, place.at('upper'), 'user', { ...options, upper: 'user' })
+    assert.deepEqual(tarNames(store, 'user'), ['./', 'etc/', 'etc/d/', 'etc/d/.wh..wh..opq', 'etc/.wh.two'])
+    const etc = (await readTree(store, 'user')).children.get('etc')
+    assert.ok(etc !== undefined && 'xattrs' in etc)
+    assert.deepEqual([...etc.xattrs].map(String), ['user.overlay.opaque,data'])
+  })
+
+  test('a directory that changes while it is read gives no image', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    const { id, target } = await mount(store, 'base', { rw: true })
+    fs.writeFileSync(`${target}/log`, long)
+    const changes: readonly (() => void)[] = [
+      () => fs.appendFileSync(`${target}/log`, 'x'),
+      () => fs.writeFileSync(`${target}/other`, ''),
+      () => fs.unlinkSync(`${target}/log`),
+    ]
+    for (const change of changes) {
+      const onProgress = (event: { type: string; step?: string }): void => {
+        if (event.step === 'pulling') change()
+      }
+      await assert.rejects(commit(store, id, 'new', { ...quiet, onProgress }), (error: Error) => {
+        assert.match(error.message, /changed while|no such file/)
+        return true
+      })
+    }
+    assert.deepEqual([store.refs(), fs.readdirSync(`${store.root}/tmp`)], [['base'], []])
+    unmount(store, id, { discard: true })
+  })
+
+  test('whatever is done in a mount, the image is what it shows', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    let round = 0
+    const rounds = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
+      const { id, target } = await mount(store, 'base', { rw: true })
+      try {
+        for (const each of steps) attempt(() => take(each, target))
+        const shown = readFolder(target)
+        await commit(store, id, 'new', quiet)
+        const tree = await readTree(store, 'new')
+        assert.deepEqual(differences(tree, shown), [])
+        if (round++ % 4 === 0) await assertUnpacksAlike(store, place.at(`out${round}`), tree)
+      } finally {
+        unmount(store, id, { discard: true })
+      }
+    })
+    await fc.assert(rounds, { numRuns: 8 })
+  })
+})
+
+function marked(path: string, name: string, value: string): void {
+  if (name === 'redirect') fs.mkdirSync(path)
+  else fs.writeFileSync(path, 'x')
+  setXattr(path, `trusted.overlay.${name}`, Buffer.from(value))
+}
+
+/** Names of the topmost layer, as tar lists them. */
+function tarNames(store: Store, image: string): string[] {
+  const layer = store.find(image).record.layers.at(-1)
+  assert.ok(layer !== undefined)
+  const tar = Buffer.concat([...store.rebuildTar(layer.recipe)].map((piece) => Buffer.from(piece)))
+  return execFileSync('tar', ['-tf', '-'], { input: tar, encoding: 'utf8' }).trim().split('\n')
+}
+
+async function assertUnpacksAlike(store: Store, folder: string, tree: Directory): Promise<void> {
+  if (needsPrograms('umoci') !== false) return
+  await exportImage(store, 'new', `oci:${folder}:x`)
+  execFileSync('umoci', ['raw', 'unpack', '--image', `${folder}:x`, `${folder}/rootfs`], { stdio: 'pipe' })
+  assert.deepEqual(differences(readFolder(`${folder}/rootfs`), tree), [])
+  fs.rmSync(folder, { recursive: true })
+}
+
+/** One thing that a program may do; numbers choose among what is there. */
+const step = fc.record({
+  act: fc.constantFrom(
+    'write', 'append', 'truncate', 'chmod', 'chown', 'mkdir', 'remove', 'rename', 'rename', 'rename', 'exchange', 'link',
+    'symlink', 'xattr', 'device', 'time',
+  ), // prettier-ignore
+  from: fc.nat(1000),
+  to: fc.nat(1000),
+  name: fc.constantFrom('a', 'b', 'd', 'one', 'x', 'usr', 'lib', '\u00e9', 'f'),
+  size: fc.constantFrom(0, 5, 64, 65, 5000),
+})
+
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+
+/** What the kernel refuses (a directory into itself, a name that is taken) is not done. */
+function attempt(action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    if (!(error instanceof Error && /\bE[A-Z]{2,}\b/.test(`${error.message} ${String(error.cause)}`))) throw error
+  }
+}
+
+function take({ act, from, to, name, size }: Step, root: string): void {
+  const all = ['', ...fs.readdirSync(root, { recursive: true, encoding: 'utf8' }).toSorted()].map(
+    (path) => `${root}/${path}`,
+  )
+  const folders = all.filter((path) => fs.lstatSync(path).isDirectory())
+  const old = all[from % all.length] ?? root
+  const made = `${folders[to % folders.length]}/${name}`
+  const body = Buffer.alloc(size, name)
+  switch (act) {
+    case 'write':
+      return fs.writeFileSync(made, body)
+    case 'append':
+      return fs.appendFileSync(old, body, {
+        flag: fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW,
+      })
+    case 'truncate':
+      return fs.lstatSync(old).isFile() ? fs.truncateSync(old, size) : undefined
+    case 'chmod':
+      return fs.lstatSync(old).isSymbolicLink() ? undefined : fs.chmodSync(old, size)
+    case 'chown':
+      return lchown(Buffer.from(old).toString('latin1'), size, from)
+    case 'mkdir':
+      return void fs.mkdirSync(made)
+    case 'remove':
+      return old === `${root}/` ? undefined : fs.rmSync(old, { recursive: true })
+    case 'rename':
+      return fs.renameSync(old, made)
+    case 'exchange':
+      return renameExchange(Buffer.from(old).toString('latin1'), Buffer.from(made).toString('latin1'))
+    case 'link':
+      return fs.linkSync(old, made)
+    case 'symlink':
+      return fs.symlinkSync(old.slice(root.length), made)
+    case 'xattr':
+      return setXattr(
+        Buffer.from(old).toString('latin1'),
+        size > 60 ? 'user.overlay.opaque' : `user.${name}`,
+        Buffer.from('y'),
+      )
+    case 'device':
+      return mknod(Buffer.from(made).toString('latin1'), size === 0 ? 0o010600 : 0o020600, size)
+    case 'time':
+      return setMtime(Buffer.from(old).toString('latin1'), -from, size)
+  }
+}
