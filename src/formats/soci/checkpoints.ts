@@ -66,7 +66,7 @@ function readGzip(bytes: Buffer): Checkpoints {
       window: bytes.subarray(at + placeBytes + 1, at + gzipBytes),
     }
   })
-  const first = { in: gzipHeaderBytes, out: 0, bits: 0, window: new Uint8Array(windowBytes) }
+  const first = { in: gzipHeaderBytes, out: 0, bits: 0, window: Buffer.alloc(windowBytes) }
   return { spanSize, list: isFirstImplied ? [first, ...list] : list }
 }
 
