@@ -287,9 +287,7 @@ function take({ act, from, to, name, size }: Step, root: string): void {
     case 'write':
       return fs.writeFileSync(made, body)
     case 'append':
-      return fs.appendFileSync(old, body, {
-        flag: fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW,
-      })
+      return fs.lstatSync(old).isFile() ? fs.appendFileSync(old, body) : undefined
     case 'truncate':
       return fs.lstatSync(old).isFile() ? fs.truncateSync(old, size) : undefined
     case 'chmod':

@@ -17,6 +17,7 @@ import { maxNameBytes, maxPathBytes, quoteName } from '../formats/path.ts'
 import { type Directory, type Inode, inodeOf, isDirectory, sortedNames } from '../formats/tree.ts'
 import { sameXattrs } from './diff.ts'
 import { entryOf } from './entries.ts'
+import { nodeTypeOf } from './json.ts'
 import { type OverlayMarks, type OverlayPrefix, layerXattrs, losesTrusted, overlayMarks } from './upper-xattrs.ts'
 
 export type { OverlayPrefix } from './upper-xattrs.ts'
@@ -189,8 +190,7 @@ class UpperReader<Found extends UpperName> {
     this.#refuseForeign(entry.path)
     const lower = redirect === undefined ? childOf(this.#level.lower, name) : this.#redirected(entry.path, redirect)
     const size = sizeOf(entry.content)
-    if (lower !== undefined && entryOf('', lower).type === 'file' && sizeOf(lower.content) === size)
-      return lower.content
+    if (lower !== undefined && nodeTypeOf(lower) === 'file' && sizeOf(lower.content) === size) return lower.content
     const found = lower === undefined ? 'nothing is there' : `there are ${sizeOf(lower.content)}`
     throw bad(entry.path, `the image below should have its ${size} bytes, but ${found}`)
   }
@@ -218,18 +218,24 @@ class UpperReader<Found extends UpperName> {
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       const [at, inode] = next
       if (inode === undefined) continue
-      const first = isDirectory(inode) || inode.nlink < 2 ? undefined : this.#firstNames.get(inode)
-      if (!isDirectory(inode) && inode.nlink > 1 && first === undefined) this.#firstNames.set(inode, at)
-      const entry = entryOf(at, inode, first)
-      if (entry.type === 'socket') {
+      if (nodeTypeOf(inode) === 'socket') {
         this.#warn(at, 'a socket cannot be in a layer; it is left out')
         continue
       }
+      const entry = entryOf(at, inode, this.#firstName(inode, at))
       this.#refuseUnspeakable(entry, at.slice(at.lastIndexOf('/') + 1))
       yield { entry: { ...entry, xattrs: this.#xattrs(entry, undefined) }, found: undefined }
       if (!isDirectory(inode)) continue
       for (const child of sortedNames(inode).reverse()) pending.push([join(at, child), childOf(inode, child)])
     }
+  }
+
+  /** Undefined for the first name itself. */
+  #firstName(inode: Inode, path: string): string | undefined {
+    if (isDirectory(inode) || inode.nlink < 2) return undefined
+    const first = this.#firstNames.get(inode)
+    if (first === undefined) this.#firstNames.set(inode, path)
+    return first
   }
 
   #own(found: Found, content?: Content): LayerName<Found> {
