@@ -3,7 +3,7 @@
  *
  *     import { openStore, openSource, pull, mount, unmount } from 'onefold'
  */
-export { openStore, Store, type OpenOptions } from './store/store.ts'
+export { openStore, Store, type OpenOptions, type VerityPolicy, type Sealed } from './store/store.ts'
 export type { StoredImage, ListedImage, FindOptions } from './store/find.ts'
 export type { ImageRecord, LayerRecord } from './store/record.ts'
 
@@ -13,6 +13,9 @@ export type { Source } from './sources/source.ts'
 export { pull, type PullOptions, type PullResult, type PulledImage, type PullStats } from './transfer/pull.ts'
 export { obtain, type ObtainOptions } from './transfer/obtain.ts'
 export { exportImage, type ExportOptions, type ExportResult } from './transfer/export.ts'
+export { sealImage, type SealImageOptions, type SealResult, type SealedImage } from './transfer/seal-image.ts'
+export type { SealOptions } from './transfer/seal-check.ts'
+export { parseImageDigest, type ImageDigest } from './formats/oci/seal.ts'
 export { pushImage, type PushOptions, type PushResult } from './transfer/push.ts'
 export type { SentImage } from './transfer/send/image.ts'
 export type { PullEvent, OnProgress } from './transfer/progress.ts'

@@ -64,6 +64,10 @@ export const commandTable = {
     summary: 'make an image of a directory or a tar',
     load: async () => (await import('./commands/import.ts')).importCommand,
   },
+  seal: {
+    summary: 'write the digest of an image into its manifest',
+    load: async () => (await import('./commands/seal.ts')).seal,
+  },
   tag: {
     summary: 'give a stored image another name',
     load: async () => (await import('./commands/tag.ts')).tag,
@@ -79,6 +83,10 @@ export const commandTable = {
   fsck: {
     summary: 'check everything the store claims',
     load: async () => (await import('./commands/fsck.ts')).fsck,
+  },
+  store: {
+    summary: 'show the store, or have its files sealed with fs-verity',
+    load: async () => (await import('./commands/store.ts')).store,
   },
   digest: {
     summary: 'print the digests of images and files',

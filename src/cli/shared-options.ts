@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
+import type { VerityDigest } from '../digest.ts'
 import type { Platform } from '../formats/entry.ts'
 import type { SourceOptions } from '../sources/options.ts'
 import type { ImportLimits } from '../transfer/import/job.ts'
+import type { SealOptions } from '../transfer/seal-check.ts'
 import type { Options } from './command.ts'
 import { parseBytes } from './output.ts'
 
@@ -18,6 +20,19 @@ export const sourceOptions = {
   authfile: { value: 'FILE', help: 'look for credentials in FILE before those of podman and docker' },
 } as const
 
+/** What a pull demands of the image's own digest. */
+export const sealOptions = {
+  'expect-image': { value: 'DIGEST', help: 'refuse the image unless its tree has this digest (see: onefold digest)' },
+  'require-sealed': { help: 'refuse an image that does not say what the digest of its tree is' },
+  'ignore-seal': { help: 'take an image although it says another digest of its tree' },
+} as const
+
+/** How strictly the kernel, and we, look at what is mounted. */
+export const integrityOptions = {
+  verity: { help: 'mount only files that are sealed with fs-verity, and have the kernel check each' },
+  digest: { value: 'DIGEST', help: 'refuse to mount anything but the image with this digest' },
+} as const
+
 export const limitOptions = {
   'max-layer-size': { value: 'SIZE', help: 'refuse layers that unfold to more than this (default 64G)' },
   'max-entries': { value: 'N', help: 'refuse layers with more entries than this (default 10000000)' },
@@ -26,6 +41,29 @@ export const limitOptions = {
 export async function platformOf(options: Options): Promise<Platform | undefined> {
   const text = options.text('platform')
   return text === undefined ? undefined : (await import('../formats/oci/platform.ts')).parsePlatform(text)
+}
+
+export async function sealOptionsOf(options: Options): Promise<SealOptions> {
+  const text = options.text('expect-image')
+  const requireSealed = options.flag('require-sealed')
+  const ignoreSeal = options.flag('ignore-seal')
+  if (requireSealed && ignoreSeal)
+    throw new OnefoldError('USAGE', 'Cannot require and ignore a seal: choose --require-sealed or --ignore-seal')
+  const expectImage = text === undefined ? undefined : (await import('../formats/oci/seal.ts')).parseImageDigest(text)
+  return { requireSealed, ignoreSeal, ...(expectImage === undefined ? {} : { expectImage }) }
+}
+
+export async function integrityOf(options: Options): Promise<{ verity: boolean; digest: VerityDigest | undefined }> {
+  const text = options.text('digest')
+  return { verity: options.flag('verity'), digest: text === undefined ? undefined : await mountableDigest(text) }
+}
+
+async function mountableDigest(text: string): Promise<VerityDigest> {
+  const { parseImageDigest } = await import('../formats/oci/seal.ts')
+  const { parseVerityDigest } = await import('../digest.ts')
+  const { algorithm, hex } = parseImageDigest(text)
+  if (algorithm === 'sha256') return parseVerityDigest(hex)
+  throw new OnefoldError('UNSUPPORTED', `Cannot mount by a digest of ${algorithm}: images are named by sha256`)
 }
 
 export function sourceOptionsOf(

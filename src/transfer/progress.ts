@@ -21,5 +21,7 @@ export type Step =
   | 'exporting'
   | 'pushing'
   | 'making durable'
+  | 'sealing'
+  | 'collecting garbage'
 
 export type OnProgress = (event: PullEvent) => void

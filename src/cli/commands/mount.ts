@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore } from '../image.ts'
+import { integrityOf, integrityOptions } from '../shared-options.ts'
 import { usageUnless } from '../usage.ts'
 
 export const mount: Command = {
@@ -14,7 +15,7 @@ export const mount: Command = {
     upper: { value: 'DIR|ID', help: 'writable; changes go to DIR, or are those kept from mount ID' },
     volatile: { help: 'do not make changes durable: faster, and lost after a crash' },
     verify: { help: 'hash the image against its name first' },
-    verity: { help: 'let the kernel check every file with fs-verity' },
+    ...integrityOptions,
     nosuid: { help: 'ignore setuid bits and file capabilities' },
     ...imageOptions,
   },
@@ -31,6 +32,7 @@ export const mount: Command = {
     usageUnless(operands.length === 1 || operands.length === 2, 'mount takes IMAGE and perhaps TARGET', 'mount')
     const [name = '', target] = operands
     const upper = options.text('upper')
+    const integrity = await integrityOf(options)
     await using store = await openCallStore(call)
     const image = await obtainImage(call, store, name)
     const { mount: mountStored } = await import('../../api.ts')
@@ -39,7 +41,7 @@ export const mount: Command = {
       rw: options.flag('rw'),
       volatile: options.flag('volatile'),
       verify: options.flag('verify'),
-      verity: options.flag('verity'),
+      ...integrity,
       nosuid: options.flag('nosuid'),
       ...(target === undefined ? {} : { target }),
       ...(upper === undefined ? {} : { upper }),

@@ -6,6 +6,8 @@ import {
   limitsOf,
   platformOptions,
   platformOf,
+  sealOptions,
+  sealOptionsOf,
   sourceOptions,
   sourceOptionsOf,
 } from '../shared-options.ts'
@@ -22,6 +24,7 @@ export const pull: Command = {
     ...platformOptions,
     'all-platforms': { help: 'pull every platform of a multi-platform image' },
     'keep-selinux': { help: 'keep security.selinux labels from layers in the tree' },
+    ...sealOptions,
     ...sourceOptions,
     ...limitOptions,
   },
@@ -30,6 +33,10 @@ export const pull: Command = {
     { command: 'onefold pull ghcr.io/org/app@sha256:… --name app', meaning: 'one exact image, under a short name' },
     { command: 'onefold pull oci:layout:v1 --all-platforms', meaning: 'all platforms from an OCI layout' },
     { command: 'onefold pull docker-archive:app.tar', meaning: 'what `docker save` wrote' },
+    {
+      command: 'onefold pull app --expect-image "$(cat app.digest)"',
+      meaning: 'only if its tree is what somebody told us it is',
+    },
     { command: 'onefold pull rootfs:/srv/chroot --name base', meaning: 'a plain directory tree' },
   ],
   async run({ operands, options, storeRoot, out, signal }) {
@@ -38,6 +45,7 @@ export const pull: Command = {
     const name = options.text('name')
     const platform = await platformOf(options)
     const limits = limitsOf(options)
+    const demands = await sealOptionsOf(options)
     const { openStore } = await import('../../store/store.ts')
     const { openSource } = await import('../../sources/open.ts')
     const { pull: pullImage } = await import('../../transfer/pull.ts')
@@ -50,6 +58,7 @@ export const pull: Command = {
       allPlatforms: options.flag('all-platforms'),
       keepSelinux: options.flag('keep-selinux'),
       limits,
+      ...demands,
       signal,
       onProgress: progress.event,
     })

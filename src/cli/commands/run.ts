@@ -2,6 +2,7 @@ import { OnefoldError } from '../../error.ts'
 import type { Command } from '../command.ts'
 import { exitCodes } from '../globals.ts'
 import { imageOptions, obtainImage, openCallStore } from '../image.ts'
+import { integrityOf, integrityOptions } from '../shared-options.ts'
 import { ProgramError } from '../../run/runtime.ts'
 import { usageUnless } from '../usage.ts'
 
@@ -29,6 +30,7 @@ export const run: Command = {
     name: { value: 'NAME', help: 'name of the container, and its host name' },
     network: { value: 'host|none', help: "the machine's network (default), or only loopback" },
     runtime: { value: 'PROGRAM', help: 'OCI runtime (default: crun, else runc)' },
+    ...integrityOptions,
     ...imageOptions,
   },
   examples: [
@@ -44,6 +46,7 @@ export const run: Command = {
     // A slip on the command line is told before anything is pulled for it.
     const binds = options.texts('volume').map(parseBind)
     const network = networkOf(options.text('network'))
+    const integrity = await integrityOf(options)
     const entrypoint = options.text('entrypoint')
     await using store = await openCallStore(call)
     const image = await obtainImage(call, store, name)
@@ -60,6 +63,7 @@ export const run: Command = {
       readOnly: options.flag('read-only'),
       name: options.text('name'),
       network,
+      ...integrity,
       runtime: options.text('runtime'),
       ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
       ...(args.length === 0 ? {} : { cmd: args }),
