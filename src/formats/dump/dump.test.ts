@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { fuzzDump } from '../../../test/fuzz/dump.ts'
+import { fuzzMutatedDumps } from '../../../test/fuzz/mutants.ts'
 import { outline, randomTree } from '../../../test/random-tree.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { type Code, OnefoldError, hasCode } from '../../error.ts'
@@ -312,6 +313,8 @@ describe('writeDump', () => {
 })
 
 test('dumps of random damage are read or refused', () => fuzzDump(1, 100))
+
+test('mutated dumps are read or refused', () => fuzzMutatedDumps(1, 1000))
 
 function parse(text: string, options: DumpOptions = {}): ReturnType<typeof parseDump> {
   return parseDump(Buffer.from(text, 'latin1'), options)

@@ -4,6 +4,7 @@ import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'n
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { fuzzErofs } from '../../../test/fuzz/erofs.ts'
+import { fuzzMutatedImages } from '../../../test/fuzz/mutants.ts'
 import { needsPrograms } from '../../../test/needs.ts'
 import { outline, randomTree } from '../../../test/random-tree.ts'
 import { scratch } from '../../../test/scratch.ts'
@@ -380,6 +381,7 @@ describe('a hostile image', () => {
   })
 
   test('of random damage is read or refused, within bounds', () => fuzzErofs(1, 400))
+  test('that is a mutant is read or refused, within bounds', () => fuzzMutatedImages(1, 1000))
 })
 
 /** A good image and where its parts lie. */
