@@ -181,10 +181,14 @@ suite('push to a real registry', { skip: needsRegistry || needsPrograms('htpassw
   const uploads = (method: string) => (seen: Seen) => seen.method === method && seen.path.includes('/blobs/uploads/')
   const blobPut = (seen: Seen): boolean => uploads('PUT')(seen) && Number(seen.headers['content-length']) > 1_000_000
   const chunksRefused = (): ((seen: Seen) => Fault | undefined) => {
-    let broken = 0
+    // Two layers go up beside each other; their sizes tell them apart.
+    const broken = new Map<string, number>()
     return (seen) => {
       if (seen.method === 'PATCH') return { status: 405 }
-      return blobPut(seen) && broken++ < 2 ? { resetAfter: 300_000 } : undefined
+      const size = seen.headers['content-length'] ?? ''
+      const times = (broken.get(size) ?? 0) + 1
+      if (blobPut(seen)) broken.set(size, times)
+      return blobPut(seen) && times <= 2 ? { resetAfter: 300_000 } : undefined
     }
   }
   const faults: readonly [name: string, fault: (seen: Seen) => Fault | undefined][] = [
@@ -294,6 +298,64 @@ describe('a registry that lies about what it has', () => {
     const refused = push(store, `${registry.host}/app:1`)
     await assert.rejects(refused, { code: 'NETWORK', message: /MANIFEST_BLOB_UNKNOWN/ })
     assert.deepEqual([...registry.manifests.keys()], [])
+  })
+
+  const other = digestOf('something else')
+  for (const what of ['HEAD', 'POST mount'])
+    test(`is not asked a second time when its answer to ${what} names another blob`, async () => {
+      using place = scratch('push')
+      using image = demoImage()
+      await using store = await storeWith(place.at('store'), image.name)
+      const isOther = (_: string, asked: string): string | undefined => (asked === what ? other : undefined)
+      const claim = what === 'HEAD' ? { claims: () => true } : { mounts: () => true }
+      // It would take the manifest, and have nothing of it.
+      await using registry = await startUploadRegistry({ ...claim, digests: isOther, takesAnyManifest: true })
+      await store.tag('app', `${registry.host}/somewhere:1`)
+      const { stats } = await push(store, `${registry.host}/app:1`)
+      assert.deepEqual([registry.blobs.size, stats.blobsUploaded], [3, 3])
+    })
+
+  for (const [what, found] of [
+    [
+      'PUT blob',
+      /^Cannot upload blob sha256:[0-9a-f]{64} to 127[^ ]*\/app: the registry says that it has stored sha256:/,
+    ],
+    [
+      'PUT manifest',
+      /^Cannot put manifest sha256:[0-9a-f]{64} as 127[^ ]*\/app .*: the registry says that it has stored/,
+    ],
+  ] as const)
+    test(`is an error when its answer to ${what} names other bytes`, async () => {
+      using place = scratch('push')
+      using image = demoImage()
+      await using store = await storeWith(place.at('store'), image.name)
+      const digests = (_: string, asked: string): string | undefined => (asked === what ? other : undefined)
+      await using registry = await startUploadRegistry({ digests })
+      await assert.rejects(push(store, `${registry.host}/app:1`), { code: 'NETWORK', message: found })
+      assert.ok(!registry.manifests.has('1'))
+    })
+
+  test('is asked first for what compression gave the last time, and given it when it has it not', async () => {
+    using place = scratch('push')
+    using image = demoImage()
+    await using store = await storeWith(place.at('store'), image.name)
+    const built: string[] = []
+    const onProgress: PushOptions['onProgress'] = (event) => {
+      if (event.type === 'layer' && event.finished) built.push(event.digest)
+    }
+    await using registry = await startUploadRegistry()
+    const { top } = await push(store, `${registry.host}/app:1`, { onProgress })
+    assert.equal(built.length, 2)
+    await push(store, `${registry.host}/app:2`, { onProgress })
+    assert.equal(built.length, 2, 'nothing is compressed twice')
+    const lies: UploadHabits = { claims: (digest) => !image.layers.some((layer) => layer.digest === digest) }
+    for (const habits of [{}, lies]) {
+      await using empty = await startUploadRegistry(habits)
+      const again = await push(store, `${empty.host}/app:1`, { onProgress })
+      assert.deepEqual([again.top, empty.blobs.size], [top, 3])
+    }
+    assert.equal(built.length, 6)
+    assert.deepEqual(registry.manifests.get('2'), registry.manifests.get('1'))
   })
 
   test('stops when it is told to', async () => {

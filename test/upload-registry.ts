@@ -10,6 +10,8 @@ export interface UploadHabits {
   /** It says that it has these, and has not: whatever `has` and `mounts` answer is all that is known of them. */
   readonly claims?: (digest: string) => boolean
   readonly mounts?: (digest: string, from: string) => boolean
+  /** The Docker-Content-Digest that it answers with, where it names a blob or a manifest; `what` as in `log`. */
+  readonly digests?: (digest: string, what: string) => string | undefined
   /** HEAD is answered with 405. */
   readonly headRefused?: boolean
   /** It drops the connection when this many bytes of a body have come, once for each number; it keeps those bytes. */
@@ -63,7 +65,7 @@ export async function startUploadRegistry(habits: UploadHabits = {}): Promise<Up
     const { mount, from } = Object.fromEntries(url.searchParams)
     registry.log.push(mount === undefined ? 'POST' : 'POST mount')
     if (mount !== undefined && habits.mounts?.(mount, from ?? '') === true)
-      return void response.writeHead(201, { location: `/v2/app/blobs/${mount}` }).end()
+      return void response.writeHead(201, { location: `/v2/app/blobs/${mount}`, ...told(mount, 'POST mount') }).end()
     const id = `s${count++}`
     sessions.set(id, Buffer.alloc(0))
     answerSession(id, 202, response)
@@ -100,14 +102,20 @@ export async function startUploadRegistry(habits: UploadHabits = {}): Promise<Up
     if (digestOf(bytes) !== digest) return refuse(request, response, 400)
     sessions.delete(id)
     registry.blobs.set(digest, bytes)
-    response.writeHead(201, { location: `/v2/app/blobs/${digest}` }).end()
+    response.writeHead(201, { location: `/v2/app/blobs/${digest}`, ...told(digest, 'PUT blob') }).end()
+  }
+
+  function told(digest: string, what: string): Record<string, string> {
+    const answer = habits.digests?.(digest, what)
+    return answer === undefined ? {} : { 'docker-content-digest': answer }
   }
 
   function blob(method: string, digest: string, response: ServerResponse): void {
     const bytes = registry.blobs.get(digest)
     if (method === 'HEAD' && habits.headRefused === true) response.writeHead(405).end()
     else if (bytes !== undefined) response.writeHead(200, { 'content-length': bytes.length }).end(bytes)
-    else response.writeHead(habits.claims?.(digest) === true ? 200 : 404).end()
+    else if (habits.claims?.(digest) === true) response.writeHead(200, told(digest, 'HEAD')).end()
+    else response.writeHead(404).end()
   }
 
   function manifest(name: string, body: Buffer, response: ServerResponse): void {
@@ -119,7 +127,7 @@ export async function startUploadRegistry(habits: UploadHabits = {}): Promise<Up
       return
     }
     registry.manifests.set(name, body)
-    response.writeHead(201).end()
+    response.writeHead(201, told(digestOf(body), 'PUT manifest')).end()
   }
 }
 

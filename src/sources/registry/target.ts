@@ -4,6 +4,7 @@ import type { AbortOptions } from '../source.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { type Reference, formatReference } from './reference.ts'
 import { retrying } from './retry.ts'
+import { otherDigest } from './stored.ts'
 import type { Response } from './transport.ts'
 import { type BlobReader, type UploadOptions, uploadBlob } from './upload.ts'
 
@@ -31,7 +32,7 @@ export class RegistryTarget implements AsyncDisposable {
   async hasBlob(blob: BlobName, options: AbortOptions = {}): Promise<boolean> {
     const asked = `look for blob ${blob.digest} in ${this.#place}`
     const answer = await this.#look(`blobs/${blob.digest}`, asked, options)
-    return answer !== undefined && hasSize(answer, blob.size)
+    return answer !== undefined && hasSize(answer, blob.size) && otherDigest(answer, blob.digest) === undefined
   }
 
   /** Has the registry take a blob from another of its repositories; false when it does not. */
@@ -44,7 +45,7 @@ export class RegistryTarget implements AsyncDisposable {
         this.#client.ask({ method: 'POST', path, body: '', action, signal, expected: [201, 202] }),
       )
       response.body.drop()
-      if (response.status === 201) return true
+      if (response.status === 201) return otherDigest(response, digest) === undefined
       await this.#cancel(response, action, signal)
       return false
     } catch (error) {
@@ -69,7 +70,7 @@ export class RegistryTarget implements AsyncDisposable {
     const chunks = async function* (): AsyncGenerator<Uint8Array> {
       yield bytes
     }
-    const { headers, body } = await retrying(this.#client.retry, signal, () =>
+    const response = await retrying(this.#client.retry, signal, () =>
       this.#client.ask({
         method: 'PUT',
         path: `manifests/${name}`,
@@ -80,10 +81,10 @@ export class RegistryTarget implements AsyncDisposable {
         expected: done,
       }),
     )
-    body.drop()
-    const stored = headers['docker-content-digest']
-    if (typeof stored === 'string' && stored.startsWith('sha256:') && stored !== manifest.digest)
-      throw new OnefoldError('NETWORK', `Cannot ${action}: the registry says that it has stored ${stored.slice(0, 80)}`)
+    response.body.drop()
+    const stored = otherDigest(response, manifest.digest)
+    if (stored !== undefined)
+      throw new OnefoldError('NETWORK', `Cannot ${action}: the registry says that it has stored ${stored}`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,6 +2,7 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import { RefusedError, type RegistryClient } from './client.ts'
 import { Attempts, TransientError } from './retry.ts'
+import { otherDigest } from './stored.ts'
 import type { Response } from './transport.ts'
 
 /** Bytes of the blob, `length` from `offset`; may be asked for again. */
@@ -127,7 +128,12 @@ class Upload {
     url.search += `${url.search === '' ? '?' : '&'}digest=${encodeURIComponent(this.#blob.digest)}`
     const headers = { 'content-type': 'application/octet-stream' }
     const body = length === 0 ? '' : this.#body(0, length)
-    await this.#ask({ method: 'PUT', path: url, headers, body, expected: done })
+    const response = await this.#ask({ method: 'PUT', path: url, headers, body, expected: done })
+    const stored = otherDigest(response, this.#blob.digest)
+    if (stored === undefined) return
+    throw new OnefoldError('NETWORK', `Cannot ${this.#action}: the registry says that it has stored ${stored}`, {
+      hint: 'It does not keep what it is given: look at its storage, or push to another.',
+    })
   }
 
   async #patch(session: URL): Promise<void> {
