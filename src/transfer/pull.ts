@@ -48,6 +48,8 @@ export interface PulledImage {
   readonly config: Digest
   readonly image: VerityDigest
   readonly platform: string
+  /** Layers that only matched their table of contents. */
+  readonly believed: number
 }
 
 export interface PullStats {
@@ -168,7 +170,7 @@ function noStats(): Mutable<PullStats> {
   }
 }
 
-async function select(source: Source, top: Document, options: PullOptions): Promise<Selected[]> {
+export async function select(source: Source, top: Document, options: PullOptions): Promise<Selected[]> {
   const fetch = (descriptor: Descriptor): Promise<Uint8Array> => source.fetch(descriptor, { signal: options.signal })
   if (options.allPlatforms === true) return selectAllImages(top, fetch)
   return [await selectImage(top, options.platform ?? hostPlatform(), fetch)]
@@ -271,6 +273,7 @@ function describe(record: ImageRecord): PulledImage {
     config: record.config.digest,
     image,
     platform: formatPlatform(record.platform),
+    believed: record.layers.filter(({ proof }) => proof === 'toc-only').length,
   }
 }
 
