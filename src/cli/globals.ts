@@ -16,6 +16,7 @@ export const exitCodes = {
   usage: 2,
   notFound: 3,
   damage: 4,
+  repaired: 5,
   runFailed: 125,
   interrupted: 130,
 } as const

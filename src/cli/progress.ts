@@ -1,3 +1,4 @@
+import type { CheckEvent } from '../store/fsck/report.ts'
 import type { PullEvent } from '../transfer/progress.ts'
 import { formatBytes, type Output } from './output.ts'
 
@@ -14,7 +15,7 @@ interface LayerState {
 }
 
 export interface Progress extends Disposable {
-  readonly event: (event: PullEvent) => void
+  readonly event: (event: PullEvent | CheckEvent) => void
   /** Takes everything shown off the terminal again. */
   readonly end: () => void
 }
@@ -33,13 +34,16 @@ export function showProgress(out: Output): Progress {
   }, patienceMs).unref()
   return { event, end, [Symbol.dispose]: end }
 
-  function event(event: PullEvent): void {
+  function event(event: PullEvent | CheckEvent): void {
     switch (event.type) {
       case 'layer':
         layers.set(event.digest, { size: event.size, done: event.done, finished: event.finished })
         break
       case 'step':
         step = event.step
+        break
+      case 'check':
+        step = `${event.step}: ${event.files}, ${formatBytes(event.bytes)} read`
         break
     }
   }

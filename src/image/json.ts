@@ -152,7 +152,7 @@ function xattrsOf(inode: InodeInfo): { name: JsonBytes; value: string }[] {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function jsonBytes(latin1: string): JsonBytes {
+export function jsonBytes(latin1: string): JsonBytes {
   const bytes = Buffer.from(latin1, 'latin1')
   try {
     return utf8.decode(bytes)

@@ -104,6 +104,7 @@ export async function restore(
     await using transaction = await store.begin()
     // What the image says of itself was checked, or not minded, when it was pulled.
     const job: Job = { store, source, transaction, options: { ...options, ignoreSeal: true }, stats: noStats() }
+    options.onProgress?.({ type: 'step', step: 'pulling' })
     const record = await bringImage(job, image)
     await transaction.commit({ signal: options.signal })
     return record

@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs'
 import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { readErofs } from '../../formats/erofs/tree.ts'
 import { readRecipe } from '../../formats/tar/recipe.ts'
 import { type Directory, inodeOf, isDirectory, sortedNames } from '../../formats/tree.ts'
 import { Merge } from '../../image/apply.ts'
+import { objectPath } from '../layout.ts'
 import { readRecipeFile } from '../recipes.ts'
 import type { ImageRecord } from '../record.ts'
 import { readImageFile } from '../records.ts'
@@ -36,6 +38,26 @@ export class Suffering {
       found.kind === 'record' || found.kind === 'blob' ? this.#claims.reached.names(found.name as Digest) : []
     const images = new Set([...found.names, ...lost, ...affected.flatMap(({ names }) => names)])
     return { affected, images: [...images].toSorted() }
+  }
+
+  /**
+   * Where a recipe is lost, its image still tells which objects it needed: notes who needs the damaged ones, and finds
+   * those that are missing.
+   */
+  lookInImages(): void {
+    for (const [manifest, record] of this.#claims.records) {
+      if (record.layers.every(({ recipe }) => this.#claims.recipes.has(recipe))) continue
+      const tree = this.#imageTree(record)
+      if (tree === undefined) continue
+      for (const { object } of objectsIn(tree)) {
+        const path = objectPath(this.#root, object)
+        if (!existsSync(path)) {
+          const file = path.slice(this.#root.length + 1)
+          this.#findings.add({ kind: 'object', name: object, file, state: 'missing', problem: 'it is missing' })
+        }
+        this.#findings.use('object', object, manifest)
+      }
+    }
   }
 
   #pathsOf(manifest: Digest, object: VerityDigest): readonly string[] {
@@ -77,9 +99,9 @@ export class Suffering {
   }
 }
 
-/** In byte order of the paths. */
-function* objectsIn(root: Directory, prefix = ''): Generator<{ path: string; object: VerityDigest }> {
-  const pending = [{ directory: root, prefix }]
+/** Every name of every file that is an object. */
+function* objectsIn(root: Directory): Generator<{ path: string; object: VerityDigest }> {
+  const pending = [{ directory: root, prefix: '' }]
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     for (const name of sortedNames(next.directory)) {
       const child = next.directory.children.get(name)

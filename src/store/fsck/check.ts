@@ -26,19 +26,34 @@ import { Walk } from './walk.ts'
  * Pulls may go on meanwhile; garbage collection waits with BUSY, so that nothing goes away while it is looked for.
  */
 export async function checkStore(root: string, options: FsckOptions = {}): Promise<FsckReport> {
+  return (await checkSince(root, options)).report
+}
+
+export interface CheckResult {
+  readonly report: FsckReport
+  /** With this, another check reads only what has changed since, and what may still be damaged under its name. */
+  readonly state: CheckedState
+}
+
+/**
+ * The same for callers that check twice.
+ * @param before what an earlier check has seen, in place of what is noted down in the store
+ */
+export async function checkSince(root: string, options: FsckOptions, before?: CheckedState): Promise<CheckResult> {
   options.signal?.throwIfAborted()
   using collecting = tryLockCollector(root)
   if (collecting === undefined)
     throw new OnefoldError('BUSY', `Cannot check the store "${root}": a garbage collection, or a check, is at it`)
   const mayChange = options.dryRun !== true && isOwn(root)
   const started = mayChange ? fileTime(root) : undefined
-  const known = options.changed === true ? readChecked(root, started ?? Date.now()) : undefined
+  const noted = options.changed === true ? readChecked(root, started ?? Date.now()) : undefined
+  const known = before ?? noted
   const check = new Check(root, options, known)
   await check.run()
   const report = await check.report(mayChange)
-  if (started !== undefined && report.clean && options.sample === undefined)
-    writeChecked(root, { hashed: started, rebuilt: options.rebuild === true ? started : known?.rebuilt })
-  return report
+  const state = { hashed: started ?? 0, rebuilt: options.rebuild === true ? (started ?? 0) : known?.rebuilt }
+  if (started !== undefined && report.clean && options.sample === undefined) writeChecked(root, state)
+  return { report, state: { ...state, images: 0 } }
 }
 
 /** A store that is not ours alone to write is looked at, and left as it is. */
@@ -98,6 +113,7 @@ class Check {
   async report(mayChange: boolean): Promise<FsckReport> {
     // Before anything is moved: paths are read from what is there.
     const suffering = new Suffering(this.#root, this.#findings, this.#claims)
+    suffering.lookInImages()
     const found = this.#findings.all().map((each) => ({ each, ...suffering.of(each) }))
     if (mayChange) await this.#quarantine()
     const damage = found.map(
@@ -137,7 +153,8 @@ class Check {
     this.#seed = seed
     const check = new FileCheck(this.#walk, this.#findings, pool, onProgress)
     this.#objects = await check.objects(this.#sizes, sinceOf)
-    this.#images = await check.images(() => since)
+    const imagesSince = this.#known?.images ?? since
+    this.#images = await check.images(() => imagesSince)
   }
 
   async #quarantine(): Promise<void> {

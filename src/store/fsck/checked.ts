@@ -20,6 +20,8 @@ import { jsonBytes } from '../record.ts'
 export interface CheckedState {
   readonly hashed: number
   readonly rebuilt: number | undefined
+  /** Where composefs images are good for less long than objects. */
+  readonly images?: number
 }
 
 /** Undefined when it is missing, damaged, or of a time to come. */

@@ -7,6 +7,7 @@ import {
   parseDigest,
   parseRecipeDigest,
 } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import { parseConfig } from '../../formats/oci/config.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
@@ -108,9 +109,19 @@ export class Claims {
   #follow(name: string, top: Descriptor, file: string): void {
     if (this.reached.add(name, top, (digest) => this.records.has(digest))) return
     // It may have come, or gone, since the records were read.
-    if (new Catalog(this.#root).named(name)?.records.length !== 0) return
+    if (this.#leadsSomewhere(name)) return
     const problem = `it stands for ${top.digest}, which leads to no image of the store`
     this.#findings.add({ kind: 'ref', name, file, state: 'untrue', problem })
+  }
+
+  #leadsSomewhere(name: string): boolean {
+    try {
+      return new Catalog(this.#root).named(name)?.records.length !== 0
+    } catch (error) {
+      // A bad sector: what cannot be read is a finding already.
+      if (error instanceof OnefoldError) return false
+      throw error
+    }
   }
 
   /** What records need, once everything that is there has been looked at. */

@@ -1,10 +1,11 @@
 import { type Stats, closeSync, fstatSync, readSync } from 'node:fs'
 import { DigestCheck, type DiffId, type RecipeDigest, type VerityDigest } from '../../digest.ts'
-import { OnefoldError } from '../../error.ts'
+import { OnefoldError, errnoOf } from '../../error.ts'
 import { VerityHasher } from '../../formats/fsverity/digest.ts'
 import { readRecipe } from '../../formats/tar/recipe.ts'
 import { Merge } from '../../image/apply.ts'
 import { composeImage } from '../../image/compose.ts'
+import { measureVerity } from '../../linux/verity.ts'
 import { fileError, openRegular } from '../files.ts'
 import { rebuildTar } from '../rebuild.ts'
 import { readRecipeFile } from '../recipes.ts'
@@ -20,6 +21,8 @@ export interface FilesJob {
   readonly files: readonly FileToCheck[]
   /** To whom they should belong. */
   readonly uid: number
+  /** Whether they have to be sealed with fs-verity. */
+  readonly sealed: boolean
 }
 
 export interface FileToCheck {
@@ -78,7 +81,7 @@ export function examine(job: Job): Answer {
 const buffer = Buffer.allocUnsafe(1024 * 1024)
 const hasher = new VerityHasher()
 
-function examineFiles({ files, uid }: FilesJob): Answer {
+function examineFiles({ files, uid, sealed }: FilesJob): Answer {
   const answer = { sizes: [] as number[], problems: [] as Problem[], hashed: 0, bytes: 0 }
   for (const [index, file] of files.entries()) {
     const bad = (state: DamageState, text: string): void => void answer.problems.push({ index, state, text })
@@ -95,13 +98,15 @@ function examineFiles({ files, uid }: FilesJob): Answer {
           answer.bytes += bytes
           if (digest !== file.digest) bad('broken', `its bytes hash to ${digest}`)
         }
-        const exposed = exposure(stat, 0o444, uid)
+        const exposed = exposure(stat, 0o444, uid) ?? (sealed ? unsealed(open.fd, file.digest) : undefined)
         if (exposed !== undefined) bad('exposed', exposed)
       } finally {
         closeSync(open.fd)
       }
     } catch (error) {
       const own = fileError('read', file.path, error)
+      // Bad sectors, and pages that fs-verity refuses, are EIO. That we may not read, or have no memory, says nothing.
+      if (own.code !== 'CORRUPT' && errnoOf(error) !== 'EIO' && errnoOf(own.cause) !== 'EIO') throw own
       bad('broken', own.code === 'CORRUPT' ? 'it is not a regular file' : own.message)
     }
   }
@@ -113,6 +118,13 @@ export function exposure({ mode, uid }: Pick<Stats, 'mode' | 'uid'>, want: numbe
   if (uid !== owner) return `it belongs to user ${uid}, expected ${owner}`
   if ((mode & 0o777) !== want) return `its mode is ${octal(mode & 0o777)}, expected ${octal(want)}`
   return undefined
+}
+
+/** What is not sealed can be changed by whoever gets at it, and no mount of this store reads it. */
+function unsealed(fd: number, digest: VerityDigest): string | undefined {
+  const measured = measureVerity(fd)
+  if (measured === digest) return undefined
+  return `fs-verity measures ${measured ?? 'nothing'}, and the store requires that it is sealed`
 }
 
 export function octal(mode: number): string {

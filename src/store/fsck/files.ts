@@ -69,7 +69,7 @@ export class FileCheck {
         const digest = parseVerityDigest(text)
         return { path, digest, since: sinceOf(digest) }
       })
-      await this.#pool.give({ kind: 'files', files, uid: this.#walk.uid }, (answer) => {
+      await this.#pool.give({ kind: 'files', files, uid: this.#walk.uid, sealed: this.#walk.sealed }, (answer) => {
         for (const [i, { digest }] of files.entries()) {
           const size = answer.sizes[i] ?? -1
           if (size < 0) continue

@@ -1,12 +1,12 @@
 import { closeSync, existsSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs'
-import { randomUUID } from 'node:crypto'
 import { dirname } from 'node:path'
 import { OnefoldError, errnoOf } from '../../error.ts'
 import { syncfsAsync } from '../../linux/file.ts'
 import type { VerityDigest } from '../../digest.ts'
-import { fileError, makeFolder, replaceFile, syncFolder, writeFile } from '../files.ts'
+import { changeGeneration } from '../commit.ts'
+import { fileError, makeFolder, replaceFile, syncFolder } from '../files.ts'
 import { formatHolds } from '../holds.ts'
-import { lockFile, missingFile, quarantineFolder } from '../layout.ts'
+import { missingFile, quarantineFolder } from '../layout.ts'
 import { lockStore } from '../lock.ts'
 import { temporaryFile } from './checked.ts'
 
@@ -27,7 +27,7 @@ export async function quarantine(
   if (files.length === 0) return moved
   requireRealFolder(root)
   using _lock = await lockStore(root, 'exclusive', signal)
-  writeFile(`${root}/${lockFile}`, Buffer.from(randomUUID()))
+  changeGeneration(root)
   for (const file of files) {
     const place = freePlace(root, file)
     try {

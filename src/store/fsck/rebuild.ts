@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs'
-import { recipePath } from '../layout.ts'
+import { recipePath, recordPath } from '../layout.ts'
 import type { Claims } from './claims.ts'
 import type { Answer } from './examine.ts'
 import type { Findings } from './findings.ts'
@@ -7,7 +7,7 @@ import type { Pool } from './pool.ts'
 import type { CheckStep, FsckOptions } from './report.ts'
 
 export interface RebuildOptions {
-  /** Only recipes that were changed at this time (ctime, milliseconds) or later, and images made of one of them. */
+  /** Only recipes and records that were changed at this time (ctime, milliseconds) or later, and images made of them. */
   readonly since: number
   readonly onProgress: FsckOptions['onProgress']
 }
@@ -34,8 +34,7 @@ export async function rebuildAll(
   )
   const changed = new Set<string>()
   for (const [recipe, diffId] of claims.recipes) {
-    const stat = lstatSync(recipePath(root, recipe), { throwIfNoEntry: false })
-    if (stat === undefined || stat.ctimeMs < since) continue
+    if (!changedSince(recipePath(root, recipe), since)) continue
     changed.add(recipe)
     // What is no part of an image may lack objects: it is garbage.
     if (lacking.has(recipe) || claims.isUnused(recipe)) continue
@@ -52,7 +51,8 @@ export async function rebuildAll(
     const want = record.images.default
     const { layers, keepSelinux } = record
     if (want === undefined || layers.some(({ recipe }) => !claims.recipes.has(recipe))) continue
-    if (!layers.some(({ recipe }) => changed.has(recipe))) continue
+    const isNew = changedSince(recordPath(root, manifest), since)
+    if (!isNew && !layers.some(({ recipe }) => changed.has(recipe))) continue
     await pool.give({ kind: 'image', root, layers, keepSelinux }, (answer) => {
       progress('composing images again', answer)
       const lie = answer.image === undefined || answer.image === want ? undefined : `its layers give ${answer.image}`
@@ -65,4 +65,9 @@ export async function rebuildAll(
     })
   }
   await pool.finish()
+}
+
+function changedSince(path: string, since: number): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  return stat !== undefined && stat.ctimeMs >= since
 }

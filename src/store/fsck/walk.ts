@@ -14,6 +14,7 @@ import {
 import { asidePath, listAside } from '../aside.ts'
 import { listCondemned, listOwned } from '../dead.ts'
 import { listFolder } from '../records.ts'
+import { verityPolicy } from '../settings.ts'
 import { octal } from './examine.ts'
 import type { Findings } from './findings.ts'
 
@@ -30,6 +31,8 @@ export class Walk {
   readonly strays: string[] = []
   /** To whom everything should belong. */
   readonly uid: number
+  /** Whether every object and image has to be sealed with fs-verity. */
+  readonly sealed: boolean
   readonly #root: string
   readonly #findings: Findings
 
@@ -37,6 +40,7 @@ export class Walk {
     this.#root = root
     this.#findings = findings
     this.uid = lstatSync(root).uid
+    this.sealed = verityPolicy(root) === 'require'
   }
 
   /** The root and what lies in it. Folders that a store cannot do without were looked at when it was opened. */

@@ -1,0 +1,74 @@
+import { OnefoldError } from '../../error.ts'
+import type { Descriptor } from '../../formats/entry.ts'
+import type { SourceOptions } from '../../sources/options.ts'
+import type { Source } from '../../sources/source.ts'
+import type { ImageRecord } from '../../store/record.ts'
+import type { Store } from '../../store/store.ts'
+
+/** Opens each origin once, however many images came from it, when the first byte is needed. */
+export class Origins implements AsyncDisposable {
+  readonly #store: Store
+  readonly #options: SourceOptions
+  readonly #from: string | undefined
+  readonly #opened = new Map<string, Promise<Source>>()
+
+  /** @param from in place of every origin */
+  constructor(store: Store, options: SourceOptions, from: string | undefined) {
+    this.#store = store
+    this.#options = options
+    this.#from = from
+  }
+
+  /** Where an image may be fetched from, the likeliest first. */
+  namesOf(candidates: readonly (string | undefined)[]): string[] {
+    if (this.#from !== undefined) return [this.#from]
+    return [...new Set(candidates.filter((name) => name !== undefined))]
+  }
+
+  /**
+   * A source that has what the store has, and asks the origin for the rest. It stays silent, and offline, as long as
+   * nothing is missing.
+   * @param record of the image that it is for, as far as that is known
+   */
+  async source(origin: string, record: ImageRecord | undefined): Promise<Source> {
+    const open = async (): Promise<Source> => await this.#open(origin)
+    const kind = record === undefined ? (await open()).kind : (record.layers[0]?.kind ?? 'layer')
+    return {
+      name: record?.origin.source ?? origin,
+      kind,
+      ...(record === undefined ? {} : { kinds: record.layers.map((layer) => layer.kind) }),
+      resolve: async (options) => (await open()).resolve(options),
+      fetch: async (descriptor, options) =>
+        this.#stored(descriptor) ?? (await (await open()).fetch(descriptor, options)),
+      async *blob(descriptor, options) {
+        yield* (await open()).blob(descriptor, options)
+      },
+      blobFile: async (descriptor) => (await open()).blobFile?.(descriptor),
+      async [Symbol.asyncDispose]() {},
+    }
+  }
+
+  #open(origin: string): Promise<Source> {
+    const opened =
+      this.#opened.get(origin) ??
+      import('../../sources/open.ts').then(({ openSource }) =>
+        openSource(origin, { ...this.#options, omit: [this.#store.root] }),
+      )
+    this.#opened.set(origin, opened)
+    return opened
+  }
+
+  #stored({ digest }: Descriptor): Uint8Array | undefined {
+    try {
+      return this.#store.blob(digest)
+    } catch (error) {
+      if (error instanceof OnefoldError) return undefined
+      throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const opened = await Promise.allSettled(this.#opened.values())
+    for (const result of opened) if (result.status === 'fulfilled') await result.value[Symbol.asyncDispose]()
+  }
+}
