@@ -12,6 +12,7 @@ import { type Entry, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { type TarBody, TarParser } from '../tar/parse.ts'
 import type { SplitBody, TarSplit, TocFile } from '../toc.ts'
+import { differenceOf } from '../toc/difference.ts'
 import type { TocLimits } from '../toc/json.ts'
 
 const framingStart = Buffer.from('{"type":2,"payload":"', 'latin1')
@@ -140,21 +141,6 @@ class SplitReader {
 function decodedLength(base64: string): number {
   if (base64.length % 4 !== 0) throw badSplit('its framing is not base64')
   return (base64.length / 4) * 3 - (base64.endsWith('==') ? 2 : base64.endsWith('=') ? 1 : 0)
-}
-
-const compared = ['path', 'type', 'mode', 'uid', 'gid', 'mtime', 'mtimeNsec', 'major', 'minor', 'link'] as const
-
-/** What of two entries is not the same. */
-function differenceOf(a: Entry, b: Entry): string | undefined {
-  const field = compared.find((name) => a[name] !== b[name])
-  if (field !== undefined) return field
-  if (sizeOf(a.content) !== sizeOf(b.content)) return 'size'
-  if (a.xattrs.size !== b.xattrs.size) return 'xattrs'
-  for (const [name, value] of a.xattrs) {
-    const other = b.xattrs.get(name)
-    if (other === undefined || Buffer.compare(value, other) !== 0) return 'xattrs'
-  }
-  return undefined
 }
 
 function disagrees(path: string, found: string): OnefoldError {
