@@ -1,29 +1,18 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readFileSync, readdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { file } from '../../test/images.ts'
-import { needsPrograms, needsRoot } from '../../test/needs.ts'
+import { needsPrograms } from '../../test/needs.ts'
+import { LoopDisk, ext4, needsLoop, xfs } from '../../test/loop-disk.ts'
 import { scratch } from '../../test/scratch.ts'
 import { stageImage } from '../../test/store-image.ts'
 import { hasCode } from '../error.ts'
 import { verityDigest } from '../formats/fsverity/digest.ts'
-import { libcCall } from '../linux/libc.ts'
 import { objectPath } from './layout.ts'
 import { openStore } from './store.ts'
 import type { Transaction } from './transaction.ts'
@@ -31,9 +20,6 @@ import type { Transaction } from './transaction.ts'
 /** Processes that are killed, disks that are full, power that fails: what is left must be a store all the same. */
 
 const program = fileURLToPath(new URL('../../test/store-writer.ts', import.meta.url))
-const ext4 = ['mkfs.ext4', '-q', '-F'] as const
-const xfs = ['mkfs.xfs', '-q', '-f'] as const
-const needsLoop = needsRoot === false ? needsPrograms('mkfs.ext4', 'mount', 'umount') : needsRoot
 
 class Writer {
   readonly done: number[] = []
@@ -156,49 +142,6 @@ test('garbage is collected while two processes add and remove images', async () 
   await expectWhole(root, ['a-24', 'b-24'])
   assert.equal((await store.gc()).bytes, 0)
 })
-
-/** A file system in a file of its own, mounted at `path`. */
-class LoopDisk implements Disposable {
-  readonly path: string
-  readonly #image: string
-  #isDown = false
-
-  constructor(folder: string, bytes: number, mkfs: readonly [program: string, ...options: string[]] = ext4) {
-    this.#image = `${folder}/disk.img`
-    this.path = `${folder}/disk`
-    mkdirSync(this.path)
-    writeFileSync(this.#image, '')
-    truncateSync(this.#image, bytes)
-    const [program, ...options] = mkfs
-    execFileSync(program, [...options, this.#image])
-    this.#mount()
-  }
-
-  /** As if the power had failed: nothing more reaches the disk, not even what is in the journal. Then it is back. */
-  cutPower(): void {
-    if (!this.#isDown) this.shutDown()
-    execFileSync('umount', [this.path])
-    this.#mount()
-  }
-
-  shutDown(): void {
-    const FS_IOC_SHUTDOWN = 0x8004587d
-    const noLogFlush = Uint8Array.of(2, 0, 0, 0)
-    const fd = openSync(this.path, 'r')
-    libcCall('ioctl', 'ilp')('the disk', fd, FS_IOC_SHUTDOWN, noLogFlush)
-    closeSync(fd)
-    this.#isDown = true
-  }
-
-  #mount(): void {
-    execFileSync('mount', ['-o', 'loop', this.#image, this.path])
-    this.#isDown = false
-  }
-
-  [Symbol.dispose](): void {
-    execFileSync('umount', ['--lazy', this.path])
-  }
-}
 
 test('a full disk ends the transaction, not the store', { skip: needsLoop }, async () => {
   using place = scratch('crash')

@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OnefoldError, errnoOf } from '../error.ts'
+import { OnefoldError } from '../error.ts'
 import { syncfsAsync } from '../linux/file.ts'
 import { nameAgain } from './aside.ts'
 import { Freed } from './freed.ts'
@@ -18,7 +18,8 @@ import type { AbortOptions } from './transaction.ts'
  *   1  refs, mounts and holds are read again, and what they need is marked as well;
  *   2  the generation changes;
  *   3  what is not marked goes, from the top down: records, images, recipes, blobs, objects. By the handful: they are
- *      put aside; holds are read once more, and what they need gets its name back; the others are deleted.
+ *      put aside; holds are read once more, and what they need gets its name back; the others are deleted. Where no
+ *      transaction lives, all but images are deleted at once: none can begin during a slice.
  *
  * Between slices everybody else gets the lock. Every slice begins at the top again, with all records, images, recipes and
  * blobs; only objects take more than one. Nothing that is needed is lost, whatever comes between:
@@ -89,12 +90,8 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   const keptSince = keepYoungerThan === undefined ? undefined : Date.now() - keepYoungerThan
   const sweep = new Sweep(root, marks, freed, keptSince)
   sweep.mark()
-  try {
-    if (dryRun) sweep.plan()
-    else await sweepInSlices(root, sweep, options.signal)
-  } catch (error) {
-    throw needingRoom(error)
-  }
+  if (dryRun) sweep.plan()
+  else await sweepInSlices(root, sweep, options.signal)
   return { dryRun, ...freed.report, transactions }
 }
 
@@ -117,6 +114,9 @@ async function sweepInSlices(root: string, sweep: Sweep, signal: AbortSignal | u
       sweep.begin()
       if (sweep.small()) await syncRoot(root)
       isOver = sweep.objects(end)
+      // What has been deleted is room only now.
+      if (sweep.isGenerationOld) await syncRoot(root)
+      sweep.end()
     }
     if (!isOver) await sleep(pauseMs, undefined, signal === undefined ? {} : { signal })
   }
@@ -132,13 +132,4 @@ async function syncRoot(root: string): Promise<void> {
   } finally {
     closeSync(fd)
   }
-}
-
-/** A store made by an early version has to write its generation for the first time. */
-function needingRoom(error: unknown): unknown {
-  if (!(error instanceof OnefoldError) || errnoOf(error.cause) !== 'ENOSPC') return error
-  return new OnefoldError(error.code, error.message, {
-    cause: error.cause,
-    hint: 'Make some room by deleting another file of that file system.',
-  })
 }

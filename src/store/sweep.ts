@@ -3,6 +3,7 @@ import { parseVerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { asidePath, kinds, putBack } from './aside.ts'
 import { changeGeneration } from './commit.ts'
+import { isAlive, listOwned } from './dead.ts'
 import { fileError } from './files.ts'
 import type { Freed } from './freed.ts'
 import { type DigestFolder, digestOfName, digestPath, tmpFolder } from './layout.ts'
@@ -31,6 +32,10 @@ export class Sweep {
   #fanOut: string[] | undefined
   #folder: { readonly path: string; readonly digests: string[] } | undefined
 
+  #isGenerationOld = false
+  /** There is no living transaction, and as long as we have the lock there will be none. */
+  #isAlone = false
+
   constructor(root: string, marks: Marks, freed: Freed, keptSince: number | undefined) {
     this.#root = root
     this.#marks = marks
@@ -46,8 +51,21 @@ export class Sweep {
   /** Of a slice: the caller has got the lock. */
   begin(): void {
     this.mark()
-    changeGeneration(this.#root)
+    this.#isAlone = !listOwned(this.#root).some(isAlive)
+    this.#changeGeneration()
     removeLeftovers(this.#root)
+  }
+
+  /** The generation still has to change: btrfs takes a block for it, which there may not have been. */
+  get isGenerationOld(): boolean {
+    return this.#isGenerationOld
+  }
+
+  /** Of a slice: the caller gives the lock away next. */
+  end(): void {
+    if (!this.#isGenerationOld) return
+    changeGeneration(this.#root)
+    this.#isGenerationOld = false
   }
 
   /** Counts what would go. */
@@ -105,6 +123,22 @@ export class Sweep {
 
   /** Takes a handful off the list; returns how many files are gone. */
   #remove(kind: DigestFolder, digests: string[]): number {
+    return this.#isAlone && kind !== 'images' ? this.#removeAtOnce(kind, digests) : this.#removeAside(kind, digests)
+  }
+
+  /** Nobody holds anything: half the work. */
+  #removeAtOnce(kind: DigestFolder, digests: string[]): number {
+    let removed = 0
+    for (const digest of digests.splice(-handful)) {
+      const stat = this.#marks.has(kind, digest) ? undefined : this.#stat(kind, digest)
+      if (stat === undefined) continue
+      this.#delete(kind, digestPath(this.#root, kind, digest), stat)
+      removed++
+    }
+    return removed
+  }
+
+  #removeAside(kind: DigestFolder, digests: string[]): number {
     const aside: AsideFile[] = []
     try {
       while (aside.length < handful) {
@@ -133,7 +167,7 @@ export class Sweep {
       renameSync(path, asidePath(this.#root, kind, digest))
       return true
     } catch (error) {
-      if (['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) return false
+      if (isNoRoom(error)) return false
       throw fileError('put aside', path, error)
     }
   }
@@ -162,8 +196,17 @@ export class Sweep {
       return 0
     }
     this.#delete(kind, digestPath(this.#root, kind, digest), stat)
-    changeGeneration(this.#root)
+    this.#isGenerationOld = true
     return 1
+  }
+
+  #changeGeneration(): void {
+    try {
+      changeGeneration(this.#root)
+    } catch (error) {
+      if (!isNoRoom(error instanceof OnefoldError ? error.cause : error)) throw error
+      this.#isGenerationOld = true
+    }
   }
 
   #delete(kind: DigestFolder, path: string, stat: Stats): void {
@@ -209,6 +252,10 @@ export class Sweep {
       }
     this.#marks.walk()
   }
+}
+
+function isNoRoom(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')
 }
 
 function foldersOf(root: string, kind: DigestFolder): string[] {

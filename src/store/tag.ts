@@ -4,6 +4,7 @@ import { findImage } from './find.ts'
 import { lockRefs, lockStore } from './lock.ts'
 import { encodeRef, listRefs, readRef, removeRef, writeRef } from './refs.ts'
 import { type AbortOptions, type RefCondition, checkCondition } from './transaction.ts'
+import { noteUnnamed } from './unnamed.ts'
 
 export async function tagImage(
   root: string,
@@ -17,6 +18,7 @@ export async function tagImage(
   using _refs = await lockRefs(root, options.signal)
   const top = topOf(root, image)
   checkCondition(root, name, options.condition ?? 'any')
+  noteUnnamed(root, name)
   writeRef(root, name, top)
 }
 
@@ -30,6 +32,7 @@ export async function removeImage(root: string, image: string, options: AbortOpt
   using _store = await lockStore(root, 'shared', options.signal)
   using _refs = await lockRefs(root, options.signal)
   const name = listRefs(root).includes(image) ? image : onlyName(root, image)
+  noteUnnamed(root, name)
   if (removeRef(root, name)) return name
   throw new OnefoldError('NOT_FOUND', `Cannot remove image ${JSON.stringify(image)}: it has just been removed`)
 }

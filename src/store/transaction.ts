@@ -17,6 +17,7 @@ import { type ImageRecord, type LayerRecord, formatLayer, formatRecord } from '.
 import { encodeRef, formatRef, readRef } from './refs.ts'
 import { Staging } from './staging.ts'
 import { sealStaged } from './verity.ts'
+import { noteUnnamed } from './unnamed.ts'
 import { Writeback } from './writeback.ts'
 
 /** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
@@ -138,6 +139,7 @@ export class Transaction implements AsyncDisposable {
       if (await sealStaged(this.root, this.folder, options.signal)) await this.#sync()
       using _refs = await lockRefs(this.root, options.signal)
       this.#check()
+      this.#noteReplaced()
       nameEverything(this.root, this.folder)
       await this.#sync()
     }
@@ -199,6 +201,11 @@ export class Transaction implements AsyncDisposable {
     }
   }
 
+  #noteReplaced(): void {
+    for (const [name, { descriptor }] of this.#refs)
+      if (readRef(this.root, name)?.digest !== descriptor.digest) noteUnnamed(this.root, name)
+  }
+
   /** What a record names must be there; gc cannot take it away any more once the record has its name. */
   #checkRecord(record: ImageRecord): void {
     this.#require(blobPath, record.manifest.digest)
@@ -248,7 +255,7 @@ export function createFolder(root: string): { folder: string; lock: number } {
 
 /** Cleans up after the dead first, and takes up what they had finished. */
 export async function beginTransaction(root: string): Promise<Transaction> {
-  const transaction = createTransaction(root)
+  const transaction = await createTransaction(root)
   try {
     const dead = seizeDead(root)
     try {
@@ -263,7 +270,9 @@ export async function beginTransaction(root: string): Promise<Transaction> {
   }
 }
 
-function createTransaction(root: string): Transaction {
+/** Under the lock: a collection that has it, and has found nobody alive, need not look for holds again. */
+async function createTransaction(root: string): Promise<Transaction> {
+  using _lock = await lockStore(root, 'shared')
   const { folder, lock } = createFolder(root)
   try {
     for (const name of [...folders, 'files', 'notes']) mkdirSync(`${folder}/${name}`)

@@ -1,0 +1,77 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, fsyncSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { libcCall } from '../src/linux/libc.ts'
+import { needsPrograms, needsRoot } from './needs.ts'
+
+export const ext4 = ['mkfs.ext4', '-q', '-F'] as const
+export const xfs = ['mkfs.xfs', '-q', '-f'] as const
+export const btrfs = ['mkfs.btrfs', '-q', '-f'] as const
+
+/** For a test's `skip` option. */
+export const needsLoop = needsRoot === false ? needsPrograms('mkfs.ext4', 'mount', 'umount') : needsRoot
+
+/** A file system in a file of its own, mounted at `path`. */
+export class LoopDisk implements Disposable {
+  readonly path: string
+  readonly #image: string
+  #isDown = false
+
+  constructor(folder: string, bytes: number, mkfs: readonly [program: string, ...options: string[]] = ext4) {
+    this.#image = `${folder}/disk.img`
+    this.path = `${folder}/disk`
+    mkdirSync(this.path)
+    writeFileSync(this.#image, '')
+    truncateSync(this.#image, bytes)
+    const [program, ...options] = mkfs
+    execFileSync(program, [...options, this.#image])
+    this.#mount()
+  }
+
+  /** As if the power had failed: nothing more reaches the disk, not even what is in the journal. Then it is back. */
+  cutPower(): void {
+    if (!this.#isDown) this.shutDown()
+    execFileSync('umount', [this.path])
+    this.#mount()
+  }
+
+  shutDown(): void {
+    const FS_IOC_SHUTDOWN = 0x8004587d
+    const noLogFlush = Uint8Array.of(2, 0, 0, 0)
+    const fd = openSync(this.path, 'r')
+    libcCall('ioctl', 'ilp')('the disk', fd, FS_IOC_SHUTDOWN, noLogFlush)
+    closeSync(fd)
+    this.#isDown = true
+  }
+
+  #mount(): void {
+    execFileSync('mount', ['-o', 'loop', this.#image, this.path])
+    this.#isDown = false
+  }
+
+  [Symbol.dispose](): void {
+    execFileSync('umount', ['--lazy', this.path])
+  }
+}
+
+/** Takes all the space there is, to the last block; false when not even another file can be made. */
+export function fill(path: string): boolean {
+  let fd: number
+  try {
+    fd = openSync(path, 'w')
+  } catch {
+    return false
+  }
+  try {
+    for (let size = 1 << 20; size >= 512;) {
+      try {
+        writeSync(fd, Buffer.alloc(size))
+      } catch {
+        size /= 2
+      }
+    }
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  return true
+}
