@@ -2,6 +2,7 @@ import { type Hash, createHash, hash } from 'node:crypto'
 import { closeSync, readSync } from 'node:fs'
 import type { VerityDigest } from '../digest.ts'
 import { hasCode } from '../error.ts'
+import { RollsumChunker } from '../formats/chunking/rollsum.ts'
 import type { Chunking } from '../formats/toc.ts'
 import { openObject } from './objects.ts'
 
@@ -35,7 +36,11 @@ export function cutObject(root: string, object: VerityDigest, chunking: Chunking
   if (pieces === undefined) return undefined
   const cuts: Cut[] = []
   const sink = new CutSink(cuts)
-  if (chunking.kind === 'fixed') {
+  if (chunking.kind === 'rollsum') {
+    const chunker = new RollsumChunker(sink)
+    for (const bytes of pieces) chunker.write(bytes)
+    chunker.end()
+  } else if (chunking.kind === 'fixed') {
     for (const bytes of pieces) cutFixed(bytes, chunking.size, sink)
     sink.cut()
   }
