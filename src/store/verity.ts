@@ -54,7 +54,7 @@ export async function sealAll(root: string, signal?: AbortSignal): Promise<Seale
 
 const lanes = 8
 
-interface SealableFile {
+export interface SealableFile {
   readonly path: string
   readonly digest: VerityDigest
 }
@@ -71,7 +71,8 @@ function* filesOf(root: string): Generator<SealableFile> {
   }
 }
 
-async function sealFile({ path, digest }: SealableFile): Promise<'sealed' | 'already' | 'unable' | 'gone'> {
+/** @throws CORRUPT when it has other bytes than its name says */
+export async function sealFile({ path, digest }: SealableFile): Promise<'sealed' | 'already' | 'unable' | 'gone'> {
   const file = openRegular(path, digest)
   if (file === undefined) return 'gone'
   try {
