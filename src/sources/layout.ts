@@ -1,12 +1,12 @@
 import { type Digest, algorithmOf, checkDigest, digestOf, hexOf } from '../digest.ts'
-import { OnefoldError } from '../error.ts'
+import { OnefoldError, hasCode } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
 import { readJson } from '../formats/oci/json.ts'
 import { type Index, detectMediaType, parseIndex } from '../formats/oci/manifest.ts'
 import { documentKind, mediaTypes } from '../formats/oci/media-types.ts'
 import { type FileSet, readDocument } from './files.ts'
 import { localSource } from './local.ts'
-import type { Artifact, FileRange, Source } from './source.ts'
+import { type Artifact, type FileRange, type Related, type Source, referrersTag } from './source.ts'
 
 /**
  * An OCI image layout (image-spec "image-layout.md"), in a directory or in a tar:
@@ -31,6 +31,7 @@ export async function openLayout(name: string, files: FileSet, choice: LayoutCho
     kind: 'layer',
     resolve: () => resolveEntry(files, choice),
     locate: ({ digest }) => locateBlob(files, digest),
+    related: (what) => readRelated(files, choice, what),
     close: () => files.close(),
   })
 }
@@ -57,6 +58,23 @@ async function resolveEntry(files: FileSet, choice: LayoutChoice): Promise<Artif
     return { descriptor: { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }, bytes }
   const entry = choice.image === undefined ? onlyEntry(files, index) : namedEntry(files, index, choice.image)
   return readEntry(files, entry)
+}
+
+async function readRelated(files: FileSet, { image }: LayoutChoice, what: Related): Promise<Artifact | undefined> {
+  const related = 'digest' in what ? { digest: what.digest } : { image: relatedName(image, what) }
+  if (related.digest === undefined && related.image === undefined) return undefined
+  try {
+    return await resolveEntry(files, related)
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+/** A layout has no referrers API: what registries do without one, tools do here too. */
+function relatedName(image: string | undefined, what: Exclude<Related, { digest: Digest }>): string | undefined {
+  if ('referrersOf' in what) return referrersTag(what.referrersOf)
+  return image === undefined ? undefined : image + what.tagSuffix
 }
 
 /** An index.json that lists the platforms of one image, instead of images, is itself the image's index. */

@@ -7,6 +7,7 @@ import {
   type Artifact,
   type BlobOptions,
   type FileRange,
+  type Related,
   type Source,
   documentMax,
 } from './source.ts'
@@ -27,6 +28,7 @@ export interface LocalParts {
   resolve(options: AbortOptions): Promise<Artifact>
   /** Undefined when the source has no such blob. */
   locate(descriptor: Descriptor): Promise<Located | undefined>
+  related?(what: Related): Promise<Artifact | undefined>
   close(): Promise<void>
 }
 
@@ -47,6 +49,10 @@ export function localSource(parts: LocalParts): Source {
       )
       checkDigest(bytes, descriptor.digest, `${descriptor.mediaType} of "${parts.name}"`)
       return bytes
+    },
+    async related(what, options = {}) {
+      options.signal?.throwIfAborted()
+      return parts.related?.(what)
     },
     async *blob(descriptor, options = {}) {
       yield* read(await locateBlob(parts, descriptor), options)

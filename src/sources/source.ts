@@ -1,3 +1,4 @@
+import type { Digest } from '../digest.ts'
 import type { Descriptor } from '../formats/entry.ts'
 
 /** Where an image's bytes come from: a registry, a layout, an archive, a directory. */
@@ -17,10 +18,20 @@ export interface Source {
    * Broken connections are resumed behind the scenes. Chunks have any size above 0.
    */
   blob(descriptor: Descriptor, options?: BlobOptions): AsyncIterable<Uint8Array>
+  /** What else the same repository or layout holds that goes with the image; undefined when there is no such thing. */
+  related?(what: Related, options?: AbortOptions): Promise<Artifact | undefined>
   /** Where the blob lies as a range of a local file, when it does: lets an importing thread read it itself. */
   blobFile?(descriptor: Descriptor): Promise<FileRange | undefined>
   [Symbol.asyncDispose](): Promise<void>
 }
+
+export type Related =
+  /** The manifest of this digest. */
+  | { readonly digest: Digest }
+  /** The manifest whose tag is the image's own with this behind it. */
+  | { readonly tagSuffix: string }
+  /** An index of the manifests whose subject is the one of this digest. */
+  | { readonly referrersOf: Digest }
 
 export interface AbortOptions {
   readonly signal?: AbortSignal | undefined
@@ -55,3 +66,8 @@ export interface FileRange {
 
 /** Manifests, indexes and configs above this are refused before they are read (the distribution spec's own floor). */
 export const documentMax = 4 * 1024 * 1024
+
+/** The tag under which registries without the referrers API keep that index (distribution-spec 1.1). */
+export function referrersTag(digest: Digest): string {
+  return digest.replace(':', '-')
+}

@@ -89,7 +89,8 @@ async function planImage({ store, source, index, options }: Planning, image: Sel
     wanted.findIndex((other) => other.diffId === diffId) === place
   const missing = wanted.filter((layer, place) => isFirst(layer, place) && !isThere(layer))
   const limits = { ...defaultLimits, ...options.limits }
-  const looking = { storeRoot: store.root, policy, limits, hold: () => {}, signal }
+  const of = { digest: image.descriptor.digest, manifest: image.manifest }
+  const looking = { storeRoot: store.root, image: of, policy, limits, hold: () => {}, signal }
   const outlooks = await lookAtLayers(source, missing, looking)
   const layers = wanted.map((layer) => {
     const place = missing.indexOf(layer)

@@ -202,7 +202,7 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   requirePlatform(options.platform, image, config.platform)
   const claims = claimsThatCount(image.manifest, config, options)
   const composer = new Composer({ keepSelinux })
-  const layers = await pullLayers(job, image.manifest.layers, config, composer)
+  const layers = await pullLayers(job, image, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
   const composed = composer.finish()
   const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
@@ -284,13 +284,13 @@ function describe(record: ImageRecord): PulledImage {
  */
 async function pullLayers(
   job: Job,
-  blobs: readonly Descriptor[],
+  { manifest, descriptor }: Selected,
   config: ImageConfig,
   composer: Composer,
 ): Promise<LayerRecord[]> {
   const { source, transaction, options, stats } = job
   const kindAt = (place: number): LayerKind => source.kinds?.[place] ?? source.kind
-  const wanted = blobs.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
+  const wanted = manifest.layers.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
   const records: LayerRecord[] = []
   const take = (layer: LayerRecord, bytes: Uint8Array): void => {
     wanted.forEach(({ blob, diffId }, place) => {
@@ -321,7 +321,8 @@ async function pullLayers(
   if (missing().length > 0 && options.partial !== 'never') {
     const { pullParts } = await import('./partial/pull.ts')
     const policy = options.partial ?? 'auto'
-    await pullParts(source, missing(), { transaction, policy, limits, signal, onProgress, onLayer: onParts })
+    const image = { digest: descriptor.digest, manifest }
+    await pullParts(source, missing(), { transaction, image, policy, limits, signal, onProgress, onLayer: onParts })
   }
   await importLayers(source, missing(), {
     storeRoot: transaction.root,

@@ -1,9 +1,18 @@
-import { checkDigest, digestOf } from '../../digest.ts'
-import { OnefoldError } from '../../error.ts'
+import { type Digest, checkDigest, digestOf } from '../../digest.ts'
+import { OnefoldError, hasCode } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import { type AbortOptions, type Artifact, type BlobOptions, type Source, documentMax } from '../source.ts'
+import { mediaTypes } from '../../formats/oci/media-types.ts'
+import {
+  type AbortOptions,
+  type Artifact,
+  type BlobOptions,
+  type Related,
+  type Source,
+  documentMax,
+  referrersTag,
+} from '../source.ts'
 import { readBlob } from './blob.ts'
-import { RegistryClient, type RegistryOptions } from './client.ts'
+import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { decodeDocument, documentTypes, isManifestType, manifestTypeOf } from './document.ts'
 import { type Reference, formatReference, parseReference } from './reference.ts'
 
@@ -20,6 +29,7 @@ export function registrySource(reference: Reference | string, options: RegistryS
     name: options.name ?? formatReference(place),
     kind: 'layer',
     resolve: (abort) => resolve(client, place, abort),
+    related: (what, abort) => related(client, place, what, abort),
     fetch: (descriptor, abort) => fetchDocument(client, place, descriptor, abort),
     blob: (descriptor, blobOptions?: BlobOptions) =>
       readBlob(client, `blob ${descriptor.digest} of ${place.host}/${place.repository}`, descriptor, blobOptions),
@@ -44,6 +54,56 @@ async function resolve(client: RegistryClient, reference: Reference, options: Ab
   if (digest !== undefined) checkDigest(bytes, digest, `the manifest of ${subject}`)
   const mediaType = manifestTypeOf(bytes) ?? mediaTypeOf(response.headers['content-type'])
   return { descriptor: { mediaType, digest: digest ?? digestOf(bytes), size: bytes.length }, bytes }
+}
+
+async function related(
+  client: RegistryClient,
+  place: Reference,
+  what: Related,
+  options: AbortOptions = {},
+): Promise<Artifact | undefined> {
+  const read = ({ tag, digest }: Partial<Reference>): Promise<Artifact | undefined> =>
+    unlessMissing(resolve(client, { host: place.host, repository: place.repository, tag, digest }, options))
+  if ('digest' in what) return read({ digest: what.digest })
+  if ('referrersOf' in what)
+    return (
+      (await readReferrers(client, place, what.referrersOf, options)) ?? read({ tag: referrersTag(what.referrersOf) })
+    )
+  return place.tag === undefined ? undefined : read({ tag: place.tag + what.tagSuffix })
+}
+
+/** Registries from before the API answer it in every way. */
+async function readReferrers(
+  client: RegistryClient,
+  place: Reference,
+  digest: Digest,
+  options: AbortOptions,
+): Promise<Artifact | undefined> {
+  try {
+    const { bytes } = await client.document(
+      {
+        path: `referrers/${digest}`,
+        headers: { accept: mediaTypes.index },
+        action: `read the referrers of ${digest} in ${place.host}/${place.repository}`,
+        signal: options.signal,
+      },
+      documentMax,
+    )
+    if (manifestTypeOf(bytes) !== mediaTypes.index) return undefined
+    return { descriptor: { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }, bytes }
+  } catch (error) {
+    if (error instanceof RefusedError || hasCode(error, 'DENIED')) return undefined
+    throw error
+  }
+}
+
+async function unlessMissing<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
 }
 
 async function fetchDocument(

@@ -17,9 +17,12 @@ import type { WantedLayer } from '../layers.ts'
 import { type Candidate, type LayerOutlook, type PartialPolicy, decide, noTable } from './outlook.ts'
 import { type Held, planLayers, wantedFiles } from './plan.ts'
 import { readTable } from './table.ts'
+import { type IndexedImage, type ZtocPlace, findZtocs } from './ztocs.ts'
 
 export interface OutlookOptions {
   readonly storeRoot: string
+  /** Whose layers they are. */
+  readonly image: IndexedImage
   readonly policy: PartialPolicy
   readonly limits: ImportLimits
   /** Keeps objects safe from garbage collection before they are looked for; nothing for who only wants to know. */
@@ -67,15 +70,25 @@ async function readTables(
   const results: (ReadableLayer | LayerOutlook)[] = []
   const queue = [...layers.entries()]
   const isEmpty = listFolder(`${options.storeRoot}/objects`).length === 0
+  const ztocs = await ztocsOf(source, options)
   const lane = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [place, layer] = next
       const why = notWorthIt(source, layer.blob, options.policy, isEmpty)
-      results[place] = why === undefined ? await readLayer(source, layer, options) : whole(layer, why)
+      results[place] =
+        why === undefined ? await readLayer(source, layer, ztocs.get(layer.blob.digest), options) : whole(layer, why)
     }
   }
   await Promise.all(Array.from({ length: tableLanes }, lane))
   return results
+}
+
+/** They have no digests of files, so nothing is saved by them: only who asks for parts is served by them. */
+async function ztocsOf(
+  source: Source,
+  { image, policy, signal }: OutlookOptions,
+): Promise<ReadonlyMap<Digest, ZtocPlace>> {
+  return policy === 'always' ? await findZtocs(source, image, signal) : new Map()
 }
 
 /** Why a layer is pulled whole without a look at its table. */
@@ -92,6 +105,7 @@ function notWorthIt(source: Source, blob: Descriptor, policy: PartialPolicy, isE
 async function readLayer(
   source: Source,
   layer: WantedLayer,
+  ztoc: ZtocPlace | undefined,
   options: OutlookOptions,
 ): Promise<ReadableLayer | LayerOutlook> {
   const { blob, diffId } = layer
@@ -99,12 +113,13 @@ async function readLayer(
   const reading = await readTable(source, blob, {
     unbound: policy === 'always',
     maxEntries: limits.layerEntries,
+    ztoc,
     signal,
   })
   const { toc } = reading
   if (toc === undefined) return whole(layer, reading.why)
   if (policy !== 'always' && !hasDigests(toc)) return whole(layer, 'its table has no digests of files')
-  const digest = toc.bound ? tocDigestOf(blob) : undefined
+  const digest = toc.bound ? (tocDigestOf(blob) ?? ztoc?.blob.digest) : undefined
   const candidate: Candidate = {
     blob,
     diffId,

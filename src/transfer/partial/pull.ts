@@ -7,9 +7,12 @@ import type { OnProgress } from '../progress.ts'
 import { type PlannedLayer, fetchParts } from './fetch.ts'
 import type { LayerOutlook, PartialPolicy } from './outlook.ts'
 import { lookAtLayers } from './parts.ts'
+import type { IndexedImage } from './ztocs.ts'
 
 export interface PartsOptions {
   readonly transaction: Transaction
+  /** Whose layers they are. */
+  readonly image: IndexedImage
   readonly policy: PartialPolicy
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
@@ -20,10 +23,17 @@ export interface PartsOptions {
 
 /** Brings those of the layers in by parts for which that is better. */
 export async function pullParts(source: Source, layers: readonly WantedLayer[], options: PartsOptions): Promise<void> {
-  const { transaction, policy, limits, signal } = options
+  const { transaction, image, policy, limits, signal } = options
   using staging = transaction.staging('look')
   const hold = staging.hold.bind(staging)
-  const outlooks = await lookAtLayers(source, layers, { storeRoot: transaction.root, policy, limits, hold, signal })
+  const outlooks = await lookAtLayers(source, layers, {
+    storeRoot: transaction.root,
+    image,
+    policy,
+    limits,
+    hold,
+    signal,
+  })
   const planned = outlooks.filter(isPlanned)
   if (planned.length === 0) return
   await fetchParts(planned, {

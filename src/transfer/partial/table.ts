@@ -1,9 +1,15 @@
+import { checkDigest } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
+import { parseArtifact } from '../../formats/oci/manifest.ts'
+import { readSociLayer } from '../../formats/soci/layer.ts'
 import type { TocLayer } from '../../formats/toc.ts'
+import { defaultTocLimits, tooLarge } from '../../formats/toc/json.ts'
+import { stargzLayerDigest } from '../../formats/toc/annotations.ts'
 import { type TocNeed, openToc } from '../../formats/toc/open.ts'
 import type { Source } from '../../sources/source.ts'
 import type { ByteSpan } from './ranges.ts'
+import type { ZtocPlace } from './ztocs.ts'
 
 /** A table, or why there is none to go by. */
 export type TableReading =
@@ -25,6 +31,8 @@ export interface TableOptions {
   /** Also what no digest in the manifest binds. */
   readonly unbound: boolean
   readonly maxEntries: number
+  /** A table that lies beside the layer. */
+  readonly ztoc: ZtocPlace | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -35,13 +43,26 @@ export async function readTable(source: Source, layer: Descriptor, options: Tabl
     const { unbound, maxEntries } = options
     const reading = openToc(layer, { unbound, maxEntries })
     let step = reading.next()
-    while (step.done !== true) step = reading.next(await answer(blob, step.value))
-    if (step.value === undefined) return { toc: undefined, why: 'it has no table of contents' }
-    return { toc: step.value, cost: blob.cost }
+    while (step.done !== true) step = reading.next(await answer(source, blob, step.value, options))
+    if (step.value !== undefined) return { toc: step.value, cost: blob.cost }
+    if (options.ztoc !== undefined) return await readZtoc(source, layer, options.ztoc, options)
+    return { toc: undefined, why: 'it has no table of contents' }
   } catch (error) {
     if (!isUseless(error)) throw error
     return { toc: undefined, why: error.message }
   }
+}
+
+async function readZtoc(
+  source: Source,
+  layer: Descriptor,
+  { blob, bound }: ZtocPlace,
+  options: TableOptions,
+): Promise<TableReading> {
+  const limits = { ...defaultTocLimits, maxEntries: options.maxEntries }
+  const parts = new BlobParts(source, blob, options.signal)
+  const bytes = await readWhole(parts, blob, 'a zTOC')
+  return { toc: readSociLayer(bytes, layer, { bound }, limits), cost: parts.cost }
 }
 
 /** What makes a table useless, other than a network that fails. */
@@ -50,29 +71,59 @@ function isUseless(error: unknown): error is Error {
   return codes.some((code) => hasCode(error, code))
 }
 
-async function answer(blob: BlobParts, need: TocNeed): Promise<Uint8Array> {
+async function answer(source: Source, blob: BlobParts, need: TocNeed, options: TableOptions): Promise<Uint8Array> {
   if (need.kind === 'range') return await blob.read(need)
-  throw new OnefoldError('UNSUPPORTED', 'Cannot read a table of contents: it lies in an image of its own')
+  const table = await findExternalToc(source, blob.layer, options.signal)
+  const parts = new BlobParts(source, table, options.signal)
+  const bytes = await readWhole(parts, table, 'a table of contents')
+  blob.cost = { bytes: blob.cost.bytes + parts.cost.bytes, requests: blob.cost.requests + parts.cost.requests }
+  return bytes
+}
+
+/** The tables of an image's layers lie in an image of their own, whose tag has this at its end. */
+const externalSuffix = '-esgztoc'
+
+async function findExternalToc(
+  source: Source,
+  layer: Descriptor,
+  signal: AbortSignal | undefined,
+): Promise<Descriptor> {
+  const tables = await source.related?.({ tagSuffix: externalSuffix }, { signal })
+  const document = tables && parseArtifact(tables.bytes, tables.descriptor)
+  const blobs = document?.kind === 'manifest' ? document.layers : []
+  const found = blobs.find(({ annotations }) => annotations?.[stargzLayerDigest] === layer.digest)
+  if (found !== undefined) return found
+  throw new OnefoldError(
+    'NOT_FOUND',
+    `Cannot find the table of contents of layer ${layer.digest}: it has one of its own, and there is no image tagged …${externalSuffix} that holds it`,
+  )
+}
+
+async function readWhole(parts: BlobParts, { digest, size }: Descriptor, what: string): Promise<Uint8Array> {
+  if (size > defaultTocLimits.maxTocBytes) throw tooLarge(what, size, defaultTocLimits)
+  const bytes = await parts.read({ start: 0, end: size })
+  checkDigest(bytes, digest, what)
+  return bytes
 }
 
 /** Parts of a blob's end, kept so that the next question may find its answer there. */
 class BlobParts {
   cost: TableCost = { bytes: 0, requests: 0 }
   readonly #source: Source
-  readonly #layer: Descriptor
+  readonly layer: Descriptor
   readonly #signal: AbortSignal | undefined
   #tail: { readonly start: number; readonly bytes: Uint8Array } | undefined
 
   constructor(source: Source, layer: Descriptor, signal: AbortSignal | undefined) {
     this.#source = source
-    this.#layer = layer
+    this.layer = layer
     this.#signal = signal
   }
 
   async read({ start, end }: ByteSpan): Promise<Uint8Array> {
     const tail = this.#tail
     if (tail !== undefined && start >= tail.start) return tail.bytes.subarray(start - tail.start, end - tail.start)
-    const { size } = this.#layer
+    const { size } = this.layer
     if (end < size) {
       // What is known of the end need not come again.
       if (tail === undefined || end <= tail.start) return await this.#fetch(start, end)
@@ -90,7 +141,7 @@ class BlobParts {
     const bytes = new Uint8Array(end - start)
     let filled = 0
     const options = { offset: start, end, exact: true, signal: this.#signal }
-    for await (const chunk of this.#source.blob(this.#layer, options)) {
+    for await (const chunk of this.#source.blob(this.layer, options)) {
       bytes.set(chunk, filled)
       filled += chunk.length
     }
