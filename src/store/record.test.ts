@@ -30,12 +30,15 @@ test('records read as they were written', () => {
 test('the bytes of a record stay as they are', () => {
   assert.equal(
     digestOf(formatRecord(sample)),
-    'sha256:57321a1485064a65206356b2653d973eea7a191047b7aa4e39a7f8be7288f674',
+    'sha256:d748acfa4d05a31f23e8869bdc144c4442849d8e6f60597819145d8bf84f9d06',
   )
 })
 
 describe('a record is refused when', () => {
-  const text = Buffer.from(formatRecord(sample)).toString()
+  // Without its sum, which would be found wrong first.
+  const text = Buffer.from(formatRecord(sample))
+    .toString()
+    .replace(/,\n {2}"sum": "[0-9a-f]+"/, '')
   const layer = `{"blob":{"mediaType":"a","digest":"${digest}","size":1},"diffId":"${digest}","recipe":"${'a'.repeat(64)}","kind":"layer","proof":"proven"}`
   const edits: [string, string, string][] = [
     ['it is of another manifest', digest, digestOf('other')],

@@ -9,6 +9,7 @@
  *     origin             source: the name it was pulled by, where a repair may fetch again
  *     keepSelinux        whether security.selinux from layers is in the tree
  *     size               bytes of the regular files of the merged tree, each inode once
+ *     sum                of all that, see summed.ts
  */
 import {
   type Digest,
@@ -24,6 +25,7 @@ import type { Descriptor, Platform } from '../formats/entry.ts'
 import { descriptorValue, readDescriptor } from '../formats/oci/descriptor.ts'
 import { type Fields, readJson } from '../formats/oci/json.ts'
 import { type TocFormat, tocFormats } from '../formats/toc.ts'
+import { checkSum, summedJson } from './summed.ts'
 
 export interface ImageRecord {
   readonly manifest: Descriptor
@@ -81,11 +83,12 @@ export function formatRecord(record: ImageRecord): Uint8Array {
     keepSelinux: record.keepSelinux,
     size: record.size,
   }
-  return jsonBytes(value)
+  return summedJson(value)
 }
 
 /** `name` is the manifest's digest, by which the record was found; one that says otherwise is refused. */
 export function parseRecord(bytes: Uint8Array, name: Digest): ImageRecord {
+  checkSum(bytes, `record ${name}`)
   const fields = readJson(bytes, `record ${name}`, limits)
   const manifest = readDescriptor(required(fields, 'manifest'))
   if (manifest.digest !== name) throw fields.bad('manifest.digest', name)

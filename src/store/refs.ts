@@ -6,12 +6,12 @@ import { descriptorValue, readDescriptor } from '../formats/oci/descriptor.ts'
 import { readJson } from '../formats/oci/json.ts'
 import { fileError, readWhole, replaceFile, syncFolder } from './files.ts'
 import { tmpFolder } from './layout.ts'
-import { jsonBytes } from './record.ts'
+import { checkSum, summedJson } from './summed.ts'
 
 /**
  * `refs/<percent-encoded name>`: the descriptor of the manifest or index that the name stands for. Every byte of the
  * name's UTF-8 but `A–Z a–z 0–9 _ - . : @ + =` is `%` and two upper-case hex digits; so is a leading dot. One name has
- * one spelling, so a file under any other is not a ref.
+ * one spelling, so a file under any other is not a ref. The JSON has a sum, see summed.ts.
  */
 
 const descriptorMax = 1024 * 1024
@@ -51,11 +51,13 @@ function badName(name: string, why: string): OnefoldError {
 }
 
 export function formatRef(descriptor: Descriptor): Uint8Array {
-  return jsonBytes(descriptorValue(descriptor))
+  return summedJson(descriptorValue(descriptor))
 }
 
 export function parseRef(bytes: Uint8Array, name: string): Descriptor {
-  return readDescriptor(readJson(bytes, `ref ${JSON.stringify(name)}`, { bytes: descriptorMax, depth: 8 }))
+  const what = `ref ${JSON.stringify(name)}`
+  checkSum(bytes, what)
+  return readDescriptor(readJson(bytes, what, { bytes: descriptorMax, depth: 8 }))
 }
 
 export function readRef(root: string, name: string): Descriptor | undefined {

@@ -172,11 +172,13 @@ describe('fsck finds', () => {
     assert.deepEqual(report.checked, {
       objects: 2,
       objectBytes: 5500,
+      hashed: 2,
       recipes: 2,
       images: 2,
       blobs: 4,
       records: 2,
       refs: 3,
+      mounts: 0,
     })
   })
 

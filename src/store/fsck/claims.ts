@@ -15,7 +15,9 @@ import { type Recipe, readRecipe } from '../../formats/tar/recipe.ts'
 import { Catalog } from '../catalog.ts'
 import { blobPath, objectPath, recipePath } from '../layout.ts'
 import { readRecipeFile } from '../recipes.ts'
-import type { ImageRecord } from '../record.ts'
+import { readWhole } from '../files.ts'
+import { type ImageRecord, recordMax } from '../record.ts'
+import { hasSum } from '../summed.ts'
 import { readBlob, readRecord } from '../records.ts'
 import { decodeRef, listRefFiles, readRef } from '../refs.ts'
 import type { Sizes } from './files.ts'
@@ -59,7 +61,7 @@ export class Claims {
       const digest = parseDigest(named.digest)
       this.#small('record', named)
       const found = { kind: 'record' as const, name: digest, file: named.file }
-      const record = this.#findings.try(found, () => readRecord(this.#root, digest))
+      const record = this.#findings.try(found, () => this.#summed(named.file, () => readRecord(this.#root, digest)))
       if (record === undefined) {
         this.#findings.use('record', digest, digest)
         continue
@@ -99,7 +101,7 @@ export class Claims {
       this.checked.refs++
       const found = { kind: 'ref' as const, name, file }
       this.#small('ref', { file, digest: name })
-      const top = this.#findings.try(found, () => readRef(this.#root, name))
+      const top = this.#findings.try(found, () => this.#summed(file, () => readRef(this.#root, name)))
       if (top !== undefined) this.#follow(name, top, file)
       else if (this.#findings.get('ref', name) !== undefined) this.reached.unknown()
       this.#findings.get('ref', name)?.names.add(name)
@@ -222,6 +224,15 @@ export class Claims {
         this.#findings.add({ ...found, state: 'broken', problem: `it has ${size} bytes, expected ${object.size}` })
       this.#findings.use('object', name, digest)
     }
+  }
+
+  /** Readers do without a sum: it may be the sum that is damaged. */
+  #summed<T>(file: string, read: () => T): T {
+    const value = read()
+    const bytes = value === undefined ? undefined : readWhole(`${this.#root}/${file}`, file, recordMax)
+    if (bytes !== undefined && !hasSum(bytes))
+      throw new OnefoldError('CORRUPT', `Cannot trust "${file}": it does not end with its sum`)
+    return value
   }
 
   #small(kind: DamageKind, { file, digest }: Pick<NamedFile, 'file' | 'digest'>): void {
