@@ -1,6 +1,6 @@
 import type { Command } from './command.ts'
 
-interface CommandEntry {
+export interface CommandEntry {
   readonly summary: string
   /** Commands are loaded when they are called: `--help` must not pay for any of them. */
   load(): Promise<Command>
@@ -91,6 +91,10 @@ export const commandTable = {
   digest: {
     summary: 'print the digests of images and files',
     load: async () => (await import('./commands/digest.ts')).digest,
+  },
+  completion: {
+    summary: 'complete command lines in bash, zsh or fish',
+    load: async () => (await import('./commands/completion.ts')).completion,
   },
   version: {
     summary: 'print versions of onefold and what it runs on',

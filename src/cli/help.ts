@@ -2,10 +2,23 @@ import type { Command, OptionSpecs } from './command.ts'
 import { commandTable } from './commands.ts'
 import { globalOptions } from './globals.ts'
 
+/** What the manual pages say as well. */
+export const programAbout = 'a container image store. Any image format in, every file once, a kernel mount out.'
+
+export const imageNames = [
+  'Images are named as for skopeo: alpine, HOST/NAME:TAG, HOST/NAME@sha256:…, oci:DIR[:TAG], oci-archive:FILE[:TAG],',
+  'docker-archive:FILE[:TAG], dir:DIR, and for plain trees rootfs:DIR and tar:FILE.',
+].join('\n')
+
+export const exitStatus = [
+  '0 done, 1 failed, 2 wrong usage, 3 not found, 4 fsck leaves damage, 5 fsck repaired all damage,',
+  '125 run could not start, 130 interrupted. `run` otherwise ends as the program it ran.',
+].join('\n')
+
 export function programHelp(): string {
   const width = Math.max(...Object.keys(commandTable).map((name) => name.length))
   return [
-    'onefold: a container image store. Any image format in, every file once, a kernel mount out.',
+    `onefold: ${programAbout}`,
     '',
     'Usage: onefold [options] COMMAND [options] [operands]',
     '',
@@ -15,11 +28,9 @@ export function programHelp(): string {
     'Options of every command:',
     ...optionLines(globalOptions),
     '',
-    'Images are named as for skopeo: alpine, HOST/NAME:TAG, HOST/NAME@sha256:…, oci:DIR[:TAG], oci-archive:FILE[:TAG],',
-    'docker-archive:FILE[:TAG], dir:DIR, and for plain trees rootfs:DIR and tar:FILE.',
+    imageNames,
     '',
-    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 fsck leaves damage, 5 fsck repaired all damage,',
-    '125 run could not start, 130 interrupted. `run` otherwise ends as the program it ran.',
+    `Exit codes: ${exitStatus}`,
     '',
     'Start here:',
     '  onefold pull alpine && onefold run -it alpine sh',

@@ -91,7 +91,7 @@ function endOfOperand(args: readonly string[], specs: OptionSpecs, count: number
 }
 
 /** Whether the next word is this option's value: `--store DIR` and `-v DIR`, but not `--store=DIR` and `-vDIR`. */
-function takesValue(word: string, specs: OptionSpecs): boolean {
+export function takesValue(word: string, specs: OptionSpecs): boolean {
   if (word.startsWith('--')) return !word.includes('=') && specs[word.slice(2)]?.value !== undefined
   const letters = Array.from(word.slice(1))
   const taking = letters.findIndex((letter) =>
