@@ -5,6 +5,8 @@
  */
 export { openStore, Store, type OpenOptions, type VerityPolicy, type Sealed } from './store/store.ts'
 export type { StoredImage, ListedImage, FindOptions } from './store/find.ts'
+export type { DiskUse, ImageUse, StoreUse } from './store/du.ts'
+export type { GcOptions, GcReport } from './store/gc.ts'
 export type { ImageRecord, LayerRecord } from './store/record.ts'
 
 export { openSource, type SourceOptions } from './sources/open.ts'

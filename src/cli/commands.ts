@@ -76,6 +76,10 @@ export const commandTable = {
     summary: 'remove names of images',
     load: async () => (await import('./commands/rm.ts')).rm,
   },
+  du: {
+    summary: 'show what images and the store take on the disk',
+    load: async () => (await import('./commands/du.ts')).du,
+  },
   gc: {
     summary: 'free what no image needs any more',
     load: async () => (await import('./commands/gc.ts')).gc,

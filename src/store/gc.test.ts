@@ -3,11 +3,14 @@ import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   existsSync,
+  globSync,
   mkdirSync,
   openSync,
   readFileSync,
   readdirSync,
+  rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { describe, test } from 'node:test'
@@ -17,6 +20,7 @@ import { stageImage, stageLayer } from '../../test/store-image.ts'
 import { hasCode } from '../error.ts'
 import { verityDigest } from '../formats/fsverity/digest.ts'
 import { blobPath, imagePath, objectPath, recipePath, recordPath } from './layout.ts'
+import { Marks } from './marks.ts'
 import type { ImageRecord } from './record.ts'
 import { type Store, openStore } from './store.ts'
 
@@ -224,6 +228,82 @@ describe('gc', () => {
     assert.equal((await store.gc()).objects.count, 2)
     assert.deepEqual(readdirSync(place.at('outside')), [name])
     assert.deepEqual((await store.fsck()).strays, ['blobs/stray', 'objects/stray', 'objects/zz'])
+  })
+
+  test('spares images that lost their name a short while ago, whole', async () => {
+    using place = scratch('gc')
+    await using store = await openStore(place.at('store'))
+    const hour = 3_600_000
+    const one = await add(store, 'one', oneLayers)
+    const two = await add(store, 'two', [[file('own', Buffer.alloc(900, 'of two. '))]])
+    // Everything in the store is a week old.
+    const old = new Date(Date.now() - 7 * 24 * hour)
+    for (const path of globSync(`${store.root}/{objects,blobs,layers,records,images}/**`)) utimesSync(path, old, old)
+    await store.remove('one')
+    await store.tag('two', 'other')
+    assert.equal((await store.gc({ keepYoungerThan: hour })).bytes, 0)
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+    // A name that is given to another image is lost as well.
+    await store.remove('two')
+    utimesSync(recordPath(store.root, two.manifest.digest), old, old)
+    await add(store, 'other', twoLayers)
+    const later = new Date(Date.now() - 2 * hour)
+    assert.equal((await store.gc({ keepYoungerThan: hour, dryRun: true })).bytes, 0)
+    utimesSync(recordPath(store.root, one.manifest.digest), later, later)
+    const report = await store.gc({ keepYoungerThan: hour })
+    assert.deepEqual([report.records.count, report.objects], [1, { count: 1, bytes: 700 }])
+    assert.equal((await store.gc({ keepYoungerThan: 3 * hour })).bytes, 0)
+    assert.equal((await store.gc()).records.count, 1)
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+  })
+
+  test('what belongs to no image goes by its own time; a pull of an old object is safe', async () => {
+    using place = scratch('gc')
+    await using store = await openStore(place.at('store'))
+    const record = await add(store, 'one', oneLayers)
+    await store.remove('one')
+    rmSync(recordPath(store.root, record.manifest.digest))
+    const old = new Date(Date.now() - 10_000_000)
+    utimesSync(objectPath(store.root, verityDigest(alone)), old, old)
+    utimesSync(imagePath(store.root, record.images.default ?? assert.fail('it has no image')), old, old)
+    const [layer] = record.layers
+    // A young recipe keeps its objects; that of the old one is old as well.
+    for (const { recipe } of record.layers)
+      if (recipe !== layer?.recipe) utimesSync(recipePath(store.root, recipe), old, old)
+    await using transaction = await store.begin()
+    using staging = transaction.staging('a')
+    const report = await store.gc({ keepYoungerThan: 1_000_000, dryRun: true })
+    assert.deepEqual([report.objects.count, report.recipes.count], [1, 1])
+    assert.equal(staging.has(verityDigest(alone)), true)
+    assert.equal((await store.gc({ keepYoungerThan: 1_000_000 })).objects.count, 0)
+    stageImage(transaction, { layers: oneLayers, name: 'again' })
+    await transaction.commit()
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+  })
+
+  test('a platform that is pulled, and a recipe that is made, after a first look are seen by the next', async () => {
+    using place = scratch('gc')
+    await using store = await openStore(place.at('store'))
+    const marks = new Marks(store.root)
+    {
+      await using transaction = await store.begin()
+      const record = stageImage(transaction, { layers: oneLayers, name: 'one' })
+      // Its recipes are held, and not in the store yet.
+      marks.markAll()
+      for (const { recipe } of record.layers) assert.equal(marks.has('layers', recipe), true)
+      await transaction.commit()
+    }
+    marks.markAll()
+    assert.equal(marks.has('objects', verityDigest(shared)), true)
+    // The same name stands for more, the next time.
+    const { manifest } = await add(store, 'two', twoLayers)
+    rmSync(recordPath(store.root, manifest.digest))
+    const again = new Marks(store.root)
+    again.markAll()
+    assert.equal(again.has('records', manifest.digest), false)
+    await add(store, 'two', twoLayers)
+    again.markAll()
+    assert.equal(again.has('records', manifest.digest), true)
   })
 
   test('one at a time', async () => {

@@ -7,6 +7,7 @@ import type { CompressedLayers } from './compressed.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
 import { openFolder, requireOwn } from './folder.ts'
 import type { FsckOptions, FsckReport } from './fsck/report.ts'
+import type { DiskUse } from './du.ts'
 import type { GcOptions, GcReport } from './gc.ts'
 import { defaultRoot, imagePath, recipePath } from './layout.ts'
 import { type ByteRange, type OpenObject, openObject, readObject } from './objects.ts'
@@ -22,6 +23,7 @@ import type { Sealed } from './verity.ts'
 
 export type { FindOptions, ListedImage, StoredImage } from './find.ts'
 export type { CheckEvent, Damage, DamageKind, FsckOptions, FsckReport } from './fsck/report.ts'
+export type { DiskUse, ImageUse, StoreUse } from './du.ts'
 export type { GcOptions, GcReport } from './gc.ts'
 export type { VerityPolicy } from './settings.ts'
 export type { Sealed } from './verity.ts'
@@ -87,6 +89,12 @@ export class Store implements AsyncDisposable {
   async remove(image: string, options?: AbortOptions): Promise<string> {
     requireOwn(this.root)
     return await removeImage(this.root, image, options)
+  }
+
+  /** What the store and each of its images take on the disk, and what removing them would free. */
+  async du(): Promise<DiskUse> {
+    const { measureUse } = await import('./du.ts')
+    return measureUse(this.root)
   }
 
   /** Deletes what no name, mount or living transaction needs. BUSY when another collection is at it. */
