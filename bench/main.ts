@@ -3,6 +3,8 @@ import { again } from './again.ts'
 import { buildImages } from './build.ts'
 import { composing } from './compose.ts'
 import { disk } from './disk.ts'
+import { usage } from './du.ts'
+import { collecting } from './gc.ts'
 import { collection } from './images.ts'
 import { memory } from './memory.ts'
 import { mounting } from './mounting.ts'
@@ -21,10 +23,12 @@ const benches: Readonly<Record<string, readonly [what: string, run: (options: Op
   mount: ['mount and unmount, from 10 to 150,000 files and 1 to 100 layers', mounting],
   read: ['find, and open and read, through the mount', reading],
   memory: ['memory of a pull, from a layer of 256 MiB to one of 4 GiB', memory],
+  gc: ['collect garbage: 1,000,000 objects, half of them needed', collecting],
+  du: ['what 21 images take on the disk: time, and how exact', usage],
   start: ['onefold --help', starting],
 }
 
-const usage = `Usage: npm run bench -- [--rounds N] [--only NAME]… [BENCH…]
+const help = `Usage: npm run bench -- [--rounds N] [--only NAME]… [BENCH…]
 
 Measures onefold beside other programs, prints ratios and writes bench/results/*.json. Needs root and Debian.
 Inputs are made from Debian packages and kept in $ONEFOLD_BENCH_DIR (default: onefold-bench in the temporary folder).
@@ -49,7 +53,7 @@ const { values, positionals } = parseArgs({
 const unknown = positionals.filter((name) => name !== 'images' && benches[name] === undefined)
 if (values.help === true || unknown.length > 0) {
   for (const name of unknown) console.error(`Cannot run the bench "${name}": there is no such bench`)
-  console.log(usage)
+  console.log(help)
   process.exit(unknown.length > 0 ? 2 : 0)
 }
 if (process.getuid?.() !== 0) {
