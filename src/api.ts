@@ -11,6 +11,7 @@ import type { StoredImage } from './store/find.ts'
 import type { Store } from './store/store.ts'
 import type { DeriveOptions, DerivedImage } from './transfer/commit/derive.ts'
 import { ensureImage, imageBytes } from './transfer/image.ts'
+import { requireSound } from './transfer/proof.ts'
 
 /** The functions of the library that join several parts. */
 
@@ -20,9 +21,19 @@ export type { MountRecord } from './mount/state.ts'
 /** What to mount or read: an image as `store.find()` or `obtain()` gives it, or its name in the store. */
 export type ImageChoice = StoredImage | string
 
+export interface TrustOptions {
+  /** Use an image although it was found to be something else than it says. */
+  readonly allowFailed?: boolean | undefined
+}
+
 /** Mounts a stored image; the mount outlives the process. Its `target` and `id` are in the result. */
-export async function mount(store: Store, image: ImageChoice, options: MountOptions = {}): Promise<MountRecord> {
+export async function mount(
+  store: Store,
+  image: ImageChoice,
+  options: MountOptions & TrustOptions = {},
+): Promise<MountRecord> {
   const found = typeof image === 'string' ? store.find(image) : image
+  requireSound(found.record, options.allowFailed === true)
   const name = options.name ?? (typeof image === 'string' ? image : image.names[0])
   return mountImage(store, await ensureImage(store, found.record), {
     ...options,
@@ -45,8 +56,13 @@ export async function readTree(store: Store, image: ImageChoice): Promise<Direct
  * Runs a program in a container made from a stored image, as its config says where the options say nothing, and waits for
  * its end. Standard streams and signals are the program's meanwhile.
  */
-export async function run(store: Store, image: ImageChoice, options: RunOptions = {}): Promise<RunResult> {
+export async function run(
+  store: Store,
+  image: ImageChoice,
+  options: RunOptions & TrustOptions = {},
+): Promise<RunResult> {
   const found = typeof image === 'string' ? store.find(image) : image
+  requireSound(found.record, options.allowFailed === true)
   const imageName = options.imageName ?? (typeof image === 'string' ? image : image.names[0])
   const config = parseConfig(store.blob(found.record.config.digest))
   const { runImage } = await import('./run/run.ts')

@@ -92,6 +92,10 @@ export const commandTable = {
     summary: 'show the store, or have its files sealed with fs-verity',
     load: async () => (await import('./commands/store.ts')).store,
   },
+  verify: {
+    summary: 'show how far an image is proven, and prove the rest',
+    load: async () => (await import('./commands/verify.ts')).verify,
+  },
   digest: {
     summary: 'print the digests of images and files',
     load: async () => (await import('./commands/digest.ts')).digest,

@@ -31,6 +31,7 @@ export const sealOptions = {
 export const integrityOptions = {
   verity: { help: 'mount only files that are sealed with fs-verity, and have the kernel check each' },
   digest: { value: 'DIGEST', help: 'refuse to mount anything but the image with this digest' },
+  'allow-failed': { help: 'use an image although it was found to lie (see: onefold verify)' },
 } as const
 
 export const limitOptions = {
@@ -53,9 +54,12 @@ export async function sealOptionsOf(options: Options): Promise<SealOptions> {
   return { requireSealed, ignoreSeal, ...(expectImage === undefined ? {} : { expectImage }) }
 }
 
-export async function integrityOf(options: Options): Promise<{ verity: boolean; digest: VerityDigest | undefined }> {
+export async function integrityOf(
+  options: Options,
+): Promise<{ verity: boolean; allowFailed: boolean; digest: VerityDigest | undefined }> {
   const text = options.text('digest')
-  return { verity: options.flag('verity'), digest: text === undefined ? undefined : await mountableDigest(text) }
+  const digest = text === undefined ? undefined : await mountableDigest(text)
+  return { verity: options.flag('verity'), allowFailed: options.flag('allow-failed'), digest }
 }
 
 async function mountableDigest(text: string): Promise<VerityDigest> {

@@ -9,7 +9,7 @@ import { tocDigestOf } from '../formats/toc/annotations.ts'
 import type { Source } from '../sources/source.ts'
 import { blobPath } from '../store/layout.ts'
 import { Missing } from '../store/missing.ts'
-import type { ImageRecord, LayerKind, LayerRecord } from '../store/record.ts'
+import type { ImageRecord, LayerKind, LayerRecord, Proof } from '../store/record.ts'
 import { encodeRef } from '../store/refs.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -238,7 +238,7 @@ function presentImage(store: Store, selected: Selected, options: PullOptions): I
     record.keepSelinux === (options.keepSelinux ?? false) &&
     existsSync(blobPath(store.root, record.config.digest)) &&
     existsSync(blobPath(store.root, record.manifest.digest)) &&
-    record.layers.every(({ recipe }) => store.hasRecipe(recipe))
+    record.layers.every(({ recipe, proof }) => store.hasRecipe(recipe) && isEnough(proof, options.partial))
   if (!isWhole) return undefined
   const missing = new Missing(store.root)
   return record.layers.every(({ recipe }) => missing.isWhole(recipe)) ? record : undefined
@@ -259,6 +259,11 @@ function readable<T>(read: () => T): T | undefined {
 async function checkPresent(store: Store, record: ImageRecord, options: PullOptions): Promise<void> {
   const { manifest, config } = storedDocuments(store, record)
   await checkSeal(digestSubject(store, record), claimsThatCount(manifest, config, options), options)
+}
+
+/** Layers that were found to lie are pulled again, and those that are only believed when whole ones are asked for. */
+function isEnough(proof: Proof, policy: PartialPolicy | undefined): boolean {
+  return proof === 'proven' || (proof === 'toc-only' && policy !== 'never')
 }
 
 function present(records: readonly ImageRecord[]): PullStats {

@@ -1,6 +1,7 @@
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { StoredImage } from '../../store/find.ts'
 import type { Store } from '../../store/store.ts'
+import { whyOf } from '../../transfer/proof.ts'
 import type { Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
 import { formatBytes, jsonText, type Output } from '../output.ts'
@@ -66,9 +67,11 @@ function printFacts(out: Output, image: StoredImage): void {
   out.line(`platform   ${formatPlatform(record.platform)}`)
   out.line(`origin     ${record.origin.source}`)
   out.line(`size       ${formatBytes(record.size)} of files`)
-  for (const { blob, diffId, recipe, kind, proof } of record.layers) {
+  for (const layer of record.layers) {
+    const { blob, diffId, recipe, kind, proof } = layer
     out.line(`layer      ${blob.digest}  ${formatBytes(blob.size)}`)
     out.line(`  diffID   ${diffId}  ${proof}`)
+    if (proof !== 'proven') out.line(`  proof    ${whyOf(layer)}`)
     out.line(`  recipe   ${recipe}${kind === 'plain' ? '  plain tree' : ''}`)
   }
 }

@@ -135,7 +135,6 @@ class FileCheck {
   #chunk: Hash | undefined
   /** A file, or chunk, that came in one piece is hashed in one call. */
   #first: Uint8Array | undefined
-  #seen = 0
 
   constructor(file: TocFile, single: boolean) {
     this.#file = file
@@ -144,7 +143,6 @@ class FileCheck {
   }
 
   update(bytes: Uint8Array): void {
-    this.#seen += bytes.length
     if (this.#file.digest !== undefined) {
       if (bytes.length === this.#size) this.#first = bytes
       else (this.#whole ??= createHash('sha256')).update(bytes)
