@@ -28,8 +28,8 @@ export class RollsumChunker {
   readonly #sink: ChunkSink
   /** The last bytes that were rolled in, oldest first. */
   readonly #window = new Uint8Array(windowBytes)
-  #a = 0
-  #b = startSum
+  /** a and b. */
+  readonly #sums = new Int32Array([0, startSum])
   /** Bytes of the current chunk that the sink has. */
   #length = 0
   /** Zeros at the end of what was written: whether they are a hole is not known yet. */
@@ -79,8 +79,8 @@ export class RollsumChunker {
   }
 
   #restart(): void {
-    this.#a = 0
-    this.#b = startSum
+    this.#sums[0] = 0
+    this.#sums[1] = startSum
     this.#window.fill(0)
   }
 
@@ -92,34 +92,19 @@ export class RollsumChunker {
   /** The byte that leaves the window comes from the window first, then from the bytes themselves. */
   #roll(bytes: Uint8Array, from: number, to: number): void {
     const early = Math.min(to, from + windowBytes)
-    const window = this.#window
     let start = from
-    let a = this.#a
-    let b = this.#b
-    for (let i = from; i < early; i++) {
-      const drop = window[i - from]!
-      a = (a + bytes[i]! - drop) | 0
-      b = (b + a - (drop << 6)) | 0
-      if ((b & cutMask) === cutMask) start = this.#cutAfter(bytes, start, i)
+    for (let at = from; at < to;) {
+      const [dropped, lag, end] = at < early ? [this.#window, from, early] : [bytes, windowBytes, to]
+      at = nextCut(bytes, dropped, at, end, lag, this.#sums)
+      if ((this.#sums[1]! & cutMask) !== cutMask) continue
+      this.#pass(bytes, start, at)
+      this.#cut()
+      start = at
     }
-    for (let i = early; i < to; i++) {
-      const drop = bytes[i - windowBytes]!
-      a = (a + bytes[i]! - drop) | 0
-      b = (b + a - (drop << 6)) | 0
-      if ((b & cutMask) === cutMask) start = this.#cutAfter(bytes, start, i)
-    }
-    this.#a = a
-    this.#b = b
     this.#pass(bytes, start, to)
     const kept = Math.min(to - from, windowBytes)
-    window.copyWithin(0, kept)
-    window.set(bytes.subarray(to - kept, to), windowBytes - kept)
-  }
-
-  #cutAfter(bytes: Uint8Array, start: number, last: number): number {
-    this.#pass(bytes, start, last + 1)
-    this.#cut()
-    return last + 1
+    this.#window.copyWithin(0, kept)
+    this.#window.set(bytes.subarray(to - kept, to), windowBytes - kept)
   }
 
   #pass(bytes: Uint8Array, from: number, to: number): void {
@@ -127,6 +112,33 @@ export class RollsumChunker {
     this.#length += to - from
     this.#sink.data(bytes.subarray(from, to))
   }
+}
+
+/**
+ * Rolls bytes in up to the next cut or to `end`, and returns where it stopped: behind the last byte rolled. The byte at i
+ * drives out `dropped[i - lag]`. On its own, and with everything in locals: this loop is what chunking costs.
+ */
+function nextCut(
+  bytes: Uint8Array,
+  dropped: Uint8Array,
+  from: number,
+  end: number,
+  lag: number,
+  sums: Int32Array,
+): number {
+  let a = sums[0]!
+  let b = sums[1]!
+  let i = from
+  while (i < end) {
+    const drop = dropped[i - lag]!
+    a = (a + (bytes[i]! - drop)) | 0
+    b = (b + (a - (drop << 6))) | 0
+    i++
+    if ((b & cutMask) === cutMask) break
+  }
+  sums[0] = a
+  sums[1] = b
+  return i
 }
 
 /**
