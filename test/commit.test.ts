@@ -295,7 +295,7 @@ function take({ act, from, to, name, size }: Step, root: string): void {
     case 'chown':
       return lchown(Buffer.from(old).toString('latin1'), size, from)
     case 'mkdir':
-      return void fs.mkdirSync(made)
+      return fs.mkdirSync(made)
     case 'remove':
       return old === `${root}/` ? undefined : fs.rmSync(old, { recursive: true })
     case 'rename':

@@ -12,12 +12,23 @@
  * Nothing that a layer cannot say is guessed at: it is refused by name.
  */
 import { OnefoldError } from '../error.ts'
-import { type Content, type Entry, noContent, noXattrs, sizeOf } from '../formats/entry.ts'
-import { maxNameBytes, maxPathBytes, quoteName } from '../formats/path.ts'
-import { type Directory, type Inode, inodeOf, isDirectory, sortedNames } from '../formats/tree.ts'
+import { type Content, type Entry, noXattrs, sizeOf } from '../formats/entry.ts'
+import { maxNameBytes, quoteName } from '../formats/path.ts'
+import { type Directory, type Inode, isDirectory, sortedNames } from '../formats/tree.ts'
 import { sameXattrs } from './diff.ts'
 import { entryOf } from './entries.ts'
 import { nodeTypeOf } from './json.ts'
+import {
+  childOf,
+  isNullDevice,
+  join,
+  marker,
+  opaqueMarker,
+  refuseUnspeakable,
+  refused,
+  whiteoutPrefix,
+} from './layer-names.ts'
+import { LowerNames } from './lower-names.ts'
 import { type OverlayMarks, type OverlayPrefix, layerXattrs, losesTrusted, overlayMarks } from './upper-xattrs.ts'
 
 export type { OverlayPrefix } from './upper-xattrs.ts'
@@ -52,9 +63,6 @@ export function* layerOf<Found extends UpperName>(
   yield* new UpperReader<Found>(options).layer(names)
 }
 
-const whiteoutPrefix = '.wh.'
-const opaqueMarker = '.wh..wh..opq'
-
 /** A directory of the layer that is not finished. */
 interface Level {
   readonly path: string
@@ -73,13 +81,13 @@ class UpperReader<Found extends UpperName> {
   readonly #levels: Level[] = []
   /** The kernel gives all whiteouts one inode, so most of them are found as hard links to the first. */
   readonly #whiteouts = new Set<string>()
-  /** First names, in this layer, of lower files that have several. */
-  readonly #firstNames = new Map<Inode, string>()
+  readonly #lowerNames: LowerNames
   #userMarks = 0
   #trustedMarks = 0
 
   constructor(options: UpperOptions) {
     this.#options = options
+    this.#lowerNames = new LowerNames(options)
   }
 
   *layer(names: Iterable<Found>): Generator<LayerName<Found>> {
@@ -139,7 +147,7 @@ class UpperReader<Found extends UpperName> {
       yield* this.#whiteout(entry, name)
       return
     }
-    this.#refuseUnspeakable(entry, name)
+    refuseUnspeakable(entry, name)
     if (entry.type === 'directory') yield* this.#directory(found, name, marks)
     else if (entry.type === 'file' && marks.metacopy)
       yield { ...this.#own(found, this.#lowerContent(entry, name, marks)), found: undefined }
@@ -158,7 +166,7 @@ class UpperReader<Found extends UpperName> {
     if (under?.children.has(name) !== true) return
     if (name.startsWith(whiteoutPrefix) || whiteoutPrefix.length + name.length > maxNameBytes)
       throw refused(entry.path, 'a layer has no way to say that a file of this name was deleted')
-    yield marker(path, whiteoutPrefix + name)
+    yield this.#marker(path, whiteoutPrefix + name)
   }
 
   *#directory(found: Found, name: string, marks: OverlayMarks): Generator<LayerName<Found>> {
@@ -168,7 +176,7 @@ class UpperReader<Found extends UpperName> {
     const lower = this.#lowerDirectory(path, name, marks)
     yield this.#own(found)
     const isElsewhere = lower !== there
-    if (isElsewhere && there !== undefined) yield marker(path, opaqueMarker)
+    if (isElsewhere && there !== undefined) yield this.#marker(path, opaqueMarker)
     this.#levels.push({
       path,
       holdsWhiteouts: marks.holdsWhiteouts,
@@ -212,30 +220,12 @@ class UpperReader<Found extends UpperName> {
     if (this.#options.prefix === 'user') throw bad(path, 'a mount with userxattr does not redirect')
   }
 
-  /** Repeats a name of a lower directory that shows in another place, with all that is below it. */
   *#repeat({ path, lower }: Level, name: string): Generator<LayerName<Found>> {
-    const pending: [path: string, inode: Inode | undefined][] = [[join(path, name), childOf(lower, name)]]
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const [at, inode] = next
-      if (inode === undefined) continue
-      if (nodeTypeOf(inode) === 'socket') {
-        this.#warn(at, 'a socket cannot be in a layer; it is left out')
-        continue
-      }
-      const entry = entryOf(at, inode, this.#firstName(inode, at))
-      this.#refuseUnspeakable(entry, at.slice(at.lastIndexOf('/') + 1))
-      yield { entry: { ...entry, xattrs: this.#xattrs(entry, undefined) }, found: undefined }
-      if (!isDirectory(inode)) continue
-      for (const child of sortedNames(inode).reverse()) pending.push([join(at, child), childOf(inode, child)])
-    }
+    for (const entry of this.#lowerNames.all(join(path, name), childOf(lower, name))) yield { entry, found: undefined }
   }
 
-  /** Undefined for the first name itself. */
-  #firstName(inode: Inode, path: string): string | undefined {
-    if (isDirectory(inode) || inode.nlink < 2) return undefined
-    const first = this.#firstNames.get(inode)
-    if (first === undefined) this.#firstNames.set(inode, path)
-    return first
+  #marker(parent: string, name: string): LayerName<Found> {
+    return { entry: marker(parent, name), found: undefined }
   }
 
   #own(found: Found, content?: Content): LayerName<Found> {
@@ -247,12 +237,6 @@ class UpperReader<Found extends UpperName> {
 
   #xattrs(entry: Entry, prefix: OverlayPrefix | undefined): Entry['xattrs'] {
     return layerXattrs(entry, { prefix, keepSelinux: this.#options.keepSelinux })
-  }
-
-  #refuseUnspeakable({ path, type, major, minor }: Entry, name: string): void {
-    if (name.startsWith(whiteoutPrefix)) throw refused(path, 'in a layer, names that begin with .wh. delete others')
-    if (isNullDevice({ type, major, minor })) throw refused(path, 'in a layer, a character device 0:0 deletes a name')
-    if (path.length > maxPathBytes) throw refused(path, `its path has ${path.length} bytes`)
   }
 
   #marks(entry: Entry): OverlayMarks {
@@ -279,49 +263,14 @@ class UpperReader<Found extends UpperName> {
   }
 }
 
-function isNullDevice({ type, major, minor }: Pick<Entry, 'type' | 'major' | 'minor'>): boolean {
-  return type === 'char' && major === 0 && minor === 0
-}
-
-function marker(parent: string, name: string): LayerName<never> {
-  const entry: Entry = {
-    path: join(parent, name),
-    type: 'file',
-    mode: 0o600,
-    uid: 0,
-    gid: 0,
-    mtime: 0,
-    mtimeNsec: 0,
-    major: 0,
-    minor: 0,
-    link: '',
-    xattrs: noXattrs,
-    content: noContent,
-  }
-  return { entry, found: undefined }
-}
-
 function sameMetadata(a: Entry, b: Entry): boolean {
   const keys = ['mode', 'uid', 'gid', 'mtime', 'mtimeNsec'] as const
   return keys.every((key) => a[key] === b[key]) && sameXattrs(a.xattrs, b.xattrs)
 }
 
-function join(parent: string, name: string): string {
-  return parent === '' ? name : `${parent}/${name}`
-}
-
-function childOf(directory: Inode | undefined, name: string): Inode | undefined {
-  const child = directory?.children?.get(name)
-  return child && inodeOf(child)
-}
-
 function directoryAt(parent: Directory | undefined, name: string): Directory | undefined {
   const child = childOf(parent, name)
   return child !== undefined && isDirectory(child) ? child : undefined
-}
-
-function refused(path: string, why: string): OnefoldError {
-  return new OnefoldError('UNSUPPORTED', `Cannot put ${quoteName(path)} into a layer: ${why}`)
 }
 
 function bad(path: string, found: string): OnefoldError {

@@ -18,7 +18,7 @@ export async function openTarball(name: string, path: string, options: SourceOpt
 export async function openTarLayer(
   path: string,
   options: SourceOptions,
-): Promise<{ read(options: AbortOptions): Promise<PlainLayer>; close(): Promise<void> }> {
+): Promise<{ readonly read: (options: AbortOptions) => Promise<PlainLayer>; readonly close: () => Promise<void> }> {
   const { range, close } =
     path === '-' ? await keepTemporarily(process.stdin, options.temporary) : await wholeFile(path)
   const maxBytes = options.maxUnpackedBytes ?? maxUnpackedBytesDefault

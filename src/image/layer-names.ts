@@ -1,0 +1,53 @@
+import { OnefoldError } from '../error.ts'
+import { type Entry, noContent, noXattrs } from '../formats/entry.ts'
+import { maxPathBytes, quoteName } from '../formats/path.ts'
+import { type Inode, inodeOf } from '../formats/tree.ts'
+
+/** What names mean in a layer (image-spec "layer.md", whiteouts), and which it therefore cannot hold. */
+
+export const whiteoutPrefix = '.wh.'
+export const opaqueMarker = '.wh..wh..opq'
+
+/** A whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
+export function marker(parent: string, name: string): Entry {
+  return {
+    path: join(parent, name),
+    type: 'file',
+    mode: 0o600,
+    uid: 0,
+    gid: 0,
+    mtime: 0,
+    mtimeNsec: 0,
+    major: 0,
+    minor: 0,
+    link: '',
+    xattrs: noXattrs,
+    content: noContent,
+  }
+}
+
+/** Throws UNSUPPORTED for a name or a device that would delete something, and for a path longer than Linux takes. */
+export function refuseUnspeakable(entry: Entry, name: string): void {
+  const { path } = entry
+  if (name.startsWith(whiteoutPrefix)) throw refused(path, 'in a layer, names that begin with .wh. delete others')
+  if (isNullDevice(entry)) throw refused(path, 'in a layer, a character device 0:0 deletes a name')
+  if (path.length > maxPathBytes) throw refused(path, `its path has ${path.length} bytes`)
+}
+
+/** What overlayfs itself makes of a deleted name. */
+export function isNullDevice({ type, major, minor }: Entry): boolean {
+  return type === 'char' && major === 0 && minor === 0
+}
+
+export function refused(path: string, why: string): OnefoldError {
+  return new OnefoldError('UNSUPPORTED', `Cannot put ${quoteName(path)} into a layer: ${why}`)
+}
+
+export function join(parent: string, name: string): string {
+  return parent === '' ? name : `${parent}/${name}`
+}
+
+export function childOf(directory: Inode | undefined, name: string): Inode | undefined {
+  const child = directory?.children?.get(name)
+  return child && inodeOf(child)
+}
