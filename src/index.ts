@@ -19,6 +19,7 @@ export { sealImage, type SealImageOptions, type SealResult, type SealedImage } f
 export type { SealOptions } from './transfer/seal-check.ts'
 export { parseImageDigest, type ImageDigest } from './formats/oci/seal.ts'
 export { pushImage, type PushOptions, type PushResult } from './transfer/push.ts'
+export { indexImage, type IndexOptions, type IndexResult } from './transfer/soci/index-image.ts'
 export type { SentImage } from './transfer/send/image.ts'
 export type { PullEvent, OnProgress } from './transfer/progress.ts'
 export { type ImportLimits, defaultLimits } from './transfer/import/job.ts'

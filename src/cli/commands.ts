@@ -40,6 +40,10 @@ export const commandTable = {
     summary: 'write an image to a layout, an archive or a tar',
     load: async () => (await import('./commands/export.ts')).exportCommand,
   },
+  index: {
+    summary: 'make the SOCI index of an image where it lies',
+    load: async () => (await import('./commands/index.ts')).index,
+  },
   run: {
     summary: 'run a program in an image',
     load: async () => (await import('./commands/run.ts')).run,
@@ -91,6 +95,10 @@ export const commandTable = {
   store: {
     summary: 'show the store, or have its files sealed with fs-verity',
     load: async () => (await import('./commands/store.ts')).store,
+  },
+  image: {
+    summary: 'make, read and mount composefs image files anywhere',
+    load: async () => (await import('./commands/image.ts')).image,
   },
   verify: {
     summary: 'show how far an image is proven, and prove the rest',

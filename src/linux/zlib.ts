@@ -140,8 +140,9 @@ export function countZeros(bytes: Uint8Array): number {
 /**
  * Zstandard (RFC 8878): any number of frames, skippable and empty ones among them.
  * @param windowLog the largest window accepted, as a power of two; each decoder may take that much memory
+ * @param onFrame hears of every frame that has been consumed and given out to its end
  */
-export function unzstd(windowLog: number): Decoder {
+export function unzstd(windowLog: number, onFrame?: () => void): Decoder {
   const { zstdCreate, zstdFree, zstdSet, zstdDecompress, zstdIsError, zstdErrorName } = codecs()
   const context = zstdCreate()
   zstdSet(context, ZSTD_d_windowLogMax, windowLog)
@@ -159,7 +160,10 @@ export function unzstd(windowLog: number): Decoder {
     if (zstdIsError(code) !== 0) throw badZstd(zstdErrorName(code))
     const [produced, consumed] = [Number(view.getBigUint64(16, true)), Number(view.getBigUint64(40, true))]
     if (consumed > 0) seen = true
-    if (consumed > 0 || produced > 0) insideFrame = code !== 0
+    if (consumed > 0 || produced > 0) {
+      insideFrame = code !== 0
+      if (!insideFrame) onFrame?.()
+    }
     return { consumed, produced }
   }
 

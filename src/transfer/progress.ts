@@ -20,7 +20,9 @@ export type Step =
   | 'composing image'
   | 'exporting'
   | 'pushing'
+  | 'indexing'
   | 'making durable'
+  | 'reading files'
   | 'sealing'
   | 'collecting garbage'
 

@@ -21,7 +21,7 @@ export const imageDigestAnnotation = 'com.amazon.soci.image-manifest-digest'
 const layerDigest = 'com.amazon.soci.image-layer-digest'
 const layerMediaType = 'com.amazon.soci.image-layer-mediaType'
 const spanSizeAnnotation = 'com.amazon.soci.span-size'
-const buildToolAnnotation = 'com.amazon.soci.build-tool-identifier'
+export const buildToolAnnotation = 'com.amazon.soci.build-tool-identifier'
 const ztocMediaType = 'application/octet-stream'
 
 /** The config of every SOCI index. */
