@@ -323,9 +323,9 @@ async function pullLayers(
     count(stats, result)
     stats.layersByParts++
   }
-  if (missing().length > 0 && options.partial !== 'never') {
+  const policy = policyFor(job, descriptor.digest)
+  if (missing().length > 0 && policy !== 'never') {
     const { pullParts } = await import('./partial/pull.ts')
-    const policy = options.partial ?? 'auto'
     const image = { digest: descriptor.digest, manifest }
     await pullParts(source, missing(), { transaction, image, policy, limits, signal, onProgress, onLayer: onParts })
   }
@@ -345,6 +345,13 @@ async function pullLayers(
   if (missing().length > 0) throw new Error(`layer ${missing()[0]?.diffId} was neither present nor imported`)
   stats.layersPresent += wanted.length - (stats.layersPulled - before)
   return records
+}
+
+/** What an image's tables say is not listened to again once they were found to lie. */
+function policyFor({ store, options }: Job, manifest: Digest): PartialPolicy {
+  const before = readable(() => store.record(manifest))
+  if (before?.layers.some(({ proof }) => proof === 'failed') === true) return 'never'
+  return options.partial ?? 'auto'
 }
 
 /** Proven, it stands wherever its diffID does; otherwise only for the very blob whose table it was read by. */
