@@ -16,6 +16,8 @@ export interface RawFile {
   readonly parts: readonly RawEntry[]
 }
 
+const noParts: readonly RawEntry[] = []
+
 /** Where a chunk lies, as its dialect says it. */
 export type Place = Pick<TocChunk, 'unit' | 'skip'>
 
@@ -34,7 +36,7 @@ export function groupEntries({ entries }: TocDocument, limits: Required<TocLimit
     if (names.has(entry.path)) throw twice(entry.path)
     names.add(entry.path)
     totals.add(size)
-    const parts = size === 0 ? [] : entries.slice(at, end)
+    const parts = size === 0 ? noParts : end === at + 1 ? [raw] : entries.slice(at, end)
     const digest = size === 0 ? undefined : digestIn(raw, 'digest')
     files.push({ entry, digest, size, parts })
     at = end
@@ -54,32 +56,31 @@ function checkName(chunk: RawEntry, file: RawEntry): void {
  * @param place is asked for each chunk in order
  */
 export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, length: number) => Place): TocFile {
-  const { entry, size, parts } = file
+  const { entry, size, parts, digest } = file
   const chunks: TocChunk[] = []
   let offset = 0
-  for (const [i, raw] of parts.entries()) {
+  for (let i = 0; i < parts.length; i++) {
+    const raw = parts[i]!
     if (sizeIn(raw, 'chunkOffset') !== offset) throw badEntry(raw, `its chunk ${i} does not begin at ${offset}`)
     // 0 is "up to the end of the file".
     const length = sizeIn(raw, 'chunkSize') || size - offset
     if (length <= 0 || offset + length > size) throw badEntry(raw, `its chunk ${i} is not within its ${size} bytes`)
-    chunks.push({ offset, length, digest: digestIn(raw, 'chunkDigest'), ...place(raw, i, length) })
+    const { unit, skip } = place(raw, i, length)
+    chunks.push({ offset, length, digest: chunkDigest(file, raw), unit, skip })
     offset += length
   }
   if (offset !== size) throw badEntry(parts[0]!, `its chunks have ${offset} of its ${size} bytes`)
-  return { entry, digest: file.digest, chunks: verifiable(file, chunks) }
+  return { entry, digest, chunks }
 }
 
 /** Content must be bound by a digest of the whole or of every part. A single chunk is the whole. */
-function verifiable({ entry, digest, parts, size }: RawFile, chunks: readonly TocChunk[]): readonly TocChunk[] {
-  const [first] = chunks
-  if (chunks.length === 1 && first !== undefined) {
-    const known = first.digest ?? digest
-    if (known === undefined) throw noDigest(entry)
-    if (digest !== undefined && known !== digest) throw badEntry(parts[0]!, 'it has two digests for the same content')
-    return [{ ...first, digest: known }]
-  }
-  if (size > 0 && digest === undefined && chunks.some((chunk) => chunk.digest === undefined)) throw noDigest(entry)
-  return chunks
+function chunkDigest({ entry, digest, parts }: RawFile, raw: RawEntry): Digest | undefined {
+  const own = digestIn(raw, 'chunkDigest')
+  if (own === undefined && digest === undefined) throw noDigest(entry)
+  if (parts.length > 1) return own
+  if (own !== undefined && digest !== undefined && own !== digest)
+    throw badEntry(raw, 'it has two digests for the same content')
+  return own ?? digest
 }
 
 class Totals {

@@ -7,9 +7,18 @@ const daySeconds = 86_400
 /** Go's time.Time that was never set, which tar writers take for 1970. */
 const goZero = -62_135_596_800
 
+const epoch: Time = { seconds: 0, nanoseconds: 0 }
+/** Neighbours in a table often have the same. */
+let lastText = ''
+let lastTime: Time | undefined = epoch
+
 /** '' is 1970; undefined for what is no time. */
 export function parseTime(text: string): Time | undefined {
-  if (text === '') return { seconds: 0, nanoseconds: 0 }
+  if (text !== lastText) [lastText, lastTime] = [text, text === '' ? epoch : parse(text)]
+  return lastTime
+}
+
+function parse(text: string): Time | undefined {
   const match = syntax.exec(text)
   if (match === null) return undefined
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
@@ -24,7 +33,7 @@ export function parseTime(text: string): Time | undefined {
   const zone = match[8] === undefined ? 0 : (Number(match[9]) * 60 + Number(match[10])) * (match[8] === '-' ? -60 : 60)
   const seconds = daysSince1970(year, month, day) * daySeconds + hour * 3600 + minute * 60 + second - zone
   const nanoseconds = Number((match[7] ?? '').padEnd(9, '0'))
-  return seconds === goZero && nanoseconds === 0 ? { seconds: 0, nanoseconds } : { seconds, nanoseconds }
+  return seconds === goZero && nanoseconds === 0 ? epoch : { seconds, nanoseconds }
 }
 
 /** 0 for a month that is none. */
