@@ -83,6 +83,7 @@ export class DigestCheck {
       throw new OnefoldError(
         'DIGEST_MISMATCH',
         `Cannot accept ${what}: expected ${this.#want}, its bytes hash to ${got}`,
+        { hint: 'They were changed on the way or where they lie: try again, or get them from elsewhere.' },
       )
   }
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { DiffId } from '../digest.ts'
-import { OnefoldError } from '../error.ts'
+import { type Code, OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
 import type { FileRange, Source } from '../sources/source.ts'
 import type { ImportLimits, LayerJob, LayerResult } from './import/job.ts'
@@ -115,20 +115,22 @@ async function importLayer(
   using _progress = followProgress(lane, blob, onProgress)
   const bytes = file === undefined ? source.blob(blob, { signal, lent: true }) : undefined
   return await lane.import(job, bytes, signal).catch((error: unknown) => {
-    throw inLayer(error, blob)
+    throw inLayer(error, blob, source)
   })
 }
 
-/** Of many layers one is bad: the reader of the error wants to know which. */
-function inLayer(error: unknown, { digest }: Descriptor): unknown {
-  if (!(error instanceof OnefoldError) || !['BAD_FORMAT', 'LIMIT', 'UNSUPPORTED'].includes(error.code)) return error
-  if (error.message.includes(digest)) return error
+/** Of many layers one is bad: the reader of the error wants to know which, and whose. */
+function inLayer(error: unknown, { digest }: Descriptor, { name }: Source): unknown {
+  if (!(error instanceof OnefoldError) || !badLayer.includes(error.code)) return error
   const { code, message, hint } = error
-  return new OnefoldError(code, `${message} (in layer ${digest})`, {
+  const where = error.message.includes(digest) ? `of ${name}` : `in layer ${digest} of ${name}`
+  return new OnefoldError(code, `${message} (${where})`, {
     cause: error,
     ...(hint !== undefined && { hint }),
   })
 }
+
+const badLayer: readonly Code[] = ['BAD_FORMAT', 'LIMIT', 'UNSUPPORTED', 'DIGEST_MISMATCH']
 
 /** Tells now and then how far a lane has come with its blob. */
 function followProgress(lane: Lane, blob: Descriptor, onProgress: OnProgress | undefined): Disposable {

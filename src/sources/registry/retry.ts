@@ -28,7 +28,7 @@ export class TransientError extends OnefoldError {
   readonly attempts: number
 
   constructor(code: Code, message: string, details: TransientDetails = {}) {
-    super(code, message, details)
+    super(code, message, { hint: 'Try again later: what has arrived whole is not sent again.', ...details })
     this.retryAfter = details.retryAfter
     this.attempts = details.attempts ?? Infinity
   }
