@@ -13,7 +13,8 @@ import {
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { VerityHasher } from '../formats/fsverity/digest.ts'
-import { clone, syncfs } from '../linux/file.ts'
+import { clone, linkFd, syncfs } from '../linux/file.ts'
+import { isErrno } from '../linux/libc.ts'
 import { enableVerity } from '../linux/verity.ts'
 import { attempt } from './failure.ts'
 import { pathBytes, writeAll } from './files.ts'
@@ -26,30 +27,37 @@ import { pathBytes, writeAll } from './files.ts'
  */
 export class DigestStore implements Disposable {
   readonly #folder: string
+  readonly #link: boolean
   /** Copies without a name yet, by digest. */
   readonly #staged = new Map<VerityDigest, string>()
 
-  constructor(folder: string) {
+  /** `link`: see ScanOptions. */
+  constructor(folder: string, link = false) {
+    this.#link = link
     this.#folder = folder.replace(/(?<=.)\/+$/, '')
     attempt('cannot fill store', () => makeFolder(this.#folder))
   }
 
   /** Copies the open file, whose bytes the caller has found to have this digest; `whole` when they are at hand. */
-  add(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): void {
-    if (this.#staged.has(digest)) return
-    attempt('cannot fill store', () => {
-      if (!this.#holds(digest, size)) this.#copy(digest, fd, size, whole)
-    })
+  add(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): 'present' | 'copied' | 'linked' {
+    if (this.#staged.has(digest)) return 'present'
+    return attempt('cannot fill store', () =>
+      holdsObject(this.#folder, digest, size) ? 'present' : this.#copy(digest, fd, size, whole),
+    )
   }
 
-  #copy(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): void {
+  /** By shared blocks, else by a link where that was asked for, else byte by byte. */
+  #copy(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): 'copied' | 'linked' {
     const path = `${this.#folder}/.tmp${randomBytes(6).toString('hex')}`
     const copy = openSync(pathBytes(path), 'wx', 0o644)
     this.#staged.set(digest, path)
     try {
       fchmodSync(copy, 0o644)
-      if (whole !== undefined && whole.length < cloneMin) writeAll(copy, whole)
-      else if (!clone(fd, copy)) copyBytes(digest, fd, copy, size)
+      if ((whole === undefined || whole.length >= cloneMin) && clone(fd, copy)) return 'copied'
+      if (this.#link && linkInstead(fd, path)) return 'linked'
+      if (whole !== undefined) writeAll(copy, whole)
+      else copyBytes(digest, fd, copy, size)
+      return 'copied'
     } finally {
       closeSync(copy)
     }
@@ -75,14 +83,8 @@ export class DigestStore implements Disposable {
     this.#staged.clear()
   }
 
-  /** A file of another size is what a crash left of an object that was not synced: it is replaced. */
-  #holds(digest: VerityDigest, size: number): boolean {
-    const stats = lstatSync(pathBytes(this.#pathOf(digest)), { throwIfNoEntry: false })
-    return stats !== undefined && stats.isFile() && stats.size === size
-  }
-
   #pathOf(digest: VerityDigest): string {
-    return `${this.#folder}/${digest.slice(0, 2)}/${digest.slice(2)}`
+    return objectPath(this.#folder, digest)
   }
 
   #sync(): void {
@@ -93,6 +95,29 @@ export class DigestStore implements Disposable {
       closeSync(fd)
     }
   }
+}
+
+/** A file of another size is what a crash left of an object that was not synced: it is replaced. */
+export function holdsObject(folder: string, digest: VerityDigest, size: number): boolean {
+  const stats = lstatSync(pathBytes(objectPath(folder, digest)), { throwIfNoEntry: false })
+  return stats !== undefined && stats.isFile() && stats.size === size
+}
+
+function objectPath(folder: string, digest: VerityDigest): string {
+  return `${folder}/${digest.slice(0, 2)}/${digest.slice(2)}`
+}
+
+/** Puts another name of the open file in place of the empty copy; false where the file system cannot. */
+function linkInstead(fd: number, path: string): boolean {
+  const other = `${path}.link`
+  try {
+    linkFd(fd, other)
+  } catch (error) {
+    if (['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP'].some((errno) => isErrno(error, errno))) return false
+    throw error
+  }
+  renameSync(pathBytes(other), pathBytes(path))
+  return true
 }
 
 /** Smaller files are written faster than blocks are shared, and have few. */

@@ -17,14 +17,14 @@ type Done = (measured: Measured) => void
  */
 export class MeasurePool implements AsyncDisposable {
   readonly #threads: number
-  readonly #objects: string | undefined
+  readonly #settings: Omit<MeasureJob, 'files'>
   readonly #workers: MeasureWorker[] = []
   #batch: { readonly file: ScannedFile; readonly done: Done }[] = []
   #batchBytes = 0
 
-  constructor(threads: number, objects: string | undefined) {
+  constructor(threads: number, settings: Omit<MeasureJob, 'files'>) {
     this.#threads = Math.min(threads, threadsMax)
-    this.#objects = objects
+    this.#settings = settings
   }
 
   /** `done` is called before `finish` has returned. */
@@ -62,10 +62,7 @@ export class MeasurePool implements AsyncDisposable {
     const bytes = this.#batchBytes
     this.#batch = []
     this.#batchBytes = 0
-    const job: MeasureJob = {
-      files: batch.map(({ file }) => file),
-      ...(this.#objects !== undefined && { objects: this.#objects }),
-    }
+    const job: MeasureJob = { files: batch.map(({ file }) => file), ...this.#settings }
     // A file costs about what 16 KiB of bytes do.
     return {
       job,

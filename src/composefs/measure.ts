@@ -17,10 +17,11 @@ export interface ScannedFile {
 /** The bytes of a file that goes into the image, the digest of any other. */
 export type Measured = Uint8Array | VerityDigest
 
-/** Some files to be read by one thread; `objects` is the directory their bytes are to be copied to. */
+/** Some files to be read by one thread; `objects` is the directory their bytes are to be copied, or linked, to. */
 export interface MeasureJob {
   readonly files: readonly ScannedFile[]
   readonly objects?: string
+  readonly link?: boolean
 }
 
 /** What cannot stay the same when a file is written to, or another one is put in its place. */
@@ -32,8 +33,8 @@ const hasher = new VerityHasher()
 const buffer = Buffer.allocUnsafe(1 << 20)
 
 /** In the order of the files. When it fails, none of the job's objects has got its name unless it is whole. */
-export function measureFiles({ files, objects }: MeasureJob): Measured[] {
-  using store = objects === undefined ? undefined : new DigestStore(objects)
+export function measureFiles({ files, objects, link }: MeasureJob): Measured[] {
+  using store = objects === undefined ? undefined : new DigestStore(objects, link)
   const measured = files.map((file) => measureFile(file, store))
   store?.commit()
   return measured
@@ -58,8 +59,9 @@ function measureOpen(file: ScannedFile, store: DigestStore | undefined): Measure
       return Uint8Array.from(whole)
     }
     const digest = whole === undefined ? hashFile(fd, file) : hashBytes(whole)
-    store?.add(digest, fd, file.size, whole)
     expectUnchanged(fd, file)
+    // A link to the file changes its ctime; for anything else it must not have changed until its copy was made.
+    if (store !== undefined && store.add(digest, fd, file.size, whole) !== 'linked') expectUnchanged(fd, file)
     return digest
   } finally {
     closeSync(fd)

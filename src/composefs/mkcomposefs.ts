@@ -9,7 +9,7 @@ import { VerityHasher } from '../formats/fsverity/digest.ts'
 import { attempt, failed, usageError } from './failure.ts'
 import { OutputFile, pathBytes, readPieces } from './files.ts'
 import { type OptionTable, parseOptions } from './options.ts'
-import { type ScanOptions, scanDirectory } from './scan.ts'
+import { type ScanOptions, scanTree } from './scan.ts'
 
 /** `mkcomposefs`: the image of a directory, or of a dump, byte for byte as composefs' own tool writes it. */
 export async function mkcomposefs(args: readonly string[]): Promise<void> {
@@ -153,8 +153,8 @@ function readDump(source: string): DumpedTree {
 
 async function planScan({ source, scan: options, versions, bothXattrs }: Request): Promise<ErofsPlan> {
   if (bothXattrs) throw new OnefoldError('BAD_NAME', `error accessing ${source}: Invalid argument`)
-  const root = await scanDirectory(source, options)
-  return attempt('cannot write file', () => planErofs(root, versions))
+  const tree = await scanTree(source, options)
+  return attempt('cannot write file', () => planErofs(tree, versions))
 }
 
 function usage(): string {

@@ -16,10 +16,11 @@ import { type MountCommand, mountUsage, parseMountCommand } from './mount-option
 export async function mountComposefs(args: readonly string[]): Promise<void> {
   const command = parseMountCommand(args)
   if (command === undefined) process.stderr.write(`${mountUsage}\n`)
-  else mountImage(command)
+  else mountComposefsImage(command)
 }
 
-function mountImage(command: MountCommand): void {
+/** Mounts the image that `command` describes. */
+export function mountComposefsImage(command: MountCommand): void {
   const what = `Failed to mount composefs ${command.image}`
   const { idmap } = command
   using namespace = idmap === undefined ? undefined : openFile(idmap, `Failed to open userns ${idmap}`)

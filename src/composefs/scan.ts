@@ -1,33 +1,17 @@
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-} from 'node:fs'
-import { type Content, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
-import {
-  type Child,
-  type Directory,
-  type Inode,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  isDirectory,
-  isHardLink,
-} from '../formats/tree.ts'
+import { closeSync, constants, openSync, readdirSync, readlinkSync } from 'node:fs'
+import { type Xattrs, noXattrs } from '../formats/entry.ts'
+import { setContent, unflatten } from '../formats/flat/convert.ts'
+import { FlatTree, field, floatField, furtherName, inodeFloats, inodeWords } from '../formats/flat/flat.ts'
+import { type Directory, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import { isErrno } from '../linux/libc.ts'
+import { StatRecord } from '../linux/stat.ts'
 import { getXattr, listXattrs } from '../linux/xattr.ts'
+import { holdsObject } from './digest-store.ts'
 import { failed } from './failure.ts'
 import { pathBytes } from './files.ts'
-import { type Measured, identityOf } from './measure.ts'
+import type { Measured } from './measure.ts'
 import { MeasurePool } from './measure-pool.ts'
+import { type ScanCache, openScanCache } from './scan-cache.ts'
 
 export interface ScanOptions {
   /** Names of one inode stay one file (default); without, every name becomes a file of its own, as in composefs' tool. */
@@ -42,6 +26,16 @@ export interface ScanOptions {
   readonly threads?: number
   /** A directory of objects to which the files' bytes are copied; made when it is not there. */
   readonly objects?: string
+  /**
+   * Objects may be further names of the scanned files, where blocks cannot be shared. It costs neither time nor room, but
+   * whoever writes to such a file changes the object: only for trees that nobody writes to any more.
+   */
+  readonly link?: boolean
+  /**
+   * A file that remembers digests, so that the next scan reads only what has changed; made when it is not there. A digest
+   * from it is believed for the tree, never for an object: one that is missing is made of bytes that were read.
+   */
+  readonly cache?: string
 }
 
 /**
@@ -53,18 +47,26 @@ export interface ScanOptions {
  * @param path one char per byte, as are those in options; must not be a symlink
  */
 export async function scanDirectory(path: string, options: ScanOptions = {}): Promise<Directory> {
-  await using pool = new MeasurePool(options.threads ?? 1, options.objects)
-  using scan = new Scan(path, options, pool)
-  const root = scan.run()
+  return unflatten(await scanTree(path, options))
+}
+
+/** The same in columns. */
+export async function scanTree(path: string, options: ScanOptions = {}): Promise<FlatTree> {
+  const cache = options.cache === undefined ? undefined : openScanCache(options.cache)
+  const { threads = 1, objects, link = false } = options
+  await using pool = new MeasurePool(threads, objects === undefined ? {} : { objects, link })
+  using scan = new Scan(path, options, pool, cache)
+  const tree = scan.run()
   await pool.finish()
-  return root
+  cache?.save(tree)
+  return tree
 }
 
 /** A directory whose entries are being visited; it is open that long. */
 interface OpenDirectory {
   readonly path: string
   readonly fd: number
-  readonly directory: Directory
+  readonly inode: number
   readonly names: readonly string[]
   next: number
 }
@@ -73,25 +75,29 @@ class Scan implements Disposable {
   readonly #root: string
   readonly #options: ScanOptions
   readonly #pool: MeasurePool
+  readonly #cache: ScanCache | undefined
+  readonly #tree = new FlatTree()
+  readonly #stat = new StatRecord()
   /** From the root to where the scan is; a stack of our own, as a tree may be deeper than the engine's. */
   readonly #open: OpenDirectory[] = []
   /** Files that may have further names, by device and inode. */
-  readonly #linked = new Map<string, Inode>()
+  readonly #linked = new Map<string, number>()
 
-  constructor(root: string, options: ScanOptions, pool: MeasurePool) {
+  constructor(root: string, options: ScanOptions, pool: MeasurePool, cache: ScanCache | undefined) {
     this.#root = root
     this.#options = options
     this.#pool = pool
+    this.#cache = cache
   }
 
-  run(): Directory {
-    const root = this.#accessing(this.#root, () => this.#enter(this.#root, this.#root))
+  run(): FlatTree {
+    this.#accessing(this.#root, () => this.#enter(this.#root, this.#root))
     for (let top = this.#open.at(-1); top !== undefined; top = this.#open.at(-1)) {
       const name = top.names[top.next++]
       if (name === undefined) this.#leave()
       else this.#visit(top, name)
     }
-    return root
+    return this.#tree
   }
 
   [Symbol.dispose](): void {
@@ -104,78 +110,110 @@ class Scan implements Disposable {
   }
 
   #visit(parent: OpenDirectory, name: string): void {
-    const path = `${parent.path.replace(/\/$/, '')}/${name}`
-    const found = this.#accessing(path, () => this.#read(parent, name, path))
-    if (found === undefined) return
-    parent.directory.children.set(name, found.child)
-    if (isDirectory(found.child)) parent.directory.nlink++
-    else if (found.stats !== undefined && !isHardLink(found.child)) this.#measure(found.child, path, found.stats)
+    const path = `${parent.path.endsWith('/') ? parent.path.slice(0, -1) : parent.path}/${name}`
+    this.#accessing(path, () => this.#read(parent, name, path))
   }
 
-  /** What a name leads to, with the stats of a file that is yet to be measured. */
-  #read(parent: OpenDirectory, name: string, path: string): { child: Child; stats?: BigIntStats } | undefined {
+  #read(parent: OpenDirectory, name: string, path: string): void {
+    const stat = this.#stat
+    stat.read(parent.fd, name)
+    const type = stat.mode & S_IFMT
+    if ((type === S_IFCHR || type === S_IFBLK) && this.#options.skipDevices === true) return
+    const at = this.#tree.addText(name)
     const door = `/proc/self/fd/${parent.fd}/${name}`
-    const stats = lstatSync(pathBytes(door), { bigint: true })
-    const type = Number(stats.mode) & S_IFMT
-    if (type === S_IFDIR) return { child: this.#enter(door, path) }
-    if ((type === S_IFCHR || type === S_IFBLK) && this.#options.skipDevices === true) return undefined
-    const known = this.#otherName(stats)
-    if (known !== undefined) return { child: { linkTo: known } }
-    const child = this.#inode(stats, this.#xattrs(door))
-    if (type === S_IFLNK) child.target = readlinkSync(pathBytes(door), { encoding: 'buffer' }).toString('latin1')
-    this.#remember(stats, child)
-    return type === S_IFREG && stats.size > 0n ? { child, stats } : { child }
+    if (type === S_IFDIR) {
+      this.#tree.addName(parent.inode, this.#enter(door, path), at, name.length)
+      return
+    }
+    const known = this.#otherName()
+    if (known !== undefined) {
+      this.#tree.addName(parent.inode, known, at, name.length | furtherName)
+      return
+    }
+    const inode = this.#inode()
+    this.#tree.addName(parent.inode, inode, at, name.length)
+    this.#remember(inode)
+    this.#describe(inode, type, door, path)
   }
 
-  #enter(door: string, path: string): Directory {
+  /** What stat does not say. */
+  #describe(inode: number, type: number, door: string, path: string): void {
+    const cache = this.#cache
+    const found = cache?.find(this.#stat) ?? 0
+    const hit = cache !== undefined && found !== 0 && this.#isUsable(cache, found) ? found : 0
+    cache?.note(inode, this.#stat, hit)
+    const xattrs = hit !== 0 && cache?.hasNoXattrs(hit) === true ? noXattrs : this.#xattrs(door)
+    this.#setXattrs(inode, xattrs)
+    if ((this.#options.xattrs ?? 'all') === 'all') cache?.noteXattrs(inode, xattrs.size > 0)
+    if (hit !== 0) cache?.restore(hit, this.#tree, inode, this.#stat.size)
+    else if (type === S_IFLNK) this.#tree.setText(inode, readLink(door))
+    else if (type === S_IFREG && this.#stat.size > 0) this.#measure(inode, path)
+  }
+
+  /** An object that is not there is made of bytes that were read and hashed. */
+  #isUsable(cache: ScanCache, found: number): boolean {
+    const { objects } = this.#options
+    if (objects === undefined) return true
+    const digest = cache.digest(found)
+    return digest === undefined || holdsObject(objects, digest, this.#stat.size)
+  }
+
+  #enter(door: string, path: string): number {
     const fd = openSync(pathBytes(door), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-    const children = new Map<string, Child>()
     try {
-      const inode = this.#inode(fstatSync(fd, { bigint: true }), this.#xattrs(fd))
-      const directory: Directory = Object.assign(inode, { children, nlink: 2 })
-      const names = readdirSync(pathBytes(`/proc/self/fd/${fd}`), { encoding: 'buffer' })
-      this.#open.push({ path, fd, directory, names: names.map((bytes) => bytes.toString('latin1')).sort(), next: 0 })
-      return directory
+      this.#stat.read(fd, '')
+      const inode = this.#inode()
+      this.#setXattrs(inode, this.#xattrs(fd))
+      const names = readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' }).sort()
+      this.#open.push({ path, fd, inode, names, next: 0 })
+      return inode
     } catch (error) {
       closeSync(fd)
       throw error
     }
   }
 
-  #inode(stats: BigIntStats, xattrs: Xattrs): Inode {
-    const mode = Number(stats.mode)
+  #inode(): number {
+    const stat = this.#stat
+    const { mode } = stat
     const type = mode & S_IFMT
-    return {
-      mode,
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      ...(this.#options.epoch === true ? { mtime: 0, mtimeNsec: 0 } : timeOf(stats.mtimeNs)),
-      // glibc's dev_t has the kernel's 32-bit form in its lower half.
-      rdev: type === S_IFCHR || type === S_IFBLK ? Number(stats.rdev & 0xffffffffn) : 0,
-      nlink: 1,
-      xattrs,
-      content: noContent,
-      target: '',
-      children: undefined,
+    const id = this.#tree.addInode()
+    const { words, floats } = this.#tree
+    const at = id * inodeWords
+    words[at + field.mode] = mode
+    words[at + field.uid] = stat.uid
+    words[at + field.gid] = stat.gid
+    words[at + field.nlink] = 1
+    if (type === S_IFCHR || type === S_IFBLK) words[at + field.rdev] = stat.rdev
+    if (this.#options.epoch !== true) {
+      words[at + field.mtimeNsec] = stat.mtimeNsec
+      floats[id * inodeFloats + floatField.mtime] = stat.mtime
     }
+    return id
   }
 
-  #otherName(stats: BigIntStats): Inode | undefined {
-    if (stats.nlink < 2n || this.#options.hardLinks === false) return undefined
-    const inode = this.#linked.get(keyOf(stats))
-    if (inode !== undefined) inode.nlink++
+  #otherName(): number | undefined {
+    if (this.#stat.nlink < 2 || this.#options.hardLinks === false) return undefined
+    const inode = this.#linked.get(this.#stat.identity)
+    if (inode === undefined) return undefined
+    const at = inode * inodeWords + field.nlink
+    this.#tree.words[at] = (this.#tree.words[at] as number) + 1
     return inode
   }
 
-  #remember(stats: BigIntStats, inode: Inode): void {
-    if (stats.nlink > 1n && this.#options.hardLinks !== false) this.#linked.set(keyOf(stats), inode)
+  #remember(inode: number): void {
+    if (this.#stat.nlink > 1 && this.#options.hardLinks !== false) this.#linked.set(this.#stat.identity, inode)
   }
 
-  #measure(inode: Inode, path: string, stats: BigIntStats): void {
-    const size = Number(stats.size)
-    this.#pool.add({ path, size, identity: identityOf(stats) }, (measured) => {
-      inode.content = contentOf(measured, size)
+  #measure(inode: number, path: string): void {
+    const { size, ino, ctimeNs } = this.#stat
+    this.#pool.add({ path, size, identity: `${ino} ${size} ${ctimeNs}` }, (measured) => {
+      setContent(this.#tree, inode, contentOf(measured, size))
     })
+  }
+
+  #setXattrs(inode: number, xattrs: Xattrs): void {
+    if (xattrs.size > 0) this.#tree.words[inode * inodeWords + field.xattrs] = this.#tree.xattrSets.push(xattrs) - 1
   }
 
   #xattrs(file: string | number): Xattrs {
@@ -196,6 +234,10 @@ class Scan implements Disposable {
   }
 }
 
+function readLink(door: string): string {
+  return readlinkSync(pathBytes(door), { encoding: 'latin1' })
+}
+
 function listNames(file: string | number): string[] {
   try {
     return listXattrs(file)
@@ -205,18 +247,8 @@ function listNames(file: string | number): string[] {
   }
 }
 
-function keyOf(stats: BigIntStats): string {
-  return `${stats.dev}:${stats.ino}`
+function contentOf(measured: Measured, size: number) {
+  return typeof measured === 'string'
+    ? ({ kind: 'object', digest: measured, size } as const)
+    : ({ kind: 'inline', bytes: measured } as const)
 }
-
-function contentOf(measured: Measured, size: number): Content {
-  return typeof measured === 'string' ? { kind: 'object', digest: measured, size } : { kind: 'inline', bytes: measured }
-}
-
-/** Nanoseconds since 1970, possibly negative, as whole seconds and what is added to them. */
-function timeOf(nanoseconds: bigint): { mtime: number; mtimeNsec: number } {
-  const mtimeNsec = ((nanoseconds % billion) + billion) % billion
-  return { mtime: Number((nanoseconds - mtimeNsec) / billion), mtimeNsec: Number(mtimeNsec) }
-}
-
-const billion = 1_000_000_000n

@@ -120,9 +120,28 @@ export const structs = {
   loop_config: { size: 304, fd: 0, block_size: 4, lo_flags: 60 },
   /** asm-generic/statfs.h with 64-bit words. */
   statfs: { size: 120, f_type: 0, f_bsize: 8, f_blocks: 16, f_bfree: 24, f_bavail: 32, f_files: 40, f_ffree: 48 },
+  /** linux/stat.h; 64-bit fields are read as two words. */
+  statx: {
+    size: 256,
+    stx_nlink: 16,
+    stx_uid: 20,
+    stx_gid: 24,
+    stx_mode: 28,
+    stx_ino: 32,
+    stx_size: 40,
+    stx_ctime: 96,
+    stx_mtime: 112,
+    stx_rdev_major: 128,
+    stx_rdev_minor: 132,
+    stx_dev_major: 136,
+    stx_dev_minor: 140,
+  },
   /** struct timespec of a 64-bit time_t. */
   timespec: { size: 16, tv_sec: 0, tv_nsec: 8 },
 } as const
+
+/** statx's mask of what stat(2) tells; linux/stat.h. */
+export const STATX_BASIC_STATS = 0x7ff
 
 /** utimensat's tv_nsec that leaves a time as it is (linux/stat.h in new headers, bits/stat.h in glibc). */
 export const UTIME_OMIT = 0x3ffffffe

@@ -186,7 +186,7 @@ export function contentAt(tree: FlatTree, id: number): Content {
   switch (tree.words[id * inodeWords + field.kind]) {
     case kind.inline: {
       const at = tree.words[id * inodeWords + field.textAt] as number
-      return { kind: 'inline', bytes: Buffer.from(tree.heap.subarray(at, at + size)) }
+      return { kind: 'inline', bytes: new Uint8Array(tree.heap.subarray(at, at + size)) }
     }
     case kind.object:
       return { kind: 'object', digest: tree.digest(id) as VerityDigest, size }

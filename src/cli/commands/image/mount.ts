@@ -1,0 +1,47 @@
+import type { Options } from '../../command.ts'
+import { usageUnless } from '../../usage.ts'
+import type { Action } from './action.ts'
+
+export const mountImage: Action = {
+  operands: 'FILE TARGET',
+  summary: 'mount an image file of any place on TARGET; umount(8) takes it away',
+  least: 2,
+  most: 2,
+  options: {
+    objects: { value: 'DIR', multiple: true, help: 'where objects are; of several directories the first wins' },
+    digest: {
+      value: 'HEX',
+      help: 'the kernel must enforce this fs-verity digest for the image; implies --require-verity',
+    },
+    'require-verity': { help: 'the kernel must enforce the digests of all objects' },
+    upper: { value: 'DIR', help: 'writable: changes go to DIR' },
+    work: { value: 'DIR', help: "with --upper: overlayfs' work directory, on the same file system" },
+  },
+  examples: [{ command: 'onefold image mount --objects /srv/objects tree.cfs /mnt', meaning: 'read-only' }],
+  async run({ options, out }, [image = '', target = '']) {
+    const { mountComposefsImage } = await import('../../../composefs/mount.ts')
+    const command = { image: latin1(image), target: latin1(target), ...(await settings(options)) }
+    mountComposefsImage(command)
+    if (out.json) out.value({ image, target })
+    else out.line(target)
+  },
+}
+
+async function settings(options: Options) {
+  const { parseVerityDigest } = await import('../../../digest.ts')
+  const objects = options.texts('objects').map(latin1)
+  usageUnless(objects.length > 0, 'image mount needs at least one --objects DIR', 'image')
+  const [digest, upper, work] = ['digest', 'upper', 'work'].map((name) => options.text(name))
+  usageUnless((upper === undefined) === (work === undefined), '--upper and --work go together', 'image')
+  return {
+    objects,
+    readOnly: upper === undefined,
+    verity: digest !== undefined || options.flag('require-verity') ? ('require' as const) : ('off' as const),
+    ...(digest !== undefined && { digest: parseVerityDigest(digest) }),
+    ...(upper !== undefined && work !== undefined && { upper: { upper: latin1(upper), work: latin1(work) } }),
+  }
+}
+
+function latin1(path: string): string {
+  return Buffer.from(path).toString('latin1')
+}

@@ -1,0 +1,87 @@
+import { STATX_BASIC_STATS, at, structs } from './abi.ts'
+import { cString, libcCall } from './libc.ts'
+
+const call = libcCall('statx', 'ipiip')
+const layout = structs.statx
+
+/**
+ * statx(2) into one record that is used again and again: a scan asks about every file of a system, and the objects that
+ * `lstatSync` makes would cost more than the calls. Fields are those of the last call.
+ */
+export class StatRecord {
+  readonly bytes: Buffer = Buffer.alloc(layout.size)
+  readonly #view = new DataView(this.bytes.buffer, this.bytes.byteOffset, layout.size)
+
+  /** A name in an open directory, one char per byte; a symlink means itself. With an empty name, the directory. */
+  read(directory: number, name: string): void {
+    const flags = at.AT_SYMLINK_NOFOLLOW | (name === '' ? at.AT_EMPTY_PATH : 0)
+    call(JSON.stringify(name), directory, cString(name), flags, STATX_BASIC_STATS, this.bytes)
+  }
+
+  get mode(): number {
+    return this.#view.getUint16(layout.stx_mode, true)
+  }
+
+  get uid(): number {
+    return this.#view.getUint32(layout.stx_uid, true)
+  }
+
+  get gid(): number {
+    return this.#view.getUint32(layout.stx_gid, true)
+  }
+
+  get nlink(): number {
+    return this.#view.getUint32(layout.stx_nlink, true)
+  }
+
+  /** Rounded beyond 2^53. */
+  get size(): number {
+    return this.#view.getUint32(layout.stx_size + 4, true) * 2 ** 32 + this.#view.getUint32(layout.stx_size, true)
+  }
+
+  /** Whole seconds since 1970; `mtimeNsec` is added. */
+  get mtime(): number {
+    return this.#seconds(layout.stx_mtime)
+  }
+
+  get mtimeNsec(): number {
+    return this.#view.getUint32(layout.stx_mtime + 8, true)
+  }
+
+  get ctime(): number {
+    return this.#seconds(layout.stx_ctime)
+  }
+
+  get ctimeNs(): bigint {
+    const nanoseconds = this.#view.getUint32(layout.stx_ctime + 8, true)
+    return this.#view.getBigInt64(layout.stx_ctime, true) * 1_000_000_000n + BigInt(nanoseconds)
+  }
+
+  get ino(): bigint {
+    return this.#view.getBigUint64(layout.stx_ino, true)
+  }
+
+  /** Which inode it is, among all mounted file systems. */
+  get identity(): string {
+    const { device } = this
+    return `${device.major}:${device.minor}:${this.ino}`
+  }
+
+  get device(): { readonly major: number; readonly minor: number } {
+    return this.#pair(layout.stx_dev_major)
+  }
+
+  /** Of a device: Linux's own 32-bit form, as in `Inode`. */
+  get rdev(): number {
+    const { major, minor } = this.#pair(layout.stx_rdev_major)
+    return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0
+  }
+
+  #pair(offset: number): { readonly major: number; readonly minor: number } {
+    return { major: this.#view.getUint32(offset, true), minor: this.#view.getUint32(offset + 4, true) }
+  }
+
+  #seconds(offset: number): number {
+    return this.#view.getInt32(offset + 4, true) * 2 ** 32 + this.#view.getUint32(offset, true)
+  }
+}
