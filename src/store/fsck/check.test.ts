@@ -11,6 +11,7 @@ import { verityDigest } from '../../formats/fsverity/digest.ts'
 import { blobPath, imagePath, objectPath, recipePath, recordPath } from '../layout.ts'
 import type { ImageRecord } from '../record.ts'
 import type { Damage } from './report.ts'
+import { formatRef } from '../refs.ts'
 import { type Store, openStore } from '../store.ts'
 
 const bytes = Buffer.alloc(5000, 'bytes of a file. ')
@@ -122,8 +123,11 @@ const cases: Case[] = [
   ['a damaged ref', ({ root }) => edit(`${root}/refs/uno`, cut), () => [{ kind: 'ref', name: 'uno' }]],
   [
     'a ref to nowhere',
-    ({ root }) => writeFileSync(`${root}/refs/lost`, JSON.stringify({ mediaType: 'a', digest: digestOf(''), size: 0 })),
-    () => [{ kind: 'ref', name: 'lost' }],
+    ({ root }) => writeFileSync(`${root}/refs/lost`, formatRef({ mediaType: 'a', digest: digestOf(''), size: 0 })),
+    () => [
+      { kind: 'blob', name: digestOf(''), problem: 'it is missing', images: ['lost'] },
+      { kind: 'ref', name: 'lost' },
+    ],
   ],
   [
     'a pipe in place of a ref',

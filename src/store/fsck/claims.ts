@@ -13,7 +13,7 @@ import { parseConfig } from '../../formats/oci/config.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { type Recipe, readRecipe } from '../../formats/tar/recipe.ts'
 import { Catalog } from '../catalog.ts'
-import { blobPath, objectPath, recipePath } from '../layout.ts'
+import { blobPath, objectPath, recipePath, recordPath } from '../layout.ts'
 import { readRecipeFile } from '../recipes.ts'
 import { readWhole } from '../files.ts'
 import { type ImageRecord, recordMax } from '../record.ts'
@@ -112,6 +112,11 @@ export class Claims {
     if (this.reached.add(name, top, (digest) => this.records.has(digest))) return
     // It may have come, or gone, since the records were read.
     if (this.#leadsSomewhere(name)) return
+    const blob = blobPath(this.#root, top.digest)
+    if (!existsSync(blob) && !existsSync(recordPath(this.#root, top.digest))) {
+      const lost = { kind: 'blob' as const, name: top.digest, file: this.#below(blob), state: 'missing' as const }
+      this.#findings.add({ ...lost, problem: 'it is missing' }).names.add(name)
+    }
     const problem = `it stands for ${top.digest}, which leads to no image of the store`
     this.#findings.add({ kind: 'ref', name, file, state: 'untrue', problem })
   }

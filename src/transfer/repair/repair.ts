@@ -4,8 +4,10 @@ import type { Digest } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import { parseManifest } from '../../formats/oci/manifest.ts'
+import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Selected } from '../../formats/oci/select.ts'
 import type { SourceOptions } from '../../sources/options.ts'
+import type { Source } from '../../sources/source.ts'
 import { type CheckResult, checkSince } from '../../store/fsck/check.ts'
 import { mendFrame, mendMode, remainsOf, removeIndex, replaceBlob, replaceRef } from '../../store/fsck/mend.ts'
 import { quarantine } from '../../store/fsck/quarantine.ts'
@@ -111,7 +113,7 @@ class Repair {
     for (const { kind, name, file, state } of damage) {
       if (kind !== 'ref' || state !== 'broken') continue
       const top = this.#inventory.topOf(name, file)
-      if (top === undefined) this.#failed(name, 'nothing tells what it stood for; give it again with pull or tag')
+      if (top === undefined) await this.#pullAgain(name, this.#readable(name), origins)
       else await this.#try(name, () => replaceRef(this.#store.root, name, top, signal))
     }
     this.#inventory = new Inventory(this.#store.root)
@@ -121,7 +123,17 @@ class Repair {
       if (descriptor !== undefined) await this.#fetchDocument(descriptor, origins)
     }
     for (const { kind, name, state } of damage)
-      if (kind === 'ref' && state === 'untrue') await this.#pullAgain(name, origins)
+      if (kind === 'ref' && state === 'untrue') await this.#pullAgain(name, this.#readable(name), origins)
+  }
+
+  /** What a ref says, also when its sum is gone. */
+  #readable(name: string): Descriptor | undefined {
+    try {
+      return this.#store.ref(name)
+    } catch (error) {
+      if (error instanceof OnefoldError) return undefined
+      throw error
+    }
   }
 
   /** An index: the names that lead to it, and those of any image, are places that may have it. */
@@ -138,17 +150,24 @@ class Repair {
     )
   }
 
-  /** A name that leads to nothing: the image is pulled as if for the first time, but it must be the same one. */
-  async #pullAgain(name: string, origins: Origins): Promise<void> {
-    const top = this.#store.ref(name)
-    if (top === undefined) return
+  /**
+   * A name that leads to nothing: what it stood for is pulled as if for the first time. When the ref cannot be read, that
+   * is what its origin has under that name now, if images came from there.
+   */
+  async #pullAgain(name: string, top: Descriptor | undefined, origins: Origins): Promise<void> {
+    const { signal } = this.#options
+    const pulled = [...this.#inventory.records.values()].filter(({ origin }) => origin.source === name)
+    if (top === undefined && pulled.length === 0 && !isPlace(name))
+      return this.#failed(name, 'nothing tells what it stood for; give it again with pull or tag')
+    const platforms = new Map(pulled.map(({ platform }) => [formatPlatform(platform), platform]))
     await this.#fromAny(name, origins.namesOf(looksLikeSource(name) ? [name] : []), async (origin) => {
       const source = await origins.source(origin, undefined)
-      const pinned = {
-        ...source,
-        resolve: async () => ({ descriptor: top, bytes: await source.fetch(top, { signal: this.#options.signal }) }),
-      }
-      await pull(this.#store, pinned, { ...this.#pullOptions(), name })
+      const pinned: Source =
+        top === undefined
+          ? source
+          : { ...source, resolve: async () => ({ descriptor: top, bytes: await source.fetch(top, { signal }) }) }
+      for (const platform of platforms.size === 0 ? [undefined] : platforms.values())
+        await pull(this.#store, pinned, { ...this.#pullOptions(), name, ...(platform && { platform }) })
     })
   }
 
@@ -173,8 +192,10 @@ class Repair {
     const descriptor = this.#inventory.descriptor(manifest)
     if (descriptor === undefined) return this.#failed(manifest, 'nothing tells how large its manifest is')
     const remains = record === undefined ? remainsOf(this.#store.root, `records/${manifest}`) : ''
-    const names = damage.flatMap(({ affected }) =>
-      affected.flatMap((image) => (image.manifest === manifest ? image.names : [])),
+    const names = damage.flatMap(({ kind, name, images, affected }) =>
+      kind === 'record' && name === manifest
+        ? images
+        : affected.flatMap((image) => (image.manifest === manifest ? image.names : [])),
     )
     const places = [
       record?.origin.source,
@@ -272,6 +293,11 @@ function originIn(remains: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Written with a transport or a host, a name can only have been given by a pull from there. */
+function isPlace(name: string): boolean {
+  return /^(?:docker:\/\/|oci:|oci-archive:|docker-archive:|dir:|rootfs:|tar:|[^/]+[.:][^/]*\/)/.test(name)
 }
 
 /** A short name that somebody gave is no place; asking Docker's registry for it would tell others what is here. */
