@@ -11,7 +11,10 @@ import { lchown, mknod, renameExchange, setMtime } from '../src/linux/file.ts'
 import { setXattr } from '../src/linux/xattr.ts'
 import { type Store, openStore } from '../src/store/store.ts'
 import { importImage } from '../src/transfer/commit/import.ts'
+import { openSource } from '../src/sources/open.ts'
 import { exportImage } from '../src/transfer/export.ts'
+import { pull } from '../src/transfer/pull.ts'
+import { file, tarOf, whiteout } from './images.ts'
 import { needsPrograms, needsRoot } from './needs.ts'
 import { readTree as readFolder } from './overlayfs.ts'
 import { outline } from './random-tree.ts'
@@ -184,6 +187,32 @@ describe('commit', { skip: needsRoot }, () => {
     const etc = (await readTree(store, 'user')).children.get('etc')
     assert.ok(etc !== undefined && 'xattrs' in etc)
     assert.deepEqual([...etc.xattrs].map(String), ['user.overlay.opaque,data'])
+  })
+
+  test('above a plain tree its names stay data; a tar deletes as any layer does', async () => {
+    using place = scratch('commit')
+    await using store = await openStore(place.at('store'))
+    fs.mkdirSync(place.at('plain'))
+    for (const name of ['.wh.data', 'a', 'b']) fs.writeFileSync(place.at('plain', name), name)
+    await using source = await openSource(`rootfs:${place.at('plain')}`)
+    await pull(store, source, { name: 'plain' })
+    fs.mkdirSync(place.at('more'))
+    fs.writeFileSync(place.at('more/a'), 'new')
+    await importImage(store, place.at('more'), 'more', { ...quiet, base: 'plain' })
+    assert.deepEqual([...(await readTree(store, 'more')).children.keys()].toSorted(), ['.wh.data', 'a', 'b'])
+    assert.deepEqual(
+      store.find('more').record.layers.map(({ kind }) => kind),
+      ['plain', 'layer'],
+    )
+    await assert.rejects(importImage(store, place.at('plain'), 'no', quiet), {
+      code: 'UNSUPPORTED',
+      message: /\.wh\.data/,
+    })
+
+    fs.writeFileSync(place.at('layer.tar'), tarOf([file('c', 'c'), whiteout('a')]))
+    await importImage(store, place.at('layer.tar'), 'tar', { ...quiet, base: 'more' })
+    assert.deepEqual([...(await readTree(store, 'tar')).children.keys()].toSorted(), ['.wh.data', 'b', 'c'])
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
   })
 
   test('a directory that changes while it is read gives no image', async () => {
