@@ -1,4 +1,6 @@
+import { mkdir } from 'node:fs/promises'
 import { makeGarbageStore } from './garbage-store.ts'
+import { benchFolder } from './images.ts'
 import { freshFs } from './loopfs.ts'
 import { timed } from './measure.ts'
 import { launcher } from './peers.ts'
@@ -21,6 +23,7 @@ type Timed = Awaited<ReturnType<typeof timed>>
 
 /** Collections of stores of which half is garbage, and find(1), which need not think, deleting as many files. */
 export async function collecting({ say }: Options): Promise<Report> {
+  await mkdir(benchFolder, { recursive: true })
   const results: Collected[] = []
   for (const objects of sizes) results.push(await collect(objects, say))
   const [least, most] = [results[0], results.at(-1)]

@@ -71,11 +71,11 @@ export function bytesCovered(extents: readonly SharedExtent[], least: number): n
 }
 
 /** A folder and everything in it; what vanishes meanwhile counts nothing. Symlinks are not followed. */
-export function* filesBelow(path: string): Generator<{ readonly path: string; readonly stat: Stats }> {
+export function visitFiles(path: string, visit: (path: string, stat: Stats) => void): void {
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (stat === undefined) return
-  yield { path, stat }
-  if (stat.isDirectory()) for (const name of namesIn(path)) yield* filesBelow(`${path}/${name}`)
+  visit(path, stat)
+  if (stat.isDirectory()) for (const name of namesIn(path)) visitFiles(`${path}/${name}`, visit)
 }
 
 function namesIn(path: string): string[] {

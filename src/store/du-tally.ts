@@ -1,11 +1,10 @@
 import type { Stats } from 'node:fs'
-import { relative } from 'node:path'
 import type { Digest, RecipeDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { visitObjects } from '../formats/tar/recipe.ts'
 import { isAlive, listOwned } from './dead.ts'
 import { DigestSet } from './digest-set.ts'
-import { DiskReader, bytesCovered, filesBelow } from './disk-use.ts'
+import { DiskReader, bytesCovered, visitFiles } from './disk-use.ts'
 import { type DigestFolder, blobPath, digestOfName, imagePath, recipePath, recordPath, tmpFolder } from './layout.ts'
 import type { Marks } from './marks.ts'
 import type { ImageRecord } from './record.ts'
@@ -58,15 +57,16 @@ export class Tally {
   measure(name: string): number {
     const sharedBefore = this.#disk.shared.length
     let bytes = 0
-    for (const { path, stat } of filesBelow(`${this.#root}/${name}`)) {
+    const kind = kindsOfItems.find((each) => each === name)
+    visitFiles(`${this.#root}/${name}`, (path, stat) => {
       if (stat.nlink > 1 && stat.isFile()) {
-        if (this.#linked.has(stat.ino)) continue
+        if (this.#linked.has(stat.ino)) return
         this.#linked.add(stat.ino)
       }
       const own = this.#disk.own(path, stat)
       bytes += own
-      if (stat.isFile()) this.#note(name, path, stat, own)
-    }
+      if (kind !== undefined && stat.isFile()) this.#note(kind, path, stat, own)
+    })
     if (name === tmpFolder) this.#dead = this.#measureDead()
     return bytes + bytesCovered(this.#disk.shared.slice(sharedBefore), 1)
   }
@@ -103,10 +103,8 @@ export class Tally {
     return { images: this.#images, names: new Map([...this.#names].map(([name, n]) => [name, names[n] ?? 0])), garbage }
   }
 
-  #note(name: string, path: string, stat: Stats, own: number): void {
-    const kind = kindsOfItems.find((each) => each === name)
-    if (kind === undefined) return
-    const digest = digestOfName(kind, relative(`${this.#root}/${kind}`, path))
+  #note(kind: DigestFolder, path: string, stat: Stats, own: number): void {
+    const digest = digestOfName(kind, path.slice(this.#root.length + kind.length + 2))
     if (digest === undefined) return
     const stays = stat.nlink > 1 || this.#inUse.has(kind, digest)
     const item = { full: this.#disk.full(stat), own: stays ? 0 : own, image: nobody, name: nobody }
@@ -162,7 +160,7 @@ export class Tally {
   #measureDead(): number {
     let bytes = 0
     for (const owner of listOwned(this.#root))
-      if (!isAlive(owner)) for (const { path, stat } of filesBelow(owner)) bytes += this.#disk.own(path, stat)
+      if (!isAlive(owner)) visitFiles(owner, (path, stat) => (bytes += this.#disk.own(path, stat)))
     return bytes
   }
 }

@@ -5,7 +5,7 @@ import { syncfsAsync } from '../linux/file.ts'
 import { nameAgain } from './aside.ts'
 import { Freed } from './freed.ts'
 import { removeDead, seizeDead } from './dead.ts'
-import { filesBelow } from './disk-use.ts'
+import { visitFiles } from './disk-use.ts'
 import { lockStore, tryLockCollector } from './lock.ts'
 import { Marks } from './marks.ts'
 import { Sweep } from './sweep.ts'
@@ -97,7 +97,7 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
 
 async function clearDead(root: string, freed: Freed, dryRun: boolean): Promise<number> {
   const dead = seizeDead(root)
-  for (const { path } of dead) for (const file of filesBelow(path)) freed.addOther(file.path, file.stat)
+  for (const { path } of dead) visitFiles(path, (file, stat) => freed.addOther(file, stat))
   if (dryRun) for (const { lock } of dead) closeSync(lock)
   else {
     await removeDead(root, dead)
