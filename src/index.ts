@@ -7,12 +7,14 @@ export { openStore, Store, type OpenOptions, type VerityPolicy, type Sealed } fr
 export type { StoredImage, ListedImage, FindOptions } from './store/find.ts'
 export type { DiskUse, ImageUse, StoreUse } from './store/du.ts'
 export type { GcOptions, GcReport } from './store/gc.ts'
+export type { FsckOptions, FsckReport, Sample, Damage, Affected, CheckEvent } from './store/fsck/report.ts'
 export type { ImageRecord, LayerRecord } from './store/record.ts'
 
 export { openSource, type SourceOptions } from './sources/open.ts'
 export type { Source } from './sources/source.ts'
 
 export { pull, type PullOptions, type PullResult, type PulledImage, type PullStats } from './transfer/pull.ts'
+export { repairStore, openDamagedStore, type RepairOptions, type RepairReport } from './transfer/repair/repair.ts'
 export { obtain, type ObtainOptions } from './transfer/obtain.ts'
 export { exportImage, type ExportOptions, type ExportResult } from './transfer/export.ts'
 export { sealImage, type SealImageOptions, type SealResult, type SealedImage } from './transfer/seal-image.ts'
