@@ -1,8 +1,9 @@
-import { closeSync, constants, openSync, readdirSync, readlinkSync } from 'node:fs'
+import { closeSync, constants, openSync, readlinkSync } from 'node:fs'
 import { type Xattrs, noXattrs } from '../formats/entry.ts'
 import { setContent, unflatten } from '../formats/flat/convert.ts'
 import { FlatTree, field, floatField, furtherName, inodeFloats, inodeWords } from '../formats/flat/flat.ts'
 import { type Directory, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
+import { readNames } from '../linux/directory.ts'
 import { isErrno } from '../linux/libc.ts'
 import { StatRecord } from '../linux/stat.ts'
 import { getXattr, listXattrs } from '../linux/xattr.ts'
@@ -164,7 +165,7 @@ class Scan implements Disposable {
       this.#stat.read(fd, '')
       const inode = this.#inode()
       this.#setXattrs(inode, this.#xattrs(fd))
-      const names = readdirSync(`/proc/self/fd/${fd}`, { encoding: 'latin1' }).sort()
+      const names = readNames(fd).sort()
       this.#open.push({ path, fd, inode, names, next: 0 })
       return inode
     } catch (error) {

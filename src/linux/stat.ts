@@ -1,8 +1,11 @@
 import { STATX_BASIC_STATS, at, structs } from './abi.ts'
-import { cString, libcCall } from './libc.ts'
+import { libcCall } from './libc.ts'
 
 const call = libcCall('statx', 'ipiip')
 const layout = structs.statx
+/** As long as a name in a directory can be, and its NUL; a buffer for each would be garbage a moment later. */
+const nameMax = 255
+const nameBytes = Buffer.alloc(nameMax + 1)
 
 /**
  * statx(2) into one record that is used again and again: a scan asks about every file of a system, and the objects that
@@ -15,7 +18,9 @@ export class StatRecord {
   /** A name in an open directory, one char per byte; a symlink means itself. With an empty name, the directory. */
   read(directory: number, name: string): void {
     const flags = at.AT_SYMLINK_NOFOLLOW | (name === '' ? at.AT_EMPTY_PATH : 0)
-    call(JSON.stringify(name), directory, cString(name), flags, STATX_BASIC_STATS, this.bytes)
+    const length = nameBytes.write(name, 0, nameMax, 'latin1')
+    nameBytes[length] = 0
+    call(name, directory, nameBytes, flags, STATX_BASIC_STATS, this.bytes)
   }
 
   get mode(): number {
