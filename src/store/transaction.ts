@@ -203,7 +203,7 @@ export class Transaction implements AsyncDisposable {
 
   #noteReplaced(): void {
     for (const [name, { descriptor }] of this.#refs)
-      if (readRef(this.root, name)?.digest !== descriptor.digest) noteUnnamed(this.root, name)
+      if (!standsFor(this.root, name, descriptor.digest)) noteUnnamed(this.root, name)
   }
 
   /** What a record names must be there; gc cannot take it away any more once the record has its name. */
@@ -224,6 +224,16 @@ export class Transaction implements AsyncDisposable {
     throw new OnefoldError('BUSY', `Cannot commit: ${digest} is neither in the store nor in the transaction`, {
       hint: 'Run the command again: a garbage collection may have removed it.',
     })
+  }
+}
+
+/** What a damaged ref stood for is not known: it is replaced by whoever sets it. */
+function standsFor(root: string, name: string, digest: Digest): boolean {
+  try {
+    return readRef(root, name)?.digest === digest
+  } catch (error) {
+    if (error instanceof OnefoldError && error.code !== 'IO') return false
+    throw error
   }
 }
 
