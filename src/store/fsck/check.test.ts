@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename } from 'node:path'
 import { describe, test } from 'node:test'
 import { file } from '../../../test/images.ts'
 import { scratch } from '../../../test/scratch.ts'
@@ -9,8 +21,8 @@ import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import { verityDigest } from '../../formats/fsverity/digest.ts'
 import { blobPath, imagePath, objectPath, recipePath, recordPath } from '../layout.ts'
-import type { ImageRecord } from '../record.ts'
-import type { Damage } from './report.ts'
+import { type ImageRecord, formatRecord } from '../record.ts'
+import type { Damage, FsckOptions } from './report.ts'
 import { formatRef } from '../refs.ts'
 import { type Store, openStore } from '../store.ts'
 
@@ -83,7 +95,7 @@ const cases: Case[] = [
       renameSync(objectPath(root, object), `${root}/objects/elsewhere`)
       symlinkSync(`${root}/objects/elsewhere`, objectPath(root, object))
     },
-    () => [{ kind: 'object', problem: 'it is not a regular file' }],
+    () => [{ kind: 'object', problem: 'it is not a regular file', images: both }],
   ],
   [
     'a recipe with a flipped bit',
@@ -134,8 +146,85 @@ const cases: Case[] = [
     ({ root }) => execFileSync('mkfifo', [`${root}/refs/pipe`]),
     () => [{ kind: 'ref', name: 'pipe' }],
   ],
+  [
+    'an object that belongs to another user',
+    ({ root }) => chownSync(objectPath(root, object), 65534, 65534),
+    () => [{ kind: 'object', name: object, problem: 'it belongs to user 65534, expected 0', images: both }],
+  ],
+  [
+    'a record that belongs to another user',
+    ({ root, one }) => chownSync(recordPath(root, one.manifest.digest), 65534, 65534),
+    ({ one }) => [{ kind: 'record', name: one.manifest.digest, state: 'exposed', images: both }],
+  ],
+  [
+    'a folder that others can write to',
+    ({ root }) => chmodSync(`${root}/layers`, 0o777),
+    ({ root }) => [{ kind: 'store', name: `${root}/layers`, state: 'exposed' }],
+  ],
+  [
+    'symlinks in place of a recipe, a record, an image and a config',
+    ({ root, recipe, one, image }) => {
+      for (const path of [
+        recipePath(root, recipe),
+        recordPath(root, one.manifest.digest),
+        imagePath(root, image),
+        blobPath(root, one.config.digest),
+      ])
+        swapForSymlink(path)
+    },
+    ({ one, image, recipe }) => [
+      { kind: 'blob', name: one.config.digest, state: 'broken' },
+      { kind: 'image', name: image, state: 'broken' },
+      { kind: 'recipe', name: recipe, state: 'broken' },
+      { kind: 'record', name: one.manifest.digest, state: 'broken', images: both },
+      { kind: 'ref', name: 'one', state: 'untrue' },
+      { kind: 'ref', name: 'uno', state: 'untrue' },
+    ],
+  ],
+  [
+    'a record that says other layers than its manifest',
+    ({ root, one }) =>
+      writeFileSync(recordPath(root, one.manifest.digest), formatRecord({ ...one, layers: one.layers.toReversed() })),
+    ({ one }) => [
+      { kind: 'record', name: one.manifest.digest, problem: 'its layers are not those of the manifest', images: both },
+    ],
+  ],
+  [
+    'the record of an image long gone',
+    ({ root, one }) => {
+      for (const name of ['one', 'uno']) rmSync(`${root}/refs/${name}`)
+      rmSync(blobPath(root, one.manifest.digest))
+    },
+    ({ one }) => [{ kind: 'blob', name: one.manifest.digest, problem: 'it is missing', images: [] }],
+  ],
+  [
+    'a recipe that names an object the store has not',
+    ({ root }) => rmSync(objectPath(root, object)),
+    () => [{ kind: 'object', name: object, state: 'missing', images: both }],
+  ],
+  [
+    'the state of a mount that is none, and one whose changes are gone',
+    ({ root, image }) => {
+      mkdirSync(`${root}/mounts/0123456789ab`, { recursive: true })
+      writeFileSync(`${root}/mounts/0123456789ab/mount.json`, '{"image": "../../etc"}')
+      mkdirSync(`${root}/mounts/0123456789ac`)
+      const state = { image, name: 'one', changes: '/x', ownsChanges: true }
+      writeFileSync(`${root}/mounts/0123456789ac/mount.json`, JSON.stringify(state))
+    },
+    () => [
+      { kind: 'mount', name: '0123456789ab', state: 'broken' },
+      { kind: 'mount', name: '0123456789ac', state: 'untrue', images: ['one'] },
+    ],
+  ],
   ['a root that others can write to', ({ root }) => chmodSync(root, 0o777), () => [{ kind: 'store' }]],
 ]
+
+/** With the very same bytes, so that only following it could find nothing wrong. */
+function swapForSymlink(path: string): void {
+  const elsewhere = `${path.slice(0, path.indexOf('/store/'))}/elsewhere-${basename(path)}`
+  renameSync(path, elsewhere)
+  symlinkSync(elsewhere, path)
+}
 
 describe('fsck finds', () => {
   for (const [what, damage, expected] of cases)
@@ -204,4 +293,121 @@ test('fsck and gc keep out of each other’s way', async () => {
   await assert.rejects(store.gc(), (error) => hasCode(error, 'BUSY'))
   assert.ok((await checking).clean)
   await assert.rejects(store.fsck({ signal: AbortSignal.abort() }), { name: 'AbortError' })
+})
+
+describe('what is damaged', () => {
+  test('is moved away once, and missing from then on; with dryRun nothing is moved', async () => {
+    using place = scratch('fsck')
+    await using store = await openStore(place.at('store'))
+    const { root, recipe, image, one } = await makeSample(store)
+    edit(objectPath(root, object), flip)
+    edit(recipePath(root, recipe), flip)
+    edit(imagePath(root, image), flip)
+    edit(recordPath(root, one.manifest.digest), cut)
+    const dry = await store.fsck({ dryRun: true })
+    assert.ok(existsSync(objectPath(root, object)) && !existsSync(`${root}/quarantine`))
+    const { damage } = await store.fsck()
+    assert.deepEqual(
+      damage.map(({ kind, name, quarantined }) => [kind, name, quarantined]),
+      [
+        ['image', image, `quarantine/images/${image}.erofs`],
+        ['object', object, `quarantine/objects/${object}`],
+        ['recipe', recipe, `quarantine/layers/${recipe}`],
+        ['record', one.manifest.digest, undefined],
+        ['ref', 'one', undefined],
+        ['ref', 'uno', undefined],
+      ].filter(([kind]) => damage.some((each) => each.kind === kind)),
+    )
+    assert.deepEqual(
+      dry.damage.map(({ name }) => name),
+      damage.map(({ name }) => name),
+    )
+    assert.deepEqual(readdirSync(`${root}/quarantine`).toSorted(), ['images', 'layers', 'objects'])
+    assert.equal(existsSync(objectPath(root, object)), false)
+    await assert.rejects(store.gc(), (error) => hasCode(error, 'CORRUPT'), 'a record that cannot be read is no consent')
+  })
+
+  test('is told with every path that has it, also when its recipe is gone', async () => {
+    using place = scratch('fsck')
+    await using store = await openStore(place.at('store'))
+    await using transaction = await store.begin()
+    const layers = [
+      [file('x/a', bytes), file('x/b', bytes)],
+      [file('y', bytes), file('z', other)],
+    ]
+    const record = stageImage(transaction, { layers, name: 'one' })
+    await transaction.commit()
+    edit(objectPath(store.root, object), flip)
+    const paths = ['/x/a', '/x/b', '/y']
+    for (const layer of [undefined, ...record.layers]) {
+      if (layer !== undefined) edit(recipePath(store.root, layer.recipe), flip)
+      const { damage } = await store.fsck({ dryRun: true })
+      const [found] = damage.filter(({ kind }) => kind === 'object')
+      assert.deepEqual(found?.affected[0]?.paths.toSorted(), paths)
+    }
+  })
+
+  test('is not read again when nothing has changed, and is when it has', async () => {
+    using place = scratch('fsck')
+    await using store = await openStore(place.at('store'))
+    const { root } = await makeSample(store)
+    assert.equal((await store.fsck({ changed: true })).checked.hashed, 2)
+    assert.equal((await store.fsck({ changed: true })).checked.hashed, 0)
+    edit(objectPath(root, object), flip)
+    const { damage, checked } = await store.fsck({ changed: true, dryRun: true })
+    assert.deepEqual([damage.length, checked.hashed], [1, 1])
+    rmSync(`${root}/checked.json`)
+    assert.equal((await store.fsck({ changed: true, dryRun: true })).checked.hashed, 2)
+    writeFileSync(`${root}/checked.json`, `{"hashed": ${Date.now() * 2000}}`)
+    assert.equal((await store.fsck({ changed: true, dryRun: true })).checked.hashed, 2, 'a time to come')
+  })
+
+  test('is found by sample as far as it is in it, the same for the same seed', async () => {
+    using place = scratch('fsck')
+    await using store = await openStore(place.at('store'))
+    await makeSample(store)
+    const hashed = async (sample: FsckOptions['sample']): Promise<number> =>
+      (await store.fsck({ sample })).checked.hashed
+    assert.deepEqual([await hashed({ count: 1 }), await hashed({ count: 9 }), await hashed({ percent: 0 })], [1, 2, 0])
+    edit(objectPath(store.root, object), flip)
+    const seeds = Array.from({ length: 12 }, (_, i) => `seed ${i}`)
+    const found = async (): Promise<number[]> => {
+      const counts: number[] = []
+      for (const seed of seeds)
+        counts.push((await store.fsck({ sample: { count: 1, seed }, dryRun: true })).damage.length)
+      return counts
+    }
+    const first = await found()
+    assert.deepEqual(new Set(first), new Set([0, 1]))
+    assert.deepEqual(await found(), first)
+  })
+})
+
+test('an index of another store, or none at all, is told and harms nothing', async () => {
+  using place = scratch('fsck')
+  await using store = await openStore(place.at('store'))
+  await makeSample(store)
+  assert.equal((await store.fsck()).index, 'none')
+  await using far = await openStore(place.at('far'))
+  {
+    await using transaction = await far.begin()
+    const { layers } = stageImage(transaction, { layers: [[file('far', other)]], name: 'far' })
+    await transaction.commit()
+    await using second = await far.begin()
+    for (const { diffId } of layers) assert.ok(await second.findLayer({ diffId }))
+  }
+  assert.equal((await far.fsck()).index, 'current')
+  writeFileSync(`${store.root}/index.db`, readFileSync(`${far.root}/index.db`))
+  assert.equal((await store.fsck()).index, 'foreign')
+  writeFileSync(`${store.root}/index.db`, 'no database')
+  const report = await store.fsck()
+  assert.deepEqual([report.index, report.clean], ['damaged', true])
+})
+
+test('a tag being set is no stray', async () => {
+  using place = scratch('fsck')
+  await using store = await openStore(place.at('store'))
+  await makeSample(store)
+  writeFileSync(`${store.root}/tmp/ref-01234567-89ab-cdef-0123-456789abcdef`, '')
+  assert.deepEqual((await store.fsck()).strays, [])
 })
