@@ -14,6 +14,7 @@ import { importImage } from '../src/transfer/commit/import.ts'
 import { openSource } from '../src/sources/open.ts'
 import { exportImage } from '../src/transfer/export.ts'
 import { pull } from '../src/transfer/pull.ts'
+import { runOnefold } from './command.ts'
 import { file, tarOf, whiteout } from './images.ts'
 import { needsPrograms, needsRoot } from './needs.ts'
 import { readTree as readFolder } from './overlayfs.ts'
@@ -235,6 +236,38 @@ describe('commit', { skip: needsRoot }, () => {
       })
     }
     assert.deepEqual([store.refs(), fs.readdirSync(`${store.root}/tmp`)], [['base'], []])
+    unmount(store, id, { discard: true })
+  })
+
+  test('the commands: what a mount has changed, and its image', async () => {
+    using place = scratch('commit')
+    await using store = await baseStore(place)
+    const { id, target } = await mount(store, 'base', { rw: true })
+    fs.rmSync(`${target}/opt/x`, { recursive: true })
+    fs.renameSync(`${target}/etc/two`, `${target}/etc/2`)
+    fs.writeFileSync(`${target}/opt/3`, 'a file of another size')
+    for (const path of ['etc', 'opt', 'opt/3']) setMtime(`${target}/${path}`, 1000, 5)
+    const run = (...args: string[]): string => {
+      const { code, out, err } = runOnefold(['--store', store.root, ...args])
+      assert.equal(code, args.includes('base') ? 1 : 0, err)
+      return out
+    }
+    assert.equal(run('diff', target), 'A /etc/2\nD /etc/two\nC /opt/3\nD /opt/x\n')
+    const changes = JSON.parse(run('--json', 'diff', id)) as { kind: string }[]
+    assert.deepEqual(
+      changes.map(({ kind }) => kind),
+      ['added', 'removed', 'changed', 'removed'],
+    )
+    assert.match(
+      run('diff', 'base', id),
+      /^\+ \/etc\/2\n- \/etc\/two\n~ \/opt\/3 {2}\(size, content\)\n- \/opt\/x\n- \/opt\/x\/y\n/,
+    )
+    const made = JSON.parse(run('--json', 'commit', id, 'new', '--timestamp', '0')) as Record<string, unknown>
+    const { record, imageDigest } = store.find('new')
+    assert.deepEqual(
+      [made['name'], made['manifest'], made['config'], made['image'], made['layer']],
+      ['new', record.manifest.digest, record.config.digest, imageDigest, record.layers[1]?.diffId],
+    )
     unmount(store, id, { discard: true })
   })
 

@@ -13,8 +13,8 @@ export const commit: Command = {
     'give the same layer on any machine; with --timestamp the image is the same as well.',
     '',
     'What is mounted is neither paused nor copied first: while something writes to it, the commit fails and leaves nothing',
-    'behind. Sockets, trusted.* attributes and SELinux labels are no part of a layer. Only what differs from the image',
-    'becomes one: see it before with onefold diff MOUNT.',
+    'behind. Sockets, trusted.* attributes and SELinux labels are no part of a layer. What was changed can be seen before:',
+    'onefold diff MOUNT.',
   ].join('\n'),
   options: { ...deriveOptions, ...limitOptions },
   examples: [
