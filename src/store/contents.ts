@@ -12,7 +12,7 @@
 import { existsSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { type Digest, type VerityDigest, hexOf, parseDigest, verityDigestFrom } from '../digest.ts'
+import { type Digest, type VerityDigest, isDigest, parseDigest, parseVerityDigest } from '../digest.ts'
 import { inlineMax } from '../formats/entry.ts'
 import type { Chunking } from '../formats/toc.ts'
 import { cutObject, hashObject } from './cut.ts'
@@ -49,6 +49,8 @@ export interface LookOptions {
 
 /** Smaller files are not worth cutting. */
 export const cutMin = 128 * 1024
+/** Of the database, kept in memory. */
+const cacheKiB = 64 * 1024
 /** Other versions of one file that are looked into. */
 const versionsMax = 2
 
@@ -107,7 +109,7 @@ export class Contents implements Disposable {
         'INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT (object) DO UPDATE SET sha256 = excluded.sha256',
       )
       changing(db, () => {
-        for (const [sha256, object, size] of files) learn.run(fromHex(object), size, fromDigest(sha256))
+        for (const [sha256, object, size] of files) learn.run(object, size, sha256)
       })
     })
   }
@@ -120,7 +122,7 @@ export class Contents implements Disposable {
       )
       const reread = db.prepare('DELETE FROM recipes_read')
       changing(db, () => {
-        for (const object of objects) for (const statement of statements) statement.run(fromHex(object))
+        for (const object of objects) for (const statement of statements) statement.run(object)
         reread.run()
       })
     })
@@ -140,9 +142,9 @@ export class Contents implements Disposable {
         const place = db.prepare('INSERT OR IGNORE INTO places VALUES (?, ?, ?)')
         const read = db.prepare('INSERT OR IGNORE INTO recipes_read VALUES (?)')
         changing(db, () => {
-          for (const { digest, size } of contents.objects) object.run(fromHex(digest), size)
-          for (const { sha256, bytes } of contents.inlines) inline.run(fromHex(sha256), bytes)
-          for (const { path, digest } of contents.places) place.run(path, nameOf(path), fromHex(digest))
+          for (const { digest, size } of contents.objects) object.run(digest, size)
+          for (const { sha256, bytes } of contents.inlines) inline.run(`sha256:${sha256}`, bytes)
+          for (const { path, digest } of contents.places) place.run(path, nameOf(path), digest)
           read.run(name)
         })
       })
@@ -153,11 +155,10 @@ export class Contents implements Disposable {
   #lookUp(wanted: ReadonlyMap<Digest, number>, found: Map<Digest, HeldFile>): Map<Digest, number> {
     return this.#database.use((db) => {
       const missing = new Map<Digest, number>()
-      const objects = db.prepare('SELECT object FROM objects WHERE sha256 = ? AND size = ?')
+      const objects = objectFinder(db, wanted)
       const inlines = db.prepare('SELECT bytes FROM inlines WHERE sha256 = ?')
       for (const [digest, size] of wanted) {
-        const row = size <= inlineMax ? inlines.get(fromDigest(digest)) : objects.get(fromDigest(digest), size)
-        const file = heldFile(row?.['object'], row?.['bytes'])
+        const file = size <= inlineMax ? inlineFile(inlines.get(digest)?.['bytes']) : objects(digest, size)
         if (file === undefined) missing.set(digest, size)
         else found.set(digest, file)
       }
@@ -205,7 +206,7 @@ export class Contents implements Disposable {
 
   async #cut(object: VerityDigest, chunking: Chunking, scheme: string, { signal }: LookOptions): Promise<void> {
     const isCut = this.#database.use((db) =>
-      db.prepare('SELECT 1 AS cut FROM cuts WHERE scheme = ? AND object = ?').get(scheme, fromHex(object)),
+      db.prepare('SELECT 1 AS cut FROM cuts WHERE scheme = ? AND object = ?').get(scheme, object),
     )
     if (isCut !== undefined) return
     await nextTurn()
@@ -216,25 +217,45 @@ export class Contents implements Disposable {
       const learn = db.prepare('INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?)')
       const learnCut = db.prepare('INSERT OR IGNORE INTO cuts VALUES (?, ?)')
       changing(db, () => {
-        for (const { sha256, offset, length } of chunks)
-          learn.run(scheme, fromHex(sha256), fromHex(object), offset, length)
-        learnCut.run(scheme, fromHex(object))
+        for (const { sha256, offset, length } of chunks) learn.run(scheme, `sha256:${sha256}`, object, offset, length)
+        learnCut.run(scheme, object)
       })
     })
   }
 }
 
 function createTables(db: DatabaseSync): void {
-  db.exec(`CREATE TABLE IF NOT EXISTS recipes_read (name TEXT PRIMARY KEY) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS objects (object BLOB PRIMARY KEY, size INTEGER, sha256 BLOB) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS objects_by_sha256 ON objects (sha256) WHERE sha256 IS NOT NULL;
+  // Digests are scattered: with less in memory, every lookup would be a read.
+  db.exec(`PRAGMA cache_size = -${cacheKiB}; PRAGMA mmap_size = ${cacheKiB * 1024};
+    CREATE TABLE IF NOT EXISTS recipes_read (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS objects (object TEXT PRIMARY KEY, size INTEGER, sha256 TEXT) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS objects_by_sha256 ON objects (sha256, size) WHERE sha256 IS NOT NULL;
     CREATE INDEX IF NOT EXISTS objects_by_size ON objects (size) WHERE sha256 IS NULL;
-    CREATE TABLE IF NOT EXISTS inlines (sha256 BLOB PRIMARY KEY, bytes BLOB) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS places (path TEXT, name TEXT, object BLOB, PRIMARY KEY (path, object)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS inlines (sha256 TEXT PRIMARY KEY, bytes BLOB) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS places (path TEXT, name TEXT, object TEXT, PRIMARY KEY (path, object)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS places_by_name ON places (name);
-    CREATE TABLE IF NOT EXISTS chunks (scheme TEXT, digest BLOB, object BLOB, start INTEGER, length INTEGER,
+    CREATE TABLE IF NOT EXISTS chunks (scheme TEXT, digest TEXT, object TEXT, start INTEGER, length INTEGER,
       PRIMARY KEY (scheme, digest)) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS cuts (scheme TEXT, object BLOB, PRIMARY KEY (scheme, object)) WITHOUT ROWID`)
+    CREATE TABLE IF NOT EXISTS cuts (scheme TEXT, object TEXT, PRIMARY KEY (scheme, object)) WITHOUT ROWID`)
+}
+
+/** Finds objects by sha256 and size: one by one, or by one pass over all, which costs a third per row. */
+function objectFinder(
+  db: DatabaseSync,
+  wanted: ReadonlyMap<Digest, number>,
+): (digest: Digest, size: number) => HeldFile | undefined {
+  const known = db.prepare('SELECT count(*) AS count FROM objects WHERE sha256 IS NOT NULL').get()?.['count']
+  if (Number(known) > wanted.size * 3) {
+    const select = db.prepare('SELECT object FROM objects WHERE sha256 = ? AND size = ?')
+    return (digest, size) => objectFile(select.get(digest, size)?.['object'])
+  }
+  const objects = new Map<unknown, { readonly object: unknown; readonly size: unknown }>()
+  for (const row of db.prepare('SELECT sha256, size, object FROM objects WHERE sha256 IS NOT NULL').iterate())
+    objects.set(row['sha256'], { object: row['object'], size: row['size'] })
+  return (digest, size) => {
+    const row = objects.get(digest)
+    return row?.size === size ? objectFile(row.object) : undefined
+  }
 }
 
 function selectChunks(db: DatabaseSync, scheme: string, wanted: readonly WantedChunks[]): Map<Digest, ChunkPlace> {
@@ -242,7 +263,7 @@ function selectChunks(db: DatabaseSync, scheme: string, wanted: readonly WantedC
   const select = db.prepare('SELECT object, start, length FROM chunks WHERE scheme = ? AND digest = ?')
   for (const { digests } of wanted)
     for (const digest of digests) {
-      const row = select.get(scheme, fromDigest(digest))
+      const row = select.get(scheme, digest)
       const [object] = digestIn(row?.['object'])
       const [offset, length] = [row?.['start'], row?.['length']]
       if (object !== undefined && typeof offset === 'number' && typeof length === 'number')
@@ -263,27 +284,23 @@ function schemeOf(chunking: Chunking): string | undefined {
   }
 }
 
-function heldFile(object: unknown, bytes: unknown): HeldFile | undefined {
+function objectFile(object: unknown): HeldFile | undefined {
   const [digest] = digestIn(object)
-  if (digest !== undefined) return { kind: 'object', object: digest }
+  return digest === undefined ? undefined : { kind: 'object', object: digest }
+}
+
+function inlineFile(bytes: unknown): HeldFile | undefined {
   return bytes instanceof Uint8Array && bytes.length <= inlineMax ? { kind: 'inline', bytes } : undefined
 }
 
+/** Rows become paths: one that is no digest is none. */
 function digestIn(value: unknown): VerityDigest[] {
-  return value instanceof Uint8Array && value.length === 32 ? [verityDigestFrom(Buffer.from(value))] : []
+  return typeof value === 'string' && isDigest(`sha256:${value}`) ? [parseVerityDigest(value)] : []
 }
 
 function textsOf(db: DatabaseSync, query: string): string[] {
   const names = db.prepare(query).all()
   return names.map((row) => row['name']).filter((name) => typeof name === 'string')
-}
-
-function fromHex(hex: string): Uint8Array {
-  return Buffer.from(hex, 'hex')
-}
-
-function fromDigest(digest: Digest): Uint8Array {
-  return Buffer.from(hexOf(digest), 'hex')
 }
 
 function nameOf(path: string): string {
