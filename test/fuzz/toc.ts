@@ -13,7 +13,8 @@ import type { TocFile, TocLayer } from '../../src/formats/toc.ts'
 import { readChunkedLayer } from '../../src/formats/zstd-chunked/layer.ts'
 import { readTarSplit } from '../../src/formats/zstd-chunked/tar-split.ts'
 import { writeZstdChunked } from '../../src/formats/zstd-chunked/write.ts'
-import { collect, noise, openLayer } from '../table-layers.ts'
+import { collect, openLayer } from '../table-layers.ts'
+import { noise } from '../registry.ts'
 import { file, header, pax, tar } from '../tar-bytes.ts'
 import { damage, hurt } from './damage.ts'
 
@@ -56,7 +57,7 @@ const input = tar(
   header({ name: 'd/', typeflag: '5', mtime: 5 }),
   pax({ 'SCHILY.xattr.user.x': 'value', path: 'd/\xc3\xbc' }),
   file({ name: 'overridden' }, 'some text'),
-  file({ name: 'd/large' }, Buffer.concat([noise(3, 200_000), Buffer.alloc(3000), noise(4, 100_000)])),
+  file({ name: 'd/large' }, Buffer.concat([noise(200_000, 3), Buffer.alloc(3000), noise(100_000, 4)])),
   file({ name: 'empty' }, ''),
   header({ name: 'hard', typeflag: '1', link: 'd/large' }),
   header({ name: 'null', typeflag: '3', devmajor: 1, devminor: 3 }),

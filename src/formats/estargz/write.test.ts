@@ -74,7 +74,7 @@ describe('what is written can be read', () => {
     test(name, async () => {
       await fc.assert(
         fc.asyncProperty(anyTar, (input) => check(input, variant)),
-        { numRuns: 15 },
+        { numRuns: 8 },
       )
     })
 })

@@ -31,3 +31,13 @@ export const defaultTarLimits: Required<TarLimits> = {
   maxSparseRanges: 100_000,
   maxTrailing: 64 * 2 ** 20,
 }
+
+/** For what was read with limits before. */
+export const noTarLimits: Required<TarLimits> = {
+  maxEntrySize: Number.MAX_SAFE_INTEGER,
+  maxTotal: Number.POSITIVE_INFINITY,
+  maxEntries: Number.POSITIVE_INFINITY,
+  maxPaxBytes: 2 ** 30, // allocated as a whole; no recipe is larger
+  maxSparseRanges: Number.POSITIVE_INFINITY,
+  maxTrailing: Number.POSITIVE_INFINITY,
+}

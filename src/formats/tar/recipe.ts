@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { type RecipeDigest, type VerityDigest, parseRecipeDigest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import { type Content, type Entry, sizeOf } from '../entry.ts'
+import { noTarLimits } from './limits.ts'
 import { type TarBody, type TarOptions, TarParser } from './parse.ts'
 import {
   Cursor,
@@ -212,15 +213,6 @@ function* entries(bytes: Buffer, tarSize: number, options: Pick<TarOptions, 'glo
   reader.finish()
 }
 
-const noLimits = {
-  maxEntrySize: Number.MAX_SAFE_INTEGER,
-  maxTotal: Number.POSITIVE_INFINITY,
-  maxEntries: Number.POSITIVE_INFINITY,
-  maxPaxBytes: 2 ** 30, // allocated as a whole; no recipe is larger
-  maxSparseRanges: Number.POSITIVE_INFINITY,
-  maxTrailing: Number.POSITIVE_INFINITY,
-} as const
-
 /** Runs the parser over framing alone and puts the recipe's contents into the entries. */
 class EntryReader {
   readonly #parser: TarParser
@@ -237,7 +229,7 @@ class EntryReader {
         data: () => {},
         endEntry: () => {},
       },
-      { ...options, ...noLimits },
+      { ...options, ...noTarLimits },
     )
   }
 

@@ -3,7 +3,8 @@ import { OnefoldError } from '../../error.ts'
 import { type Entry, noContent } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { paddingOf } from '../tar/header.ts'
-import { TarParser } from '../tar/parse.ts'
+import { noTarLimits } from '../tar/limits.ts'
+import { type TarHandler, TarParser } from '../tar/parse.ts'
 import type { RawEntry } from './json.ts'
 import { differenceOf } from './difference.ts'
 import { readTocEntry } from './entry.ts'
@@ -21,7 +22,7 @@ export interface TarSink {
   end(padding: Buffer, rest: Buffer): void
 }
 
-/** Names that can be in a table only once. */
+/** Runs the tar parser over a layer that was read before, and refuses what no table can hold. */
 export class TarFeed {
   readonly #sink: TarSink
   readonly #parser: TarParser
@@ -31,7 +32,7 @@ export class TarFeed {
 
   constructor(sink: TarSink) {
     this.#sink = sink
-    this.#parser = new TarParser({
+    const handler: TarHandler = {
       framing: (bytes) => void this.#framing.push(Buffer.from(bytes)),
       entry: (entry, { stored, ranges }) => {
         if (ranges !== undefined) throw cannotHold(entry.path, 'a sparse file')
@@ -43,7 +44,8 @@ export class TarFeed {
       },
       data: (bytes) => this.#sink.data(bytes),
       endEntry: () => this.#sink.endEntry(),
-    })
+    }
+    this.#parser = new TarParser(handler, noTarLimits)
   }
 
   write(tar: Uint8Array): void {

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
-import { anyTar, collect, contentOf, noise, openLayer, splitTar } from '../../../test/table-layers.ts'
+import { anyTar, collect, contentOf, openLayer, splitTar } from '../../../test/table-layers.ts'
+import { noise } from '../../../test/registry.ts'
 import { file, gnuLong, header, pax, tar } from '../../../test/tar-bytes.ts'
 import { entriesOfTar } from '../../../test/tar-entries.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
@@ -42,7 +43,7 @@ async function check(input: Buffer): Promise<void> {
 }
 
 test('what is written can be read', async () => {
-  await fc.assert(fc.asyncProperty(anyTar, check), { numRuns: 40 })
+  await fc.assert(fc.asyncProperty(anyTar, check), { numRuns: 20 })
 })
 
 test('a chunk larger than a frame should be, headers in all places Go looks at', async () => {
@@ -67,7 +68,7 @@ test('a chunk larger than a frame should be, headers in all places Go looks at',
 })
 
 test('the blob does not depend on who compresses when', async () => {
-  const input = tar(...Array.from({ length: 30 }, (_, i) => file({ name: `f${i}` }, noise(i, i * 9000))))
+  const input = tar(...Array.from({ length: 30 }, (_, i) => file({ name: `f${i}` }, noise(i * 9000, i))))
   const { blob, result } = await write(input)
   let jobs = 0
   const late = async (bytes: Uint8Array): Promise<Uint8Array> => {
@@ -126,7 +127,7 @@ test('frames may be empty, and several where one would do', async () => {
   const params = { [constants.ZSTD_c_checksumFlag]: 1 }
   const odd = (bytes: Uint8Array): Uint8Array =>
     Buffer.concat([zstdCompressSync(bytes.subarray(0, 1), { params }), empty, zstdCompressSync(bytes.subarray(1))])
-  const input = tar(file({ name: 'a' }, noise(1, 200_000)), file({ name: 'b' }, Buffer.alloc(5000)))
+  const input = tar(file({ name: 'a' }, noise(200_000, 1)), file({ name: 'b' }, Buffer.alloc(5000)))
   const { blob, result } = await collect(writeZstdChunked([input], { compress: odd }))
   const { toc } = openLayer({ mediaType, ...result }, blob)
   assert.ok(splitTar(blob, toc!).equals(input))
