@@ -34,6 +34,13 @@ export type { MountOptions, MountRecord, MountTrees, ImageChoice } from './api.t
 export { listMounts, type MountStatus } from './mount/status.ts'
 export type { RunOptions, RunResult } from './run/run.ts'
 
+export { scanDirectory, type ScanOptions } from './composefs/scan.ts'
+export { DumpReader, parseDump, type DumpOptions, type DumpedTree } from './formats/dump/read.ts'
+export { writeDump } from './formats/dump/write.ts'
+export { openErofs, readErofs, type ErofsReadOptions, type ErofsView, type FileInfo } from './formats/erofs/tree.ts'
+export { planErofs, streamErofs, type ErofsOptions, type ErofsPlan } from './formats/erofs/write.ts'
+export { VerityHasher, verityDigest } from './formats/fsverity/digest.ts'
+export { composeImage, type ComposedImage } from './image/compose.ts'
 export { lookup } from './formats/lookup.ts'
 export { diffTrees, type Change } from './image/diff.ts'
 export { treeToJson, type JsonEntry } from './image/json.ts'
