@@ -237,7 +237,7 @@ function presentImage(store: Store, selected: Selected, options: PullOptions): I
     existsSync(store.imagePath(image)) &&
     record.keepSelinux === (options.keepSelinux ?? false) &&
     existsSync(blobPath(store.root, record.config.digest)) &&
-    existsSync(blobPath(store.root, record.manifest.digest)) &&
+    selected.trail.every(({ descriptor }) => existsSync(blobPath(store.root, descriptor.digest))) &&
     record.layers.every(({ recipe, proof }) => store.hasRecipe(recipe) && isEnough(proof, options.partial))
   if (!isWhole) return undefined
   const missing = new Missing(store.root)
