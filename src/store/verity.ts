@@ -90,6 +90,17 @@ export async function sealFile({ path, digest }: SealableFile): Promise<'sealed'
   }
 }
 
+/** Whether the kernel enforces a digest of the file; false where there is none. */
+export function isSealed(path: string): boolean {
+  const file = openRegular(path, path)
+  if (file === undefined) return false
+  try {
+    return measureVerity(file.fd) !== undefined
+  } finally {
+    closeSync(file.fd)
+  }
+}
+
 /** Who is not root may seal only what he could write to; files of a store are written by nobody. */
 async function enable(fd: number): Promise<boolean> {
   try {

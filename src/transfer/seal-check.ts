@@ -1,10 +1,10 @@
-import { OnefoldError } from '../error.ts'
+import { OnefoldError, hasCode } from '../error.ts'
 import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
 import { type Manifest, parseManifest } from '../formats/oci/manifest.ts'
 import { type ImageDigest, type SealClaim, formatImageDigest, readSealClaims, sealKey } from '../formats/oci/seal.ts'
 import type { ImageRecord } from '../store/record.ts'
 import type { Store } from '../store/store.ts'
-import { type DigestSubject, kindOfDigest } from './image-digests.ts'
+import { type DigestSubject, digestSubject, kindOfDigest } from './image-digests.ts'
 
 /** What a pull demands of the composefs image that the layers make. */
 export interface SealOptions {
@@ -51,6 +51,38 @@ export async function checkSeal(
   for (const { where, digest } of claims)
     if ((await told(() => kindOfDigest(digest, subject))) === undefined)
       throw mismatch(`its ${where} ${sealKey} says ${formatImageDigest(digest)}`, subject, ignoring)
+}
+
+/** What an image says of its composefs image, and what its stored layers say to that. */
+export interface SealState {
+  readonly where: SealClaim['where']
+  /** `sha256:…` or `sha512:…`. */
+  readonly digest: string
+  /** Whether the layers have that digest; unknown where it cannot be computed. */
+  readonly verdict: 'agrees' | 'differs' | 'unknown'
+  /** Of the kind of digest that agrees. */
+  readonly kind: string | undefined
+}
+
+export async function sealStates(store: Store, record: ImageRecord): Promise<SealState[]> {
+  const { manifest, config } = storedDocuments(store, record)
+  const states: SealState[] = []
+  for (const { where, digest } of readSealClaims(manifest, config)) {
+    const kind = await unlessUnsupported(() => kindOfDigest(digest, digestSubject(store, record)))
+    const verdict = kind === 'unknown' ? kind : kind === undefined ? 'differs' : 'agrees'
+    const name = kind === 'unknown' ? undefined : kind?.name
+    states.push({ where, digest: formatImageDigest(digest), verdict, kind: name })
+  }
+  return states
+}
+
+async function unlessUnsupported<T>(compute: () => Promise<T>): Promise<T | 'unknown'> {
+  try {
+    return await compute()
+  } catch (error) {
+    if (hasCode(error, 'UNSUPPORTED')) return 'unknown'
+    throw error
+  }
 }
 
 const ignoring =

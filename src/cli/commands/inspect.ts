@@ -1,4 +1,5 @@
 import { formatPlatform } from '../../formats/oci/platform.ts'
+import type { SealState } from '../../transfer/seal-check.ts'
 import type { StoredImage } from '../../store/find.ts'
 import type { Store } from '../../store/store.ts'
 import { whyOf } from '../../transfer/proof.ts'
@@ -30,8 +31,9 @@ export const inspect: Command = {
     if (options.flag('manifest')) return out.bytes(store.blob(image.record.manifest.digest))
     if (options.flag('config')) return out.bytes(store.blob(image.record.config.digest))
     if (options.flag('tree')) return printTree(out, store, image)
-    if (out.json) return out.value(factsOf(image))
-    printFacts(out, image)
+    const digests = await digestsOf(store, image)
+    if (out.json) return out.value(factsOf(image, digests))
+    printFacts(out, image, digests)
   },
 }
 
@@ -42,7 +44,32 @@ async function printTree(out: Output, store: Store, image: StoredImage): Promise
   else out.lines(entries.map((entry) => jsonText(entry)))
 }
 
-function factsOf({ names, top, record, imageDigest }: StoredImage): object {
+/** The composefs image by all its names, and what the image itself says that it is. */
+interface ImageDigests {
+  /** What fs-verity measures; undefined before it is composed. */
+  readonly fsverity: string | undefined
+  /** Of the file. */
+  readonly sha256: string | undefined
+  /** Whether the kernel enforces the first. */
+  readonly sealed: boolean
+  readonly seals: readonly SealState[]
+}
+
+async function digestsOf(store: Store, { record, imageDigest }: StoredImage): Promise<ImageDigests> {
+  const { sealStates } = await import('../../transfer/seal-check.ts')
+  const { digestOf } = await import('../../digest.ts')
+  const { isSealed } = await import('../../store/verity.ts')
+  const seals = imageDigest === undefined ? [] : await sealStates(store, record)
+  const bytes = imageDigest === undefined ? undefined : store.image(imageDigest)
+  return {
+    fsverity: imageDigest && `sha256:${imageDigest}`,
+    sha256: bytes && digestOf(bytes),
+    sealed: imageDigest !== undefined && isSealed(store.imagePath(imageDigest)),
+    seals,
+  }
+}
+
+function factsOf({ names, top, record, imageDigest }: StoredImage, digests: ImageDigests): object {
   return {
     names,
     top,
@@ -50,6 +77,8 @@ function factsOf({ names, top, record, imageDigest }: StoredImage): object {
     config: record.config,
     platform: formatPlatform(record.platform),
     image: imageDigest ?? null,
+    imageDigests: { fsverity: digests.fsverity ?? null, sha256: digests.sha256 ?? null, sealed: digests.sealed },
+    seals: digests.seals.map((seal) => ({ ...seal, kind: seal.kind ?? null })),
     size: record.size,
     keepSelinux: record.keepSelinux,
     origin: record.origin,
@@ -57,13 +86,17 @@ function factsOf({ names, top, record, imageDigest }: StoredImage): object {
   }
 }
 
-function printFacts(out: Output, image: StoredImage): void {
+function printFacts(out: Output, image: StoredImage, digests: ImageDigests): void {
   const { names, top, record, imageDigest } = image
   out.line(`names      ${names.join(', ')}`)
   if (top.digest !== record.manifest.digest) out.line(`index      ${top.digest}`)
   out.line(`manifest   ${record.manifest.digest}`)
   out.line(`config     ${record.config.digest}`)
   out.line(`image      ${imageDigest ?? 'not composed yet'}`)
+  if (digests.fsverity !== undefined)
+    out.line(`  fsverity ${digests.fsverity}${digests.sealed ? '  sealed: the kernel enforces it' : ''}`)
+  if (digests.sha256 !== undefined) out.line(`  sha256   ${digests.sha256}`)
+  for (const { where, digest, verdict } of digests.seals) out.line(`  seal     ${digest}  ${where}, ${verdict}`)
   out.line(`platform   ${formatPlatform(record.platform)}`)
   out.line(`origin     ${record.origin.source}`)
   out.line(`size       ${formatBytes(record.size)} of files`)

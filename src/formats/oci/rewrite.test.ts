@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type Digest, digestOf } from '../../digest.ts'
-import { addToLayout, emptyLayout, replaceLayers, replaceManifests } from './rewrite.ts'
+import { addAnnotations, addToLayout, emptyLayout, replaceLayers, replaceManifests } from './rewrite.ts'
 
 const oci = 'application/vnd.oci.image'
 const docker = 'application/vnd.docker'
@@ -109,4 +109,30 @@ test('addToLayout() gives a name to one entry, and an image one entry', () => {
     [a, undefined],
     [b, 'x'],
   ])
+})
+
+test('addAnnotations() keeps the blobs and what is known of them, and makes an OCI manifest of a Docker one', () => {
+  const layers = ['tar', 'tar.gzip', 'tar.zstd', 'foreign.diff.tar'].map((name, size) => ({
+    mediaType: `${docker}.image.rootfs.${name.startsWith('tar') ? `diff.${name}` : name}`,
+    digest: b,
+    size,
+  }))
+  const config = { mediaType: `${docker}.container.image.v1+json`, digest: a, size: 1 }
+  const written = addAnnotations(json({ schemaVersion: 2, config, layers, annotations: { z: '1', y: '2' } }), {
+    y: '3',
+  })
+  assert.equal(
+    Buffer.from(written).toString(),
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: `${oci}.manifest.v1+json`,
+      config: { ...config, mediaType: `${oci}.config.v1+json` },
+      layers: layers.map((layer, i) => ({
+        ...layer,
+        mediaType:
+          [`${oci}.layer.v1.tar`, `${oci}.layer.v1.tar+gzip`, `${oci}.layer.v1.tar+zstd`][i] ?? layer.mediaType,
+      })),
+      annotations: { z: '1', y: '3' },
+    }),
+  )
 })
