@@ -4,6 +4,7 @@ import { buildImages } from './build.ts'
 import { composing } from './compose.ts'
 import { disk } from './disk.ts'
 import { usage } from './du.ts'
+import { checking } from './fsck.ts'
 import { collecting } from './gc.ts'
 import { collection } from './images.ts'
 import { memory } from './memory.ts'
@@ -24,6 +25,7 @@ const benches: Readonly<Record<string, readonly [what: string, run: (options: Op
   read: ['find, and open and read, through the mount', reading],
   memory: ['memory of a pull, from a layer of 256 MiB to one of 4 GiB', memory],
   gc: ['collect garbage: 1,000,000 objects, half of them needed', collecting],
+  fsck: ['check all files of 21 images', checking],
   du: ['what 21 images take on the disk: time, and how exact', usage],
   start: ['onefold --help', starting],
 }
