@@ -9,16 +9,20 @@ import { collecting } from './gc.ts'
 import { collection } from './images.ts'
 import { memory } from './memory.ts'
 import { mounting } from './mounting.ts'
+import { exportArchive, exportTar } from './export.ts'
+import { pushing } from './push.ts'
 import { type Options, pullApp, pullHundred, pullRebuild } from './pull.ts'
 import { reading } from './reading.ts'
 import { type Report, machine, printReport, writeReport } from './report.ts'
 import { starting } from './starting.ts'
+import { update } from './update.ts'
 
 const benches: Readonly<Record<string, readonly [what: string, run: (options: Options) => Promise<Report>]>> = {
   pull: ['pull and store a 4-layer image', pullApp],
   rebuild: ['pull its rebuild: no layer the same, 70 % of the bytes', pullRebuild],
   hundred: ['pull an image of 100 layers', pullHundred],
   again: ['pull from a registry what is there already', again],
+  update: ['pull a new version when the old one is there, by format', update],
   disk: ['disk for 21 images', disk],
   compose: ['image of a tree of 150,000 entries: time and memory', composing],
   mount: ['mount and unmount, from 10 to 150,000 files and 1 to 100 layers', mounting],
@@ -27,6 +31,9 @@ const benches: Readonly<Record<string, readonly [what: string, run: (options: Op
   gc: ['collect garbage: 1,000,000 objects, half of them needed', collecting],
   fsck: ['check all files of 21 images', checking],
   du: ['what 21 images take on the disk: time, and how exact', usage],
+  push: ['push, compressing, to a registry on this machine', pushing],
+  export: ['write an OCI archive, compressing', exportArchive],
+  tar: ['write a tree as a tar', exportTar],
   start: ['onefold --help', starting],
 }
 

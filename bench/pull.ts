@@ -44,7 +44,8 @@ async function pulling(
   }
 }
 
-function row({ name, ratio, spread, wall, user, system, rss, disk }: Measured): string[] {
+/** For tables with these columns: ratio, spread, wall, user, system, RSS, disk. */
+export function row({ name, ratio, spread, wall, user, system, rss, disk }: Measured): string[] {
   const range = spread.map((value) => value.toFixed(2)).join('–')
   return [name, ratio.toFixed(2), range, seconds(wall), seconds(user), seconds(system), megabytes(rss), megabytes(disk)]
 }
@@ -54,7 +55,7 @@ function goalsOf(measured: readonly Measured[], most: number): Goal[] {
   return ours === undefined ? [] : [{ what: `onefold by ${measured[0]?.name}`, most, got: ours.ratio }]
 }
 
-function describe({ name, layers }: BuiltImage): string {
+export function describe({ name, layers }: BuiltImage): string {
   const files = layers.flatMap((layer) => layer.files)
   const bytes = files.reduce((sum, [, size]) => sum + size, 0)
   return `${name} (${layers.length} layers, ${files.length} files, ${megabytes(bytes)} MB)`
