@@ -5,7 +5,8 @@ import { output } from './command.ts'
 
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
-export type Suite = 'bookworm' | 'trixie'
+/** The second is the first with the security updates that have come since. */
+export type Suite = 'bookworm' | 'bookworm-security' | 'trixie'
 
 export interface Package {
   readonly name: string
@@ -42,7 +43,7 @@ export class Apt {
     await mkdir(join(folder, 'lists/partial'), { recursive: true })
     await mkdir(join(folder, 'archives/partial'), { recursive: true })
     await mkdir(join(folder, 'debs'), { recursive: true })
-    await writeFile(join(folder, 'sources.list'), `deb [signed-by=${keyring}] ${await mirror()} ${suite} main\n`)
+    await writeFile(join(folder, 'sources.list'), await sourcesOf(suite))
     await output('apt-get', [...apt.#options, 'update'])
     await writeFile(join(folder, 'ready'), '')
     return apt
@@ -89,8 +90,16 @@ function fileOf(folder: string, { name, version }: Package): string {
   return join(folder, `${name}_${version}.deb`)
 }
 
-/** Where this machine gets Debian from. */
-async function mirror(): Promise<string> {
+async function sourcesOf(suite: Suite): Promise<string> {
+  const [release = '', updates] = suite.split('-')
+  const places = [`${await mirror('debian')} ${release}`]
+  if (updates !== undefined) places.push(`${await mirror('debian-security')} ${suite}`)
+  return places.map((place) => `deb [signed-by=${keyring}] ${place} main\n`).join('')
+}
+
+/** Where this machine gets an archive of Debian from. */
+async function mirror(archive: string): Promise<string> {
   const targets = await output('apt-get', ['indextargets', '--format', '$(SITE)', 'Created-By: Packages'])
-  return targets.split('\n').find((site) => /\/debian\/?$/.test(site)) ?? 'http://deb.debian.org/debian'
+  const isSite = new RegExp(`/${archive}/?$`)
+  return targets.split('\n').find((site) => isSite.test(site)) ?? `http://deb.debian.org/${archive}`
 }

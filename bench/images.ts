@@ -26,6 +26,7 @@ export const benchFolder = process.env['ONEFOLD_BENCH_DIR'] ?? join(tmpdir(), 'o
 
 const bookworm = (...install: string[]): LayerSpec => ({ suite: 'bookworm', install })
 const trixie = (...install: string[]): LayerSpec => ({ suite: 'trixie', install })
+const secure = (...install: string[]): LayerSpec => ({ suite: 'bookworm-security', install })
 const on = (day: number, layers: readonly LayerSpec[]): LayerSpec[] =>
   layers.map((layer) => ({ ...layer, built: 1_700_000_000 + day * 86_400 }))
 
@@ -38,6 +39,22 @@ export const app: ImageSpec = { name: 'app', layers: [base, python, vim, bookwor
 
 /** The app built again on another day with a newer Node: no layer is the same, 70 % of the bytes are. */
 export const rebuild: ImageSpec = { name: 'rebuild', layers: on(1, [base, python, vim, trixie('nodejs')]) }
+
+const programs: Readonly<Record<string, readonly string[]>> = {
+  python: ['python3-django', 'python3-pip'],
+  node: ['nodejs'],
+  java: ['openjdk-17-jre-headless'],
+  gcc: ['gcc'],
+  postgres: ['postgresql-15'],
+}
+
+/** Five programs as they came with a release of Debian, and built on another day with all security updates since. */
+export const updates: readonly (readonly [before: ImageSpec, after: ImageSpec])[] = Object.entries(programs).map(
+  ([name, install]) => [
+    { name: `${name}-1`, layers: [base, bookworm(...install)] },
+    { name: `${name}-2`, layers: on(3, [secure('?essential', 'apt'), secure(...install)]) },
+  ],
+)
 
 const rubyAndNginx = bookworm('?essential', 'apt', 'ruby', 'nginx')
 

@@ -42,6 +42,8 @@ export interface PlannedLayer extends PlannedTotal {
 export interface PlannedTotal {
   readonly fetchBytes: number
   readonly requests: number
+  /** The same without the gaps that are read to save requests. */
+  readonly leastBytes: number
   /** Tables of contents, which were read for the plan: part of the above. */
   readonly tableBytes: number
   /** In files that the store has. */
@@ -102,6 +104,7 @@ async function planImage({ store, source, index, options }: Planning, image: Sel
 const nothing: PlannedTotal = {
   fetchBytes: 0,
   requests: 0,
+  leastBytes: 0,
   tableBytes: 0,
   fileBytes: 0,
   chunkBytes: 0,
@@ -126,6 +129,7 @@ function describe(outlook: LayerOutlook | undefined, blob: Descriptor): PlannedL
     ...(toc !== undefined && { format: toc.format }),
     fetchBytes: (count?.fetchBytes ?? blob.size) + table.bytes,
     requests: (count?.requests ?? 1) + table.requests,
+    leastBytes: (count?.unitBytes ?? blob.size) + table.bytes,
     tableBytes: table.bytes,
     fileBytes: count?.heldBytes ?? 0,
     chunkBytes: count?.chunkBytes ?? 0,
@@ -139,6 +143,7 @@ function sum(layers: readonly PlannedLayer[]): PlannedTotal {
   return {
     fetchBytes: total('fetchBytes'),
     requests: total('requests'),
+    leastBytes: total('leastBytes'),
     tableBytes: total('tableBytes'),
     fileBytes: total('fileBytes'),
     chunkBytes: total('chunkBytes'),

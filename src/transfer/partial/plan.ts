@@ -56,7 +56,8 @@ export interface PlanCount {
   /** Content that has to be fetched. */
   readonly missingFiles: number
   readonly missingBytes: number
-  /** Of the blob, gaps between units included. */
+  /** Of the blob: units that hold some of it, and what is fetched, gaps between units included. */
+  readonly unitBytes: number
   readonly fetchBytes: number
   readonly requests: number
 }
@@ -123,10 +124,10 @@ class Planner {
     const content = heldBytes + sameBytes + chunkBytes + zeroBytes + this.#missingBytes
     if (Math.max(content, walk.decodedBytes) > limits.layerBytes)
       return { refused: `it unfolds to more than ${limits.layerBytes} bytes` }
-    return this.#finish(order, requestsFor(walk.spans))
+    return this.#finish(order, walk.spans, requestsFor(walk.spans))
   }
 
-  #finish(order: readonly number[], requests: readonly ByteSpan[]): LayerPlan {
+  #finish(order: readonly number[], spans: readonly ByteSpan[], requests: readonly ByteSpan[]): LayerPlan {
     return {
       ...this.#layer,
       files: this.#files,
@@ -136,6 +137,7 @@ class Planner {
         ...this.#count,
         missingFiles: this.#missingFiles,
         missingBytes: this.#missingBytes,
+        unitBytes: spanBytes(spans),
         fetchBytes: spanBytes(requests),
         requests: requests.length,
       },
