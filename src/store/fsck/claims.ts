@@ -63,7 +63,7 @@ export class Claims {
       const found = { kind: 'record' as const, name: digest, file: named.file }
       const record = this.#findings.try(found, () => this.#summed(named.file, () => readRecord(this.#root, digest)))
       if (record === undefined) {
-        this.#findings.use('record', digest, digest)
+        if (this.#findings.get('record', digest) !== undefined) this.#requireBlob(digest)
         continue
       }
       this.records.set(digest, record)
@@ -112,11 +112,8 @@ export class Claims {
     if (this.reached.add(name, top, (digest) => this.records.has(digest))) return
     // It may have come, or gone, since the records were read.
     if (this.#leadsSomewhere(name)) return
-    const blob = blobPath(this.#root, top.digest)
-    if (!existsSync(blob) && !existsSync(recordPath(this.#root, top.digest))) {
-      const lost = { kind: 'blob' as const, name: top.digest, file: this.#below(blob), state: 'missing' as const }
-      this.#findings.add({ ...lost, problem: 'it is missing' }).names.add(name)
-    }
+    if (!existsSync(recordPath(this.#root, top.digest))) this.#requireBlob(top.digest)
+    this.#findings.get('blob', top.digest)?.names.add(name)
     const problem = `it stands for ${top.digest}, which leads to no image of the store`
     this.#findings.add({ kind: 'ref', name, file, state: 'untrue', problem })
   }
@@ -143,13 +140,18 @@ export class Claims {
         this.#findings.use('recipe', recipe, user)
       }
       for (const { digest } of [record.manifest, record.config]) {
-        const file = this.#below(blobPath(this.#root, digest))
-        if (!existsSync(blobPath(this.#root, digest)))
-          this.#findings.add({ kind: 'blob', name: digest, file, state: 'missing', problem: 'it is missing' })
+        this.#requireBlob(digest)
         this.#findings.use('blob', digest, user)
       }
       for (const image of Object.values(record.images)) this.#findings.use('image', image, user)
     }
+  }
+
+  #requireBlob(digest: Digest): void {
+    const path = blobPath(this.#root, digest)
+    if (existsSync(path)) return
+    const file = this.#below(path)
+    this.#findings.add({ kind: 'blob', name: digest, file, state: 'missing', problem: 'it is missing' })
   }
 
   /** Manifests of the images that a finding's users belong to. */
