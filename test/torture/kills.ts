@@ -18,20 +18,23 @@ export async function tortureByKills(random: Random, kills: number, say: (line: 
   const root = place.at('store')
   await (await openStore(root))[Symbol.asyncDispose]()
   const killed: Record<string, number> = {}
-  /** How long each command has taken at most, so that the instants spread over all of it. */
-  const longest: Record<string, number> = {}
+  /** How long each command took when it last ended, so that the instants spread over all of it. */
+  const lately: Record<string, number> = {}
   let refs = new Map<string, string>()
   let [count, ended] = [0, 0]
   while (count < kills) {
     const action = world.choose(random, refs)
-    const wait = random.next() * 1.1 * (longest[action.kind] ?? 600)
+    // Of each command the first ends, and some of the others do: else there would never be much to lose.
+    const known = lately[action.kind]
+    const wait = known === undefined || random.next() < 0.3 ? undefined : random.next() * 1.05 * known
     const { took, wasKilled } = await killAfter(root, action, wait)
     refs = await expectWhole(root, refs, action)
     if (wasKilled) {
       killed[action.kind] = (killed[action.kind] ?? 0) + 1
       if (++count % 20 === 0) say(`${count} of ${kills} killed`)
     } else {
-      longest[action.kind] = Math.max(longest[action.kind] ?? 0, took)
+      // Of late: the first start of all takes much longer than the others.
+      lately[action.kind] = took
       ended++
     }
   }
@@ -43,11 +46,11 @@ export async function tortureByKills(random: Random, kills: number, say: (line: 
 async function killAfter(
   root: string,
   action: Action,
-  wait: number,
+  wait: number | undefined,
 ): Promise<{ readonly took: number; readonly wasKilled: boolean }> {
   const began = performance.now()
   const { child, ended } = start(root, action.args)
-  const first = await Promise.race([ended, sleep(wait)])
+  const first = await (wait === undefined ? ended : Promise.race([ended, sleep(wait)]))
   child.kill('SIGKILL')
   const { code, err } = first ?? (await ended)
   if (code !== null && code !== 0) throw new Error(`${action.args.join(' ')} ended with ${code}: ${err}`)

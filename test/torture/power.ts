@@ -19,7 +19,7 @@ const disks = [
 ] as const
 
 /** Within this time, a few commands run. */
-const longestMs = 2500
+const longestMs = 3500
 
 /** Cuts the power of loop file systems at random instants below running commands, and checks the store on them. */
 export async function tortureByPower(random: Random, cuts: number, say: (line: string) => void): Promise<PowerReport> {
