@@ -11,15 +11,15 @@ import { scratch } from './scratch.ts'
 
 const writer = fileURLToPath(new URL('../src/cli/man-pages.ts', import.meta.url))
 
-/** The page as a terminal shows it, without bold; warnings of roff are errors. */
+/** The page as a terminal shows it, without bold and underlines; warnings of roff are errors. */
 function shown(source: string): string {
-  const { status, stdout, stderr } = spawnSync('groff', ['-ww', '-man', '-Tutf8', '-P-c', '-rLL=200n'], {
+  const { status, stdout, stderr } = spawnSync('groff', ['-ww', '-man', '-Tutf8', '-P-cbou', '-rLL=200n'], {
     input: source,
     encoding: 'utf8',
   })
   assert.equal(stderr, '')
   assert.equal(status, 0)
-  return stdout.replace(/.\x08/g, '').replace(/\s+/g, ' ')
+  return stdout.replace(/\s+/g, ' ')
 }
 
 describe('manual pages', { skip: needsPrograms('groff') }, () => {

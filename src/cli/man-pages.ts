@@ -12,5 +12,5 @@ const commands: Readonly<Record<string, CommandEntry>> = commandTable
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 writeFileSync(`${folder}/onefold.1`, programPage(version, commands))
-for (const [name, { summary, load }] of Object.entries(commands))
-  writeFileSync(`${folder}/onefold-${name}.1`, commandPage(version, name, summary, await load()))
+for (const [name, entry] of Object.entries(commands))
+  writeFileSync(`${folder}/onefold-${name}.1`, commandPage(version, name, entry.summary, await entry.load()))

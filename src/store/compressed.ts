@@ -22,28 +22,31 @@ export interface CompressedLayers extends Disposable {
   add(diffId: DiffId, how: string, layer: CompressedLayer): void
 }
 
-/** Who may read a store and not write to it remembers nothing. */
+/** Who may read a store and not write to it, or finds the index locked or its disk full, remembers nothing. */
 export async function openCompressed(root: string): Promise<CompressedLayers> {
   const sqlite = await import('node:sqlite')
-  try {
+  const database = unlessFailed(() => {
     requireOwn(root)
-    return remembering(new Database(root, sqlite, prepare))
-  } catch (error) {
-    if (error instanceof OnefoldError) return { find: () => undefined, add() {}, [Symbol.dispose]() {} }
-    throw error
+    return new Database(root, sqlite, prepare)
+  })
+  return {
+    find: (diffId, how) => unlessFailed(() => database?.use((db) => select(db, keyOf(diffId, how)))),
+    add(diffId, how, { digest, size }) {
+      const insert = 'INSERT OR REPLACE INTO compressed VALUES (?, ?, ?)'
+      const write = (db: DatabaseSync): void =>
+        changing(db, () => void db.prepare(insert).run(keyOf(diffId, how), digest, size))
+      unlessFailed(() => database?.use(write))
+    },
+    [Symbol.dispose]: () => database?.[Symbol.dispose](),
   }
 }
 
-function remembering(database: Database): CompressedLayers {
-  return {
-    find: (diffId, how) => database.use((db) => select(db, keyOf(diffId, how))),
-    add: (diffId, how, { digest, size }) =>
-      database.use((db) => {
-        changing(db, () =>
-          db.prepare('INSERT OR REPLACE INTO compressed VALUES (?, ?, ?)').run(keyOf(diffId, how), digest, size),
-        )
-      }),
-    [Symbol.dispose]: () => database[Symbol.dispose](),
+function unlessFailed<T>(action: () => T): T | undefined {
+  try {
+    return action()
+  } catch (error) {
+    if (error instanceof OnefoldError) return undefined
+    throw error
   }
 }
 
