@@ -7,7 +7,7 @@ import { parentsOf, programFiles, textFile } from '../src/demo/programs.ts'
 import { hostPlatform } from '../src/formats/oci/platform.ts'
 import { LayoutBuilder } from './images.ts'
 import { type Block, type Page, blocksOf, projectRoot, readPages } from './markdown.ts'
-import { needsPrograms, needsRoot } from './needs.ts'
+import { needsPrograms, needsRoot, needsVerity } from './needs.ts'
 import { makeKeyPair, needsRegistry, startRegistry } from './registry.ts'
 import { scratch } from './scratch.ts'
 
@@ -18,6 +18,7 @@ import { scratch } from './scratch.ts'
  */
 const needs: Readonly<Record<string, false | string>> = {
   root: needsRoot,
+  verity: needsVerity(),
   run: needsRoot || (needsPrograms('crun') && needsPrograms('runc')),
   registry: needsRegistry || needsPrograms('openssl', 'htpasswd'),
 }

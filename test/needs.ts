@@ -1,6 +1,8 @@
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { enableVerity } from '../src/linux/verity.ts'
+import { scratch } from './scratch.ts'
 
 /** For a test's `skip` option: false when we are root, else the reason that the report shows. */
 export const needsRoot: false | string = process.getuid?.() === 0 ? false : 'needs root'
@@ -29,4 +31,16 @@ function onPath(name: string): boolean {
       return false
     }
   })
+}
+
+/** For a test's `skip` option: false when temporary files can be sealed with fs-verity. */
+export function needsVerity(): false | string {
+  using place = scratch('needs-verity')
+  writeFileSync(place.at('file'), 'x')
+  const fd = openSync(place.at('file'), 'r')
+  try {
+    return enableVerity(fd) ? false : 'needs a file system with fs-verity'
+  } finally {
+    closeSync(fd)
+  }
 }
