@@ -231,7 +231,7 @@ class BlobWalk {
 
   visit({ chunk, unit }: Piece & { readonly from: 'unit' }): void {
     if (unit < this.#unit || (unit === this.#unit && chunk.skip < this.#within))
-      this.refused = 'its files do not lie in the blob one after the other'
+      this.refused ??= 'its files do not lie in the blob one after the other'
     if (unit !== this.#unit) this.#next(unit)
     this.#within = chunk.skip + chunk.length
   }
@@ -245,7 +245,7 @@ class BlobWalk {
     }
     const last = this.spans.at(-1)
     // SOCI's spans share a byte where one ends within it.
-    if (last !== undefined && unit.start < last.end - 1) this.refused = 'its parts overlap'
+    if (last !== undefined && unit.start < last.end - 1) this.refused ??= 'its parts overlap'
     this.spans.push({ start: unit.start, end: unit.end })
     this.#decoded += this.#within
     this.#unit = index
