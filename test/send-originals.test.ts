@@ -3,7 +3,7 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { parseArtifact } from '../src/formats/oci/manifest.ts'
 import { openSource } from '../src/sources/open.ts'
-import type { Proof } from '../src/store/record.ts'
+import { type Proof, formatRecord } from '../src/store/record.ts'
 import { type Store, openStore } from '../src/store/store.ts'
 import { exportImage } from '../src/transfer/export.ts'
 import { pull } from '../src/transfer/pull.ts'
@@ -27,8 +27,11 @@ async function storeWith(root: string, name: string): Promise<Store> {
 /** The store as a pull of parts leaves it: the tar of the first layer is not known. */
 async function storeKnowingParts(root: string, name: string, proof: Proof = 'toc-only'): Promise<Store> {
   const store = await storeWith(root, name)
-  const path = `${root}/records/${store.find('app').record.manifest.digest}`
-  writeFileSync(path, readFileSync(path, 'utf8').replace('"proof": "proven"', `"proof": "${proof}"`))
+  const { record } = store.find('app')
+  const layers = record.layers.map((layer, place) => (place === 0 ? { ...layer, proof } : layer))
+  const path = `${root}/records/${record.manifest.digest}`
+  rmSync(path)
+  writeFileSync(path, formatRecord({ ...record, layers }))
   assert.equal(store.find('app').record.layers[0]?.proof, proof)
   return store
 }
