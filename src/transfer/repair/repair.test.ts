@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
@@ -246,4 +256,36 @@ test('is repaired from a registry, layer by layer', { skip: needsRegistry }, asy
   assert.deepEqual(contents(store), whole)
   assert.deepEqual(readdirSync(place.at('store/layers')), layers)
   assert.ok((await store.fsck({ rebuild: true })).clean)
+})
+
+test('a pull mends what fsck found missing', async () => {
+  using place = scratch('repair')
+  makeLayout(place.at('layout'))
+  const name = `oci:${place.at('layout')}:one`
+  await using store = await openStore(place.at('store'))
+  await using source = await openSource(name)
+  const options = { platform: parsePlatform('linux/amd64') }
+  await pull(store, source, options)
+  for (const folder of ['objects', 'layers', 'images']) {
+    const [victim = ''] = filesOf(place.at('store', folder))
+    strikeOne(place.at('store', folder, victim), { file: 0, kind: 'flip', at: 0.5, length: 1 })
+    assert.equal((await store.fsck()).clean, false)
+    await pull(store, source, options)
+    assert.ok((await store.fsck({ rebuild: true })).clean, folder)
+  }
+  assert.equal((await pull(store, source, options)).stats.layersPulled, 0)
+})
+
+test('modes are mended where they are', async () => {
+  using place = scratch('repair')
+  makeLayout(place.at('layout'))
+  await using store = await openStore(place.at('store'))
+  await using source = await openSource(`oci:${place.at('layout')}:one`)
+  await pull(store, source, { platform: parsePlatform('linux/amd64') })
+  const [object = ''] = filesOf(place.at('store/objects'))
+  chmodSync(place.at('store/objects', object), 0o666)
+  chmodSync(place.at('store/layers'), 0o777)
+  rmSync(place.at('layout'), { recursive: true })
+  const { found, left } = await repairStore(store)
+  assert.deepEqual([found.map(({ state }) => state), left], [['exposed', 'exposed'], []])
 })
