@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { again } from './again.ts'
 import { buildImages } from './build.ts'
+import { composefs } from './composefs.ts'
 import { composing } from './compose.ts'
 import { disk } from './disk.ts'
 import { usage } from './du.ts'
@@ -25,6 +26,7 @@ const benches: Readonly<Record<string, readonly [what: string, run: (options: Op
   update: ['pull a new version when the old one is there, by format', update],
   disk: ['disk for 21 images', disk],
   compose: ['image of a tree of 150,000 entries: time and memory', composing],
+  composefs: ['composefs images: of dumps and directories, and digests', composefs],
   mount: ['mount and unmount, from 10 to 150,000 files and 1 to 100 layers', mounting],
   read: ['find, and open and read, through the mount', reading],
   memory: ['memory of a pull, from a layer of 256 MiB to one of 4 GiB', memory],
