@@ -287,7 +287,8 @@ describe('file systems', { skip: needsRoot || needsPrograms('mount', 'umount', '
       assert.deepEqual(fs.readdirSync(place.at('mnt/store/tmp')), [])
       assert.equal(runOnefold([...store, 'ls', 'small']).code, 0)
       assert.equal(runOnefold([...store, 'rm', 'small']).code, 0)
-      assert.equal(fs.statfsSync(place.at('mnt')).bavail, 0)
+      // What the name took is free; nothing else is.
+      assert.ok(fs.statfsSync(place.at('mnt')).bavail <= 1)
       assert.match(runOnefold([...store, 'gc']).out, / 100 objects/)
       assert.equal(runOnefold([...store, 'fsck']).code, 0)
     } finally {
