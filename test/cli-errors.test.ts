@@ -25,6 +25,27 @@ const wrong: Readonly<Record<string, Wrong>> = {
     hint: /onefold --help/,
   },
   'no such image': { args: ['inspect', 'sha256:'.padEnd(71, '0')], code: 3, message: /the store has none/ },
+  'a digest that is none': {
+    args: ['pull', 'x', '--expect-image', 'abc'],
+    code: 2,
+    message: /^Cannot read image digest/,
+  },
+  'a seal that counts and does not': {
+    args: ['pull', 'x', '--require-sealed', '--ignore-seal'],
+    code: 2,
+    message: /^Cannot require and ignore a seal/,
+  },
+  'a digest to mount by that names no image': {
+    args: ['mount', 'x', '--digest', '0'.repeat(128)],
+    code: 1,
+    message: /^Cannot mount by a digest of sha512/,
+  },
+  'a setting that is none': { args: ['store', '--verity', 'maybe'], code: 2, message: /expected auto, require or off/ },
+  'a setting and another': {
+    args: ['store', '--verity', 'off', '--require-verity'],
+    code: 2,
+    message: /^Cannot use --verity "off"/,
+  },
   'no such layout': { args: ['pull', 'oci:/nonexistent:a'], code: 3, message: /"\/nonexistent": there is no such/ },
   'no such directory': { args: ['pull', 'rootfs:/nonexistent'], code: 3, message: /there is no such/ },
   'a file as a tree': { args: ['pull', 'rootfs:/etc/passwd'], code: 1, message: /it is no directory/ },
