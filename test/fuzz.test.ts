@@ -14,7 +14,19 @@ function run(...args: string[]): { code: number | null; out: string; err: string
 
 test('every parser of bytes from outside has a fuzz loop, and its quick form is part of the tests', async () => {
   const targets = await findTargets()
-  const parsers = ['tar', 'gzip', 'zstd', 'erofs', 'manifest', 'reference', 'recipe', 'dump', 'tree', 'store-files']
+  const parsers = [
+    'tar',
+    'gzip',
+    'zstd',
+    'toc',
+    'erofs',
+    'manifest',
+    'reference',
+    'recipe',
+    'dump',
+    'tree',
+    'store-files',
+  ]
   for (const module of parsers)
     assert.ok(
       targets.some((target) => target.module === module),

@@ -27,11 +27,6 @@ export class Members {
   #length = 0
   #marks: OnOffset[] = []
 
-  /** Bytes that the current member decodes to, so far. */
-  get length(): number {
-    return this.#length
-  }
-
   add(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
       const part = bytes.subarray(at, at + maxMemberBytes - this.#length)
