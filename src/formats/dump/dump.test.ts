@@ -58,8 +58,12 @@ describe('parseDump', () => {
     ],
     ['/a\\x20b\\n 0 107777 1 0 0 0 1.1 - - -', 'a b\n', { mode: 0o107777, mtime: 1, mtimeNsec: 1 }],
     ['/\xff\\xFE 0 10644 1 0 0 0 0.0 - - -', '\xff\xfe', { mode: 0o010644 }],
-    ['/a 3 100644 1 0 0 0 0.0 - \\x2d=\\\\ -', 'a', { content: { kind: 'inline', bytes: Buffer.from('-=\\') } }],
-    ['/a 1 100644 1 0 0 0 0.0 x y z', 'a', { content: { kind: 'inline', bytes: Buffer.from('y') } }],
+    [
+      '/a 3 100644 1 0 0 0 0.0 - \\x2d=\\\\ -',
+      'a',
+      { content: { kind: 'inline', bytes: new Uint8Array(Buffer.from('-=\\')) } },
+    ],
+    ['/a 1 100644 1 0 0 0 0.0 x y z', 'a', { content: { kind: 'inline', bytes: new Uint8Array(Buffer.from('y')) } }],
     [
       `/a 70 100644 1 0 0 0 0.0 01/${digest.slice(2)} - ${digest}`,
       'a',

@@ -132,8 +132,13 @@ function escapeContent(text: string): string {
 
 const special: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
+const plain = /^[!-[\]-~]*$/
+const plainXattr = /^[!-<>-[\]-~]*$/
+
 /** Everything but printable ASCII; in xattrs the equals sign too. */
 export function escape(text: string, equals = false): string {
+  // Nearly always there is nothing to do, and asking costs less than looking for what to replace.
+  if ((equals ? plainXattr : plain).test(text)) return text
   return text.replace(equals ? /[^!-<>-[\]-~]/g : /[^!-[\]-~]/g, (char) => {
     return special[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`
   })
