@@ -36,5 +36,8 @@ test('links in a circle', () => {
     link a b
     link b a
   `)
-  assert.deepEqual(prioritize(circle, ['a']).order.toSorted((x, y) => x - y), [0, 1])
+  assert.deepEqual(
+    prioritize(circle, ['a']).order.toSorted((x, y) => x - y),
+    [0, 1],
+  )
 })
