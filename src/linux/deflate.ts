@@ -20,7 +20,7 @@ export const dictionaryBytes = 32 * 1024
  * Level 6 with shorter chains: within 3 % of what `gzip -6` gives, in half of its time. As good, lazy, nice and chain of
  * deflateTune().
  */
-const level = 6
+const tunedLevel = 6
 const tuning = [4, 5, 32, 16] as const
 /** Twice the hash table that zlib takes unasked: fewer chains with bytes that only hash alike. */
 const memLevel = 9
@@ -94,14 +94,25 @@ export function deflatedMax(length: number): number {
  * Every block has a zlib state of its own: one that is used again remembers bytes of the block before, and looks at the
  * first of them when it hashes the last of a dictionary.
  * @param dictionary the bytes before the block, up to 32 KiB; none for the first
+ * @param level zlib's own, 1 to 9, instead of what is tuned above
  */
-export function deflateBlock(input: Uint8Array, dictionary: Uint8Array, isLast: boolean, output: Uint8Array): number {
+export function deflateBlock(
+  input: Uint8Array,
+  dictionary: Uint8Array,
+  isLast: boolean,
+  output: Uint8Array,
+  level?: number,
+): number {
   const { init, tune, setDictionary, deflate, end, version } = functions()
   const stream = new Uint8Array(zStreamBytes)
   const view = new DataView(stream.buffer)
-  check(init(stream, level, Z_DEFLATED, rawWindowBits, memLevel, Z_DEFAULT_STRATEGY, version(), stream.length), Z_OK)
+  const { length } = stream
+  check(
+    init(stream, level ?? tunedLevel, Z_DEFLATED, rawWindowBits, memLevel, Z_DEFAULT_STRATEGY, version(), length),
+    Z_OK,
+  )
   try {
-    check(tune(stream, ...tuning), Z_OK)
+    if (level === undefined) check(tune(stream, ...tuning), Z_OK)
     if (dictionary.length > 0) check(setDictionary(stream, dictionary, dictionary.length), Z_OK)
     view.setBigUint64(0, input.length === 0 ? 0n : koffi.address(input), true)
     view.setBigUint64(24, koffi.address(output), true)

@@ -13,6 +13,8 @@ export interface Block {
   readonly dictionary: number
   readonly length: number
   readonly isLast: boolean
+  /** Of zlib; undefined: the parameters in deflate.ts. */
+  readonly level: number | undefined
 }
 
 export interface Deflated {
@@ -39,5 +41,5 @@ export function newSlot(): Slot {
 export function compressBlock(block: Block): number {
   const dictionary = block.input.subarray(dictionaryBytes - block.dictionary, dictionaryBytes)
   const input = block.input.subarray(dictionaryBytes, dictionaryBytes + block.length)
-  return deflateBlock(input, dictionary, block.isLast, block.output)
+  return deflateBlock(input, dictionary, block.isLast, block.output, block.level)
 }
