@@ -16,6 +16,10 @@ export const completion: Command = {
   options: {},
   restAfter: 1,
   examples: [
+    {
+      command: 'onefold completion bash > /usr/share/bash-completion/completions/onefold',
+      meaning: 'for everybody, as packages do',
+    },
     { command: 'source <(onefold completion bash)', meaning: 'in ~/.bashrc; likewise for zsh in ~/.zshrc' },
     { command: 'onefold completion fish > ~/.config/fish/completions/onefold.fish', meaning: 'for fish' },
     { command: 'onefold completion words -- push deb', meaning: 'what a shell asks' },
