@@ -7,10 +7,14 @@
  * - the root takes owner, permissions, time and attributes of /usr, and /run is emptied and takes the time of /usr;
  * - of the attributes only `security.capability` stays, and `user.*` if asked for.
  */
+import type { Algorithm, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { type Entry, type Xattrs, noXattrs } from '../formats/entry.ts'
+import { writeErofs } from '../formats/erofs/write.ts'
+import { writeErofsV2 } from '../formats/erofs/write-v2.ts'
+import { Verity512Hasher, VerityHasher } from '../formats/fsverity/digest.ts'
 import { maxPathBytes, quoteName } from '../formats/path.ts'
-import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../formats/tree.ts'
+import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory, isHardLink } from '../formats/tree.ts'
 import { settleLinks } from './apply.ts'
 import { checkName, copyMetadata, newInode, refused } from './inode.ts'
 
@@ -107,6 +111,34 @@ export class ComposefsRsTree {
   #isKept(name: string): boolean {
     return name === 'security.capability' || (this.#options.keepUserXattrs === true && name.startsWith('user.'))
   }
+}
+
+/** Gives contents other names, in place: an image with sha512 digests says where files with those names lie. */
+export function renameContents(root: Directory, nameOf: (digest: VerityDigest) => string): void {
+  const pending = [root]
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop())
+    for (const child of directory.children.values()) {
+      if (isHardLink(child)) continue
+      if (isDirectory(child)) pending.push(child)
+      else if (child.content.kind === 'object')
+        // Writers take digests of either length; everything else of onefold names contents by sha256.
+        child.content = { ...child.content, digest: nameOf(child.content.digest) as VerityDigest }
+    }
+}
+
+/**
+ * The image, and the id: its fs-verity digest.
+ * @param algorithm of the id and of the contents' names, which have to be its own already
+ */
+export function composeComposefsRs(
+  root: Directory,
+  algorithm: Algorithm,
+  layout: 1 | 2,
+): { readonly bytes: Uint8Array; readonly digest: string } {
+  const bytes = layout === 2 ? writeErofsV2(root) : writeErofs(root, { minVersion: 1, maxVersion: 1 }).bytes
+  const hasher = algorithm === 'sha512' ? new Verity512Hasher() : new VerityHasher()
+  hasher.update(bytes)
+  return { bytes, digest: hasher.digest() }
 }
 
 function unsupported(why: string): OnefoldError {

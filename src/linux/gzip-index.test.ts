@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { constants, gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
+import { fuzzGzipSpans } from '../../test/fuzz/soci.ts'
 import { vectors, withoutVectors } from '../../test/vectors.ts'
 import { hasCode } from '../error.ts'
 import { readZtoc } from '../formats/soci/ztoc.ts'
@@ -112,3 +113,5 @@ function decoded(decoder: Decoder, input: Buffer, length: number): Buffer {
   decoder[Symbol.dispose]()
   return output
 }
+
+test('damaged streams', () => fuzzGzipSpans(1, 2000))

@@ -5,7 +5,15 @@
 import { type FlatTree, digestAt, field, inodeBytes, inodeWords, kind } from '../flat/flat.ts'
 import { S_IFMT, S_IFREG } from '../tree.ts'
 import { align, xattrEntry } from './records.ts'
-import { encodeXattr, metacopyBytes, metacopyHead, metacopyName, redirectName, splitName } from './xattrs.ts'
+import {
+  encodeXattr,
+  metacopyBytes,
+  metacopyHead,
+  metacopyHead512,
+  metacopyName,
+  redirectName,
+  splitName,
+} from './xattrs.ts'
 
 /** Whether the bytes of the inode lie outside of the image. */
 export function isExternal(tree: FlatTree, inode: number): boolean {
@@ -40,7 +48,8 @@ export function placeLength(tree: FlatTree, inode: number): number {
 
 /** Of the xattr entries, padded. */
 export function metacopyEntryBytes(tree: FlatTree, inode: number): number {
-  return hasDigest(tree, inode) ? metacopyTemplate.length : metacopyTemplate.length - metacopyBytes
+  if (!hasDigest(tree, inode)) return metacopyTemplate.length - metacopyBytes
+  return tree.hasWideDigests ? metacopyTemplate.length + digestLength / 2 : metacopyTemplate.length
 }
 
 export function redirectEntryBytes(tree: FlatTree, inode: number): number {
@@ -49,7 +58,8 @@ export function redirectEntryBytes(tree: FlatTree, inode: number): number {
 
 /** Writes the entry at `at` and returns where the next may begin. */
 export function writeMetacopy(bytes: Uint8Array, at: number, tree: FlatTree, inode: number): number {
-  if (!hasDigest(tree, inode)) return writeXattr(bytes, at, metacopyName, noValue)
+  if (tree.hasWideDigests || !hasDigest(tree, inode))
+    return writeXattr(bytes, at, metacopyName, metacopyValue(tree, inode))
   for (let i = 0; i < digestOffset; i++) bytes[at + i] = metacopyTemplate[i] as number
   const from = inode * inodeBytes + digestAt
   for (let i = 0; i < 32; i++) bytes[at + digestOffset + i] = tree.bytes[from + i] as number
@@ -73,6 +83,7 @@ export function writeRedirect(bytes: Uint8Array, at: number, tree: FlatTree, ino
 /** The value alone. */
 export function metacopyValue(tree: FlatTree, inode: number): Uint8Array {
   if (!hasDigest(tree, inode)) return noValue
+  if (tree.hasWideDigests) return Buffer.from([...metacopyHead512, ...Buffer.from(tree.digest(inode), 'hex')])
   const from = inode * inodeBytes + digestAt
   return Buffer.from([...metacopyHead, ...tree.bytes.subarray(from, from + 32)])
 }

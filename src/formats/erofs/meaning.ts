@@ -3,7 +3,7 @@
  *
  * In a plain EROFS image nothing has such a meaning: attributes are the user's own, whatever their names.
  */
-import { parseVerityDigest } from '../../digest.ts'
+import type { VerityDigest } from '../../digest.ts'
 import {
   type Directory,
   type Inode,
@@ -21,7 +21,9 @@ import { chunkBased, inlineContentMax } from './records.ts'
 import {
   escapedPrefix,
   metacopyBytes,
+  metacopyBytes512,
   metacopyHead,
+  metacopyHead512,
   metacopyName,
   opaqueName,
   opaqueWhiteoutsNames,
@@ -53,14 +55,19 @@ export class Meaning {
   readonly #image: ErofsReader
   readonly #options: ErofsReadOptions
   readonly #composefs: boolean
+  /** Whether overlayfs' whiteouts are used and escaped: in composefs-rs' own layout, version 2, they are not. */
+  readonly #whiteouts: boolean
   /** Attributes by the places of the shared entries they consist of. */
   readonly #sharedSets = new Map<string, Xattrs>()
+  /** Whether the image's digests are sha512; undefined before the first. */
+  #isWide: boolean | undefined
 
   constructor(image: ErofsReader, options: ErofsReadOptions) {
     this.#image = image
     this.#options = options
     this.#composefs = image.composefsVersion !== undefined
-    if (image.composefsVersion !== undefined && image.composefsVersion > 1)
+    this.#whiteouts = this.#composefs && image.composefsVersion !== legacyVersion
+    if (image.composefsVersion !== undefined && image.composefsVersion > legacyVersion)
       throw unsupported(`composefs version ${image.composefsVersion}`)
   }
 
@@ -85,14 +92,14 @@ export class Meaning {
 
   /** One of the 256 devices in the root that hide the object directories. */
   isStub(directory: RawInode, name: string, raw: RawInode): boolean {
-    if (!this.#composefs || (raw.mode & S_IFMT) !== S_IFCHR || raw.union !== 0) return false
+    if (!this.#whiteouts || (raw.mode & S_IFMT) !== S_IFCHR || raw.union !== 0) return false
     if (directory.nid === this.#image.rootNid && stubName.test(name)) return true
     throw bad(`inode ${raw.nid} is a whiteout to overlayfs, which no composefs image holds`)
   }
 
   /** A composefs image hides all object directories, in two ways: else a mount could show more than this tree. */
   checkRoot(raw: RawInode, root: Directory, stubs: number): void {
-    if (!this.#composefs) return
+    if (!this.#whiteouts) return
     const own = [...root.children.keys()].filter((name) => stubName.test(name)).length
     if (stubs + own !== 256) throw bad(`its root hides ${stubs + own} of 256 object directories`)
     if (!this.#image.xattrs(raw).some(({ name }) => name === opaqueName)) throw bad('its root is not opaque')
@@ -101,7 +108,7 @@ export class Meaning {
   /** The empty file that stands for a 0:0 device, provided that its directory says it holds some. */
   mayBeWhiteout(info: Attributes): boolean {
     return (
-      this.#composefs &&
+      this.#whiteouts &&
       (info.mode & S_IFMT) === S_IFREG &&
       info.content.kind === 'empty' &&
       hasAll(info.xattrs, whiteoutNames, '')
@@ -152,7 +159,7 @@ export class Meaning {
     if (raw.size === 0) return noContent
     if (raw.layout === chunkBased) throw bad(`inode ${raw.nid} has neither content nor a metacopy`)
     if (raw.size > inlineContentMax) throw bad(`inode ${raw.nid} has ${raw.size} bytes of content in the image`)
-    return { kind: 'inline', bytes: Buffer.concat([...this.#image.data(raw)]) }
+    return { kind: 'inline', bytes: new Uint8Array(Buffer.concat([...this.#image.data(raw)])) }
   }
 
   #external(raw: RawInode, metacopy: Uint8Array, redirect: Uint8Array | undefined): Content {
@@ -161,23 +168,34 @@ export class Meaning {
     const { size } = raw
     const path = redirect === undefined ? '' : relative(raw, Buffer.from(redirect).toString('latin1'))
     if (metacopy.length === 0) return path === '' ? { kind: 'unknown', size } : { kind: 'unknown', size, path }
-    if (metacopy.length !== metacopyBytes || metacopyHead.some((byte, i) => metacopy[i] !== byte))
-      throw unsupported(`inode ${raw.nid} has a metacopy of another kind than sha256`)
-    const digest = parseVerityDigest(Buffer.from(metacopy.subarray(metacopyHead.length)).toString('hex'))
+    const digest = this.#digest(raw, metacopy)
     if (path === `${digest.slice(0, 2)}/${digest.slice(2)}`) return { kind: 'object', digest, size }
     if (this.#options.foreignPaths !== true)
       throw bad(`inode ${raw.nid} has the digest ${digest} but its bytes at ${JSON.stringify(path.slice(0, 300))}`)
     return { kind: 'object', digest, size, path }
   }
 
+  /** Of sha512 only in images all of whose digests are. */
+  #digest({ nid }: RawInode, metacopy: Uint8Array): VerityDigest {
+    const isWide = metacopyHead512.every((byte, i) => metacopy[i] === byte)
+    const head = isWide ? metacopyHead512 : metacopyHead
+    if (metacopy.length !== (isWide ? metacopyBytes512 : metacopyBytes) || head.some((byte, i) => metacopy[i] !== byte))
+      throw unsupported(`inode ${nid} has a metacopy of another kind than sha256 and sha512`)
+    if ((this.#isWide ??= isWide) !== isWide)
+      throw bad(`inode ${nid} has a digest of another kind than those before it`)
+    return Buffer.from(metacopy.subarray(head.length)).toString('hex') as VerityDigest
+  }
+
   #plainContent(raw: RawInode): Content {
     const { size } = raw
     if (size === 0) return noContent
-    if (size <= inlineMax) return { kind: 'inline', bytes: Buffer.concat([...this.#image.data(raw)]) }
+    if (size <= inlineMax) return { kind: 'inline', bytes: new Uint8Array(Buffer.concat([...this.#image.data(raw)])) }
     return this.#options.content?.(size, this.#image.data(raw)) ?? { kind: 'unknown', size }
   }
 }
 
+/** As write-v2.ts writes it. */
+export const legacyVersion = 2
 const stubName = /^[0-9a-f]{2}$/
 
 /** A device 0:0 with the permissions of the file that stood for it. */

@@ -177,7 +177,7 @@ describe('a hostile image', () => {
   /** Each changes a good image; `at` is where the record of the inode at that path begins. */
   const attacks: [what: string, code: Code, message: RegExp, change: (image: Target) => void][] = [
     ['no EROFS', 'BAD_FORMAT', /magic 0x0/, ({ view }) => view.setUint32(superblockAt, 0)],
-    ['a future composefs', 'UNSUPPORTED', /composefs version 2/, ({ view }) => view.setUint32(header.version, 2, true)],
+    ['a future composefs', 'UNSUPPORTED', /composefs version 3/, ({ view }) => view.setUint32(header.version, 3, true)],
     ['a future header', 'UNSUPPORTED', /header version 9/, ({ view }) => view.setUint32(header.headerVersion, 9, true)],
     [
       'an unknown feature',

@@ -8,7 +8,7 @@
 import { OnefoldError } from '../../error.ts'
 import { type Found, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
 import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
-import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning } from './meaning.ts'
+import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning, legacyVersion } from './meaning.ts'
 import { bad, ErofsReader, type RawInode } from './read.ts'
 import { chunkBased, fileTypes } from './records.ts'
 
@@ -124,9 +124,11 @@ class TreeBuilder {
     return inode
   }
 
-  /** composefs numbers inodes in the order of their primary names, so the next number in line is at home. */
+  /** mkcomposefs numbers inodes in the order of their primary names, so the next number in line is at home. */
   #isPrimary(inode: Inode): boolean {
-    return this.#image.composefsVersion !== undefined && this.#homeless.get(inode) === this.#nextIno
+    const { composefsVersion } = this.#image
+    if (composefsVersion === undefined || composefsVersion === legacyVersion) return false
+    return this.#homeless.get(inode) === this.#nextIno
   }
 
   #settle(inode: Inode, directory: Directory): void {

@@ -23,6 +23,7 @@ import {
   isDirectory,
   isHardLink,
 } from '../tree.ts'
+import { legacyVersion } from './meaning.ts'
 import {
   align,
   blockBits,
@@ -54,7 +55,6 @@ import {
 import { escapeXattrs, metacopyHead, metacopyHead512, metacopyName, redirectName, splitName } from './xattrs.ts'
 import { xxh32 } from './xxh32.ts'
 
-const compositionVersion = 2
 /** The format counts shared attributes of an inode in a byte. */
 const sharedMax = 255
 
@@ -341,7 +341,7 @@ class ImageV2 {
     const bytes = this.#bytes
     bytes.writeUInt32LE(headerMagic, header.magic)
     bytes.writeUInt32LE(1, header.headerVersion)
-    bytes.writeUInt32LE(compositionVersion, header.version)
+    bytes.writeUInt32LE(legacyVersion, header.version)
     bytes.writeUInt32LE(superblockMagic, superblockAt + superblock.magic)
     bytes.writeUInt32LE(compatMtime | compatXattrFilter, superblockAt + superblock.featureCompat)
     bytes[superblockAt + superblock.blockBits] = blockBits

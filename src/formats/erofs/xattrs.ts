@@ -29,7 +29,8 @@ export const opaqueWhiteoutsNames = ['trusted.overlay.overlay.opaque', 'user.ove
 /** What precedes the digest in a metacopy value: version 0, length 36, flags 0, sha256. */
 export const metacopyHead: readonly number[] = [0, 36, 0, 1]
 export const metacopyBytes = 36
-/** The same for a sha512 digest, which makes 68 bytes of it. */
+/** The same for a sha512 digest. */
+export const metacopyBytes512 = 68
 export const metacopyHead512: readonly number[] = [0, 68, 0, 2]
 
 /** The user's xattrs as they are stored: a new map. */

@@ -135,14 +135,21 @@ export function setContent(tree: FlatTree, id: number, content: Content): void {
       tree.floats[id * inodeFloats + floatField.size] = content.bytes.length
       return
     case 'object':
-      tree.words[at + field.kind] = content.path === undefined ? kind.object : kind.foreign
       tree.bytes.write(content.digest, id * inodeBytes + digestAt, 32, 'hex')
+      tree.words[at + field.kind] = content.path === undefined ? kind.object : kind.foreign
+      if (content.digest.length === 128) setWide(tree, id, content.digest)
       break
     case 'unknown':
       tree.words[at + field.kind] = kind.unknown
   }
   tree.floats[id * inodeFloats + floatField.size] = content.size
   if (content.path !== undefined) tree.setText(id, content.path)
+}
+
+function setWide(tree: FlatTree, id: number, digest: string): void {
+  tree.hasWideDigests = true
+  tree.words[id * inodeWords + field.kind] = kind.foreign
+  tree.setText(id, `${digest.slice(0, 2)}/${digest.slice(2)}`)
 }
 
 /** The tree of columns as objects. */
@@ -191,6 +198,7 @@ export function contentAt(tree: FlatTree, id: number): Content {
     case kind.object:
       return { kind: 'object', digest: tree.digest(id) as VerityDigest, size }
     case kind.foreign:
+      if (tree.hasWideDigests) return { kind: 'object', digest: tree.digest(id) as VerityDigest, size }
       return { kind: 'object', digest: tree.digest(id) as VerityDigest, size, path: tree.text(id) }
     case kind.unknown: {
       const path = tree.text(id)

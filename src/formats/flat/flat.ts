@@ -81,6 +81,11 @@ export class FlatTree {
   nameWords: Uint32Array<ArrayBuffer>
   heap: Buffer<ArrayBuffer>
   readonly xattrSets: Xattrs[] = [noXattrs]
+  /**
+   * Digests are sha512, as in composefs-rs' images: all contents are `foreign`, the record has the first half of the digest,
+   * and the path in the heap is made of all of it.
+   */
+  hasWideDigests = false
 
   constructor() {
     const records = new ArrayBuffer(1024 * inodeBytes)
@@ -163,6 +168,7 @@ export class FlatTree {
   }
 
   digest(inode: number): string {
+    if (this.hasWideDigests) return this.text(inode).replace('/', '')
     return this.bytes.toString('hex', inode * inodeBytes + digestAt, inode * inodeBytes + digestAt + 32)
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { fuzzZtoc } from '../../../test/fuzz/soci.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
@@ -257,3 +258,5 @@ function smallZtoc(): Ztoc {
 function coded(code: Parameters<typeof hasCode>[1]): (error: unknown) => boolean {
   return (error) => hasCode(error, code)
 }
+
+test('damaged tables', () => fuzzZtoc(1, 2000))
