@@ -91,14 +91,14 @@ export class Contents implements Disposable {
     const scheme = schemeOf(chunking)
     if (scheme === undefined) return new Map()
     for (const file of wanted) {
-      const versions = this.#versions(file)
-      options.hold(versions)
+      const versions = this.#held(this.#versions(file), options)
       for (const object of versions) await this.#cut(object, chunking, scheme, options)
     }
     const found = this.#database.use((db) => selectChunks(db, scheme, wanted))
-    const objects = [...new Set(found.values().map(({ object }) => object))]
-    options.hold(objects)
-    const there = new Set(objects.filter((object) => existsSync(objectPath(this.#root, object))))
+    const there = this.#held(
+      found.values().map(({ object }) => object),
+      options,
+    )
     return new Map([...found].filter(([, { object }]) => there.has(object)))
   }
 
@@ -172,24 +172,32 @@ export class Contents implements Disposable {
       const select = db.prepare('SELECT object FROM objects WHERE size = ? AND sha256 IS NULL')
       return [...sizes].flatMap((size) => select.all(size).flatMap((row) => digestIn(row['object'])))
     })
-    options.hold(candidates)
     const rows: (readonly [Digest, VerityDigest, number])[] = []
-    for (const [index, object] of candidates.entries()) {
+    let index = 0
+    for (const object of this.#held(candidates, options)) {
       const hashed = hashObject(this.#root, object)
       if (hashed !== undefined) rows.push([parseDigest(`sha256:${hashed.sha256}`), object, hashed.size])
-      if (index % 64 !== 63) continue
+      if (++index % 64 !== 0) continue
       await nextTurn()
       options.signal?.throwIfAborted()
     }
     if (rows.length > 0) this.learn(rows)
   }
 
-  #present(found: Map<Digest, HeldFile>, { hold }: LookOptions): Map<Digest, HeldFile> {
-    const objects = [...found.values()].flatMap((file) => (file.kind === 'object' ? [file.object] : []))
-    hold(objects)
-    const isThere = (file: HeldFile): boolean =>
-      file.kind === 'inline' || existsSync(objectPath(this.#root, file.object))
-    return new Map([...found].filter(([, file]) => isThere(file)))
+  #present(found: Map<Digest, HeldFile>, options: LookOptions): Map<Digest, HeldFile> {
+    const there = this.#held(
+      found.values().flatMap((file) => (file.kind === 'object' ? [file.object] : [])),
+      options,
+    )
+    return new Map([...found].filter(([, file]) => file.kind === 'inline' || there.has(file.object)))
+  }
+
+  /** Those of the objects that are in the store, now kept in it. Rows may be of objects that were collected long ago. */
+  #held(objects: Iterable<VerityDigest>, { hold }: LookOptions): Set<VerityDigest> {
+    const isThere = (object: VerityDigest): boolean => existsSync(objectPath(this.#root, object))
+    const there = [...new Set(objects)].filter(isThere)
+    hold(there)
+    return new Set(there.filter(isThere))
   }
 
   /** Objects that stood under the same path, or else the same name, of about the same size. */

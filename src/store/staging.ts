@@ -4,13 +4,11 @@ import {
   constants,
   existsSync,
   fchmodSync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
-  unlinkSync,
   writeSync,
 } from 'node:fs'
 import type { RecipeDigest, VerityDigest } from '../digest.ts'
@@ -19,6 +17,7 @@ import { fileError, writeAll, writeFile } from './files.ts'
 import { type HoldKind, formatHolds } from './holds.ts'
 import { objectPath, recipePath } from './layout.ts'
 import { packRecipe } from './recipes.ts'
+import { StagedFile } from './staged-file.ts'
 
 /**
  * Puts objects and recipes into the folder of a transaction. Made for worker threads: synchronous, and sharing nothing
@@ -189,60 +188,6 @@ export class Staging implements Disposable {
   #failed(action: string, path: string, error: unknown): Error {
     rmSync(`${this.#folder}/holds`, { force: true })
     return fileError(action, path, error)
-  }
-}
-
-type Failed = (action: string, path: string, error: unknown) => Error
-
-/** An object being staged. It must be ended by finish() or drop(). */
-export class StagedFile {
-  readonly #fd: number
-  readonly #path: string
-  readonly #place: (digest: VerityDigest) => string
-  readonly #failed: Failed
-  #size = 0
-  #endsInHole = false
-
-  constructor(fd: number, path: string, place: (digest: VerityDigest) => string, failed: Failed) {
-    this.#fd = fd
-    this.#path = path
-    this.#place = place
-    this.#failed = failed
-  }
-
-  write(bytes: Uint8Array): void {
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const written = writeSync(this.#fd, bytes, done, bytes.length - done, this.#size)
-        done += written
-        this.#size += written
-      }
-      this.#endsInHole = false
-    } catch (error) {
-      throw this.#failed('stage object', this.#path, error)
-    }
-  }
-
-  /** `length` zeros that take no space. */
-  hole(length: number): void {
-    this.#size += length
-    this.#endsInHole = true
-  }
-
-  /** Gives it its place among the staged objects; the digest must be that of everything written. */
-  finish(digest: VerityDigest): void {
-    try {
-      if (this.#endsInHole) ftruncateSync(this.#fd, this.#size)
-      closeSync(this.#fd)
-      renameSync(this.#path, this.#place(digest))
-    } catch (error) {
-      throw this.#failed('stage object', this.#path, error)
-    }
-  }
-
-  drop(): void {
-    closeSync(this.#fd)
-    unlinkSync(this.#path)
   }
 }
 

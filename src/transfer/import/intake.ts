@@ -2,7 +2,8 @@ import type { VerityDigest } from '../../digest.ts'
 import { type Content, inlineMax, noContent } from '../../formats/entry.ts'
 import { VerityHasher, verityDigest } from '../../formats/fsverity/digest.ts'
 import type { TarBody } from '../../formats/tar/parse.ts'
-import type { StagedFile, Staging } from '../../store/staging.ts'
+import type { StagedFile } from '../../store/staged-file.ts'
+import type { Staging } from '../../store/staging.ts'
 
 /** Files up to this size are hashed before anything is written, so that one the store holds costs no write at all. */
 const bufferedMax = 8 * 1024 * 1024
@@ -28,9 +29,28 @@ export class FileIntake {
       body.size <= bufferedMax ? new SmallFile(body, this.#scratch) : new LargeFile(body, this.#staging.openFile())
   }
 
+  /** As begin(), for a file without holes of which share() may give parts. */
+  beginShared(size: number): void {
+    this.#file = new LargeFile({ stored: size, size, ranges: undefined }, this.#staging.openFile())
+  }
+
+  /**
+   * As data(), for bytes that also lie at `offset` of an open file, whose blocks may be shared. The file stays open until
+   * end().
+   */
+  share(bytes: Uint8Array, fd: number, offset: number): void {
+    if (this.#file instanceof LargeFile) this.#file.share(bytes, fd, offset)
+    else this.#file.data(bytes)
+  }
+
   /** `bytes` may be kept as they are until settle(). */
   data(bytes: Uint8Array): void {
     this.#file.data(bytes)
+  }
+
+  /** Instead of end(): the file that was begun will not come to its end. */
+  abandon(): void {
+    if (this.#file instanceof LargeFile) this.#file.staged.drop()
   }
 
   end(): Content {
@@ -143,8 +163,20 @@ class LargeFile {
     }
   }
 
+  share(bytes: Uint8Array, fd: number, offset: number): void {
+    let at = offset
+    for (const [place, piece] of this.#cursor.place(bytes)) {
+      this.#skipTo(place)
+      this.#hasher.update(piece)
+      this.staged.share(piece, fd, at)
+      this.#position += piece.length
+      at += piece.length
+    }
+  }
+
   finish(): VerityDigest {
     this.#skipTo(this.size)
+    this.staged.endShare()
     return this.#hasher.digest()
   }
 

@@ -53,7 +53,8 @@ function heldContent(file: HeldFile, size: number): Content {
 
 class Assembly implements Disposable {
   readonly #options: AssembleOptions
-  #source: { readonly object: VerityDigest; readonly fd: number } | undefined
+  /** Objects that parts of the current file come from. */
+  readonly #sources = new Map<VerityDigest, number>()
 
   constructor(options: AssembleOptions) {
     this.#options = options
@@ -62,60 +63,74 @@ class Assembly implements Disposable {
   async file(file: TocFile, pieces: readonly Piece[]): Promise<Content> {
     const { intake } = this.#options
     const size = sizeOf(file.entry.content)
-    const check = new FileCheck(file, pieces.length === 1)
+    if (pieces.some(({ from }) => from === 'object')) intake.beginShared(size)
+    else intake.begin({ stored: size, size, ranges: undefined })
     let parts = 0
-    intake.begin({ stored: size, size, ranges: undefined })
-    for (const piece of pieces) {
-      for await (const bytes of this.#bytes(piece)) {
-        check.update(bytes)
-        intake.data(bytes)
-        parts++
-      }
-      check.endChunk(piece.chunk)
+    try {
+      parts = await this.#fill(file, pieces)
+    } catch (error) {
+      intake.abandon()
+      throw error
     }
-    check.end()
     const content = intake.end()
     // What came in parts was put together in one of two buffers, and the next such file gets the other.
     if (parts > 1) intake.settle()
+    this[Symbol.dispose]()
     return content
   }
 
-  [Symbol.dispose](): void {
-    if (this.#source !== undefined) closeSync(this.#source.fd)
-  }
-
-  #bytes(piece: Piece): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
-    const { chunk } = piece
-    switch (piece.from) {
-      case 'unit':
-        return this.#options.units.read(piece.unit, chunk.skip, chunk.length)
-      case 'object':
-        return this.#objectBytes(piece.place)
-      case 'zeros':
-        return zeroBytes(chunk.length)
+  /** Returns in how many pieces of memory the file came. */
+  async #fill(file: TocFile, pieces: readonly Piece[]): Promise<number> {
+    const { intake } = this.#options
+    const check = new FileCheck(file, pieces.length === 1)
+    let parts = 0
+    for (const piece of pieces) {
+      if (piece.from === 'object') this.#takeObject(piece.place, check)
+      else
+        for await (const bytes of this.#bytes(piece)) {
+          check.update(bytes)
+          intake.data(bytes)
+          parts++
+        }
+      check.endChunk(piece.chunk)
     }
+    check.end()
+    return parts
   }
 
-  *#objectBytes({ object, offset, length }: ChunkPlace): Generator<Uint8Array> {
+  [Symbol.dispose](): void {
+    for (const fd of this.#sources.values()) closeSync(fd)
+    this.#sources.clear()
+  }
+
+  #bytes(piece: Exclude<Piece, { from: 'object' }>): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+    const { chunk } = piece
+    return piece.from === 'unit'
+      ? this.#options.units.read(piece.unit, chunk.skip, chunk.length)
+      : zeroBytes(chunk.length)
+  }
+
+  #takeObject({ object, offset, length }: ChunkPlace, check: FileCheck): void {
+    const { arena, intake } = this.#options
     const fd = this.#openSource(object)
     for (let done = 0; done < length;) {
-      const room = this.#options.arena.claim(Math.min(pieceMax, length - done))
+      const room = arena.claim(Math.min(pieceMax, length - done))
       for (let filled = 0; filled < room.length;) {
         const read = readSync(fd, room, filled, room.length - filled, offset + done + filled)
         if (read === 0) throw new OnefoldError('CORRUPT', `Cannot read object ${object}: it ends too early`)
         filled += read
       }
-      yield room
+      check.update(room)
+      intake.share(room, fd, offset + done)
       done += room.length
     }
   }
 
   #openSource(object: VerityDigest): number {
-    if (this.#source?.object === object) return this.#source.fd
-    this[Symbol.dispose]()
-    this.#source = undefined
+    const known = this.#sources.get(object)
+    if (known !== undefined) return known
     const { fd } = openObject(this.#options.storeRoot, object)
-    this.#source = { object, fd }
+    this.#sources.set(object, fd)
     return fd
   }
 }

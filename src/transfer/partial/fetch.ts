@@ -33,8 +33,12 @@ export type PlannedLayer = LayerOutlook & { readonly plan: LayerPlan }
 /**
  * Carries out plans, the lowest layer first: what one assembles, those above it take. A layer whose parts are not what
  * its table says, or that its source does not give out in parts, is left for a whole pull, which says what is wrong.
+ * Returns what was assembled, by sha256.
  */
-export async function fetchParts(layers: readonly PlannedLayer[], options: FetchOptions): Promise<void> {
+export async function fetchParts(
+  layers: readonly PlannedLayer[],
+  options: FetchOptions,
+): Promise<ReadonlyMap<Digest, Content>> {
   const requests = layers.flatMap(({ blob, plan }) => plan.requests.map((span) => ({ blob, span })))
   const done = new Map<Descriptor, number>()
   const { signal, onProgress } = options
@@ -57,6 +61,7 @@ export async function fetchParts(layers: readonly PlannedLayer[], options: Fetch
       prefetch.drop(layer.blob)
     }
   }
+  return work.assembled
 }
 
 function sizesOf(blob: Descriptor, layers: readonly PlannedLayer[]): { digest: Digest; size: number } {
@@ -76,7 +81,7 @@ class PartWork implements Disposable {
   readonly #staging
   readonly #intake: FileIntake
   readonly #arena: Arena
-  readonly #assembled = new Map<Digest, Content>()
+  readonly assembled = new Map<Digest, Content>()
 
   constructor(options: FetchOptions, prefetch: Prefetch) {
     this.#options = options
@@ -127,7 +132,7 @@ class PartWork implements Disposable {
       units,
       arena: this.#arena,
       intake: this.#intake,
-      assembled: this.#assembled,
+      assembled: this.assembled,
       signal,
     })
   }

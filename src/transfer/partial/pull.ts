@@ -36,11 +36,18 @@ export async function pullParts(source: Source, layers: readonly WantedLayer[], 
   })
   const planned = outlooks.filter(isPlanned)
   if (planned.length === 0) return
-  await fetchParts(planned, {
+  const assembled = await fetchParts(planned, {
     ...options,
     source,
     onFailed: (layer) => forgetRows(transaction.root, layer),
   })
+  // What was hashed on the way need not be hashed again for the next table.
+  using contents = await openContents(transaction.root)
+  contents.learn(
+    [...assembled].flatMap(([sha256, content]) =>
+      content.kind === 'object' ? [[sha256, content.digest, content.size] as const] : [],
+    ),
+  )
 }
 
 function isPlanned(outlook: LayerOutlook): outlook is PlannedLayer {
