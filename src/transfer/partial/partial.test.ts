@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, describe, suite, test } from 'node:test'
-import type { Fault } from '../../../test/fault-proxy.ts'
+import { type Fault, startFaultProxy } from '../../../test/fault-proxy.ts'
 import { type Faults, behind } from '../../../test/faulty.ts'
 import { LayoutBuilder, type TestEntry, directory, file, hardlink, symlink } from '../../../test/images.ts'
 import { type TestRegistry, needsRegistry, noise, startRegistry } from '../../../test/registry.ts'
@@ -160,13 +160,36 @@ suite('a new version of an image', { skip: needsRegistry }, () => {
         assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
       })
 
+    test('a redirect that expires again and again: the image is the same', async () => {
+      using place = scratch('parts')
+      await using store = await oldStore(place.at('store'))
+      assert.ok(published.registry)
+      let asked = 0
+      // Where the registry keeps its blobs: every second address is no longer good when it is used.
+      const blobs = await startFaultProxy(
+        published.registry.host,
+        () => (asked++ % 2 === 1 ? { status: 403, body: 'expired' } : undefined),
+        { address: '127.0.0.2' },
+      )
+      await using _blobs = blobs
+      const redirect: Faults = (seen) =>
+        isRange(seen)
+          ? { status: 307, headers: { location: `${blobs.url}${seen.path}?signature=${seen.before}` } }
+          : undefined
+      const { result } = await pullFrom(store, kind, {}, redirect)
+      assert.equal(result.images[0]?.image, await wholeImage(kind))
+      assert.equal(result.stats.layersByParts, 1)
+      assert.ok(asked > 2)
+    })
+
     test('a blob that was replaced is refused, and nothing is left', async () => {
       using place = scratch('parts')
       await using store = await oldStore(place.at('store'))
-      const flipped: Faults = (seen) =>
-        seen.path.includes('/blobs/') && !isRange(seen) && !seen.path.includes(configOf()) ? { flip: 300 } : undefined
-      const configOf = (): string => 'no such path'
-      const faults: Faults = (seen) => (isRange(seen) && seen.before > 0 ? { flip: 100 } : flipped(seen))
+      const { digest = '' } = published.layers?.get(kind)?.[0] ?? {}
+      const faults: Faults = (seen) => {
+        if (!seen.path.endsWith(digest)) return undefined
+        return isRange(seen) && seen.before === 0 ? undefined : { flip: 100 }
+      }
       await assert.rejects(pullFrom(store, kind, {}, faults), { code: 'DIGEST_MISMATCH' })
       assert.deepEqual(store.refs(), ['v1'])
       assert.deepEqual(readdirSync(place.at('store/tmp')), [])
