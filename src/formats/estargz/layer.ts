@@ -6,7 +6,7 @@ import { quoteName } from '../path.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/write.ts'
 import type { GoHeader } from '../toc/header.ts'
 import type { Members } from '../toc/members.ts'
-import { landmarkByte, noPrefetchLandmark, prefetchLandmark, tocName } from '../toc/stargz.ts'
+import { landmarkByte, noPrefetchLandmark, ownNames, prefetchLandmark, tocName } from '../toc/stargz.ts'
 import { type TarSink, cannotHold, checkHeld } from '../toc/tar-feed.ts'
 import { formatTime } from '../toc/time.ts'
 import { type JsonEntry, jsonText, jsonXattrs, toGoJson, typeNames, withoutEmpty } from '../toc/write-json.ts'
@@ -15,7 +15,6 @@ export interface StargzRules {
   readonly chunkSize: number
   readonly minChunkSize: number
   readonly prioritized: number
-  readonly roundTimes: boolean
   readonly keepTar: boolean
   readonly endsWithToc: boolean
 }
@@ -45,16 +44,17 @@ export class StargzLayer implements TarSink {
     this.#rules = rules
   }
 
+  check(entry: Entry, header: GoHeader): void {
+    if (!ownNames.has(entry.path)) heldJson(entry, header, new OwnerNames())
+  }
+
   entry(entry: Entry, header: GoHeader, padding: Buffer, headers: Buffer): void {
     if (!this.#dropped) this.#add(padding)
     this.#dropped = this.#isOwn(entry)
     if (this.#dropped) return
     if (this.#count++ === this.#rules.prioritized) this.#addLandmark()
     this.#add(headers)
-    const rounded = this.#rules.roundTimes ? roundTime(entry) : entry
-    const json = jsonOf(rounded, header, this.#names)
-    checkHeld(json, rounded)
-    this.#begin(rounded, json)
+    this.#begin(entry, heldJson(entry, header, this.#names))
   }
 
   data(bytes: Uint8Array): void {
@@ -274,11 +274,10 @@ export function ownEntry(path: string, size: number): Entry {
   }
 }
 
-/** To the nearest second, as the reference does. */
-function roundTime(entry: Entry): Entry {
-  return entry.mtimeNsec === 0
-    ? entry
-    : { ...entry, mtime: entry.mtime + (entry.mtimeNsec >= 500_000_000 ? 1 : 0), mtimeNsec: 0 }
+function heldJson(entry: Entry, header: GoHeader, names: OwnerNames): JsonEntry {
+  const json = jsonOf(entry, header, names)
+  checkHeld(json, entry)
+  return json
 }
 
 /** Members in the order of the reference's structure. */

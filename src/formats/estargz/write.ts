@@ -33,8 +33,6 @@ export interface EstargzOptions extends WriteOptions {
   readonly externalToc?: boolean
   /** Leaves the tar as it is, without a landmark; not with a table inside of it. */
   readonly keepTar?: boolean
-  /** Rounds modification times to seconds, which is what the table keeps, instead of refusing others. */
-  readonly roundTimes?: boolean
 }
 
 export interface EstargzWritten extends WrittenLayer {
@@ -58,12 +56,11 @@ export async function* writeEstargz(
     chunkSize: options.chunkSize ?? defaultChunkSize,
     minChunkSize: options.minChunkSize ?? 0,
     prioritized: options.prioritized ?? 0,
-    roundTimes: options.roundTimes === true,
     keepTar,
     // The table is an entry of the tar, and the end comes after it.
     endsWithToc: coding === 'gzip' && !externalToc,
   })
-  const feed = new TarFeed(layer)
+  const feed = new TarFeed(layer, options.onLoss)
   for await (const bytes of tar) {
     feed.write(bytes)
     yield* blob.write(members.take())
@@ -112,6 +109,7 @@ function checkOptions(options: EstargzOptions, coding: 'gzip' | 'zstd', external
     throw usage('sizes and counts are whole numbers, and a chunk has at least one byte')
   if (coding === 'zstd' && externalToc) throw usage('a table of its own goes with gzip only')
   if (keepTar && coding === 'gzip' && !externalToc) throw usage('a table inside the tar changes it')
+  if (keepTar && options.onLoss !== undefined) throw usage('what the table cannot hold is changed in the tar, too')
   if (keepTar && prioritized > 0) throw usage('a landmark changes the tar')
 }
 

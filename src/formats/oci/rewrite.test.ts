@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Digest, digestOf } from '../../digest.ts'
-import { addAnnotations, addToLayout, emptyLayout, replaceLayers, replaceManifests } from './rewrite.ts'
+import { type Digest, digestOf, parseDiffId } from '../../digest.ts'
+import { addAnnotations, addToLayout, emptyLayout, replaceDiffIds, replaceLayers, replaceManifests } from './rewrite.ts'
 
 const oci = 'application/vnd.oci.image'
 const docker = 'application/vnd.docker'
@@ -16,9 +16,9 @@ describe('replaceLayers()', () => {
     const config = { mediaType: `${oci}.config.v1+json`, digest: a, size: 1, annotations: { of: 'config' } }
     const rest = { subject: { digest: b }, annotations: { z: '1', a: '2' }, 'x-more': [1, null] }
     const layer = { mediaType: `${oci}.layer.v1.tar+zstd`, digest: a, size: 7, urls: ['http://x/'] }
-    const written = replaceLayers(json({ schemaVersion: 2, config, layers: [layer], ...rest }), [
-      { digest: c, size: 9 },
-    ])
+    const written = replaceLayers(json({ schemaVersion: 2, config, layers: [layer], ...rest }), {
+      layers: [{ digest: c, size: 9 }],
+    })
     assert.equal(
       Buffer.from(written).toString(),
       JSON.stringify({
@@ -37,15 +37,18 @@ describe('replaceLayers()', () => {
       'containerd.io/snapshot/stargz/toc.digest': a,
       'io.containers.estargz.uncompressed-size': '1',
       'io.github.containers.zstd-chunked.manifest-checksum': b,
+      'io.containers.zstd-chunked.manifest-checksum': b,
     }
     const layers = [
       { mediaType: 'x', digest: a, size: 1, annotations },
       { mediaType: 'x', digest: b, size: 1, annotations: { 'io.containers.estargz.uncompressed-size': '1' } },
     ]
-    const written = replaceLayers(json({ schemaVersion: 2, config: {}, layers }), [
-      { digest: c, size: 9 },
-      { digest: c, size: 9 },
-    ])
+    const written = replaceLayers(json({ schemaVersion: 2, config: {}, layers }), {
+      layers: [
+        { digest: c, size: 9 },
+        { digest: c, size: 9 },
+      ],
+    })
     const after = JSON.parse(Buffer.from(written).toString()) as { layers: { annotations?: object }[] }
     assert.deepEqual(
       after.layers.map((layer) => layer.annotations),
@@ -53,14 +56,56 @@ describe('replaceLayers()', () => {
     )
   })
 
+  test('says what is known of new layers, and no longer where an index of old ones is', () => {
+    const annotations = { 'com.amazon.soci.index-digest': a, kept: 'x' }
+    const config = { mediaType: 'x', digest: a, size: 1 }
+    const manifest = json({ schemaVersion: 2, config, layers: [{ mediaType: 'x', digest: a, size: 1 }], annotations })
+    const layer = { digest: c, size: 9, mediaType: `${oci}.layer.v1.tar`, annotations: { of: 'layer' } }
+    const written = replaceLayers(manifest, {
+      layers: [layer],
+      config: { digest: b, size: 3 },
+      annotations: { more: 'y' },
+    })
+    assert.deepEqual(JSON.parse(Buffer.from(written).toString()), {
+      schemaVersion: 2,
+      mediaType: `${oci}.manifest.v1+json`,
+      config: { mediaType: `${oci}.config.v1+json`, digest: b, size: 3 },
+      layers: [layer],
+      annotations: { kept: 'x', more: 'y' },
+    })
+    const same = JSON.parse(
+      Buffer.from(replaceLayers(manifest, { layers: [{ digest: a, size: 1 }] })).toString(),
+    ) as object
+    assert.deepEqual('annotations' in same && same.annotations, annotations)
+  })
+
   test('makes OCI of Docker', () => {
     const config = { mediaType: `${docker}.container.image.v1+json`, digest: a, size: 1 }
     const layers = [{ mediaType: `${docker}.image.rootfs.diff.tar.gzip`, digest: a, size: 1 }]
     const manifest = { schemaVersion: 2, mediaType: `${docker}.distribution.manifest.v2+json`, config, layers }
-    const written = Buffer.from(replaceLayers(json(manifest), [{ digest: b, size: 2 }])).toString()
+    const written = Buffer.from(replaceLayers(json(manifest), { layers: [{ digest: b, size: 2 }] })).toString()
     assert.doesNotMatch(written, /docker/)
     assert.match(written, new RegExp(`"config":{"mediaType":"${oci}.config.v1\\+json","digest":"${a}"`))
   })
+})
+
+test('replaceDiffIds() changes nothing else', () => {
+  const config = { created: 'then', rootfs: { type: 'layers', diff_ids: [a] }, os: 'linux', more: [1] }
+  const diffIds = [b, c].map(parseDiffId)
+  assert.equal(
+    Buffer.from(replaceDiffIds(json(config), diffIds)).toString(),
+    JSON.stringify({ ...config, rootfs: { type: 'layers', diff_ids: diffIds } }),
+  )
+})
+
+test('replaceManifests() puts what belongs to images behind them', () => {
+  const index = { schemaVersion: 2, manifests: [{ mediaType: 'm', digest: a, size: 1, annotations: { k: '1' } }] }
+  const now = new Map([[String(a), { mediaType: 'm', digest: b, size: 2, annotations: { l: '2' } }]])
+  const written = replaceManifests(json(index), now, [{ mediaType: 'n', digest: c, size: 3, artifactType: 't' }])
+  assert.deepEqual((JSON.parse(Buffer.from(written).toString()) as { manifests: object }).manifests, [
+    { mediaType: 'm', digest: b, size: 2, annotations: { k: '1', l: '2' } },
+    { mediaType: 'n', digest: c, size: 3, artifactType: 't' },
+  ])
 })
 
 test('replaceManifests() keeps what is known of an entry, and leaves out the others', () => {

@@ -1,5 +1,6 @@
-import type { Digest } from '../../digest.ts'
+import type { Digest, DiffId } from '../../digest.ts'
 import type { Descriptor } from '../entry.ts'
+import { descriptorValue } from './descriptor.ts'
 import { mediaTypes, ociLayerType } from './media-types.ts'
 
 /**
@@ -10,28 +11,48 @@ import { mediaTypes, ociLayerType } from './media-types.ts'
 
 type Members = Record<string, unknown>
 
-/**
- * `layers`: the new bytes of each layer, the lowest first; their media type is that of gzip. Where they are the old bytes,
- * all that is said of them stays.
- */
-export function replaceLayers(
-  manifest: Uint8Array,
-  layers: readonly Pick<Descriptor, 'digest' | 'size'>[],
-): Uint8Array {
-  const { schemaVersion, mediaType: _, config, layers: old, ...rest } = parse(manifest)
+/** A layer as it is now. */
+export interface NewLayer {
+  readonly digest: Digest
+  readonly size: number
+  /** Default gzip. */
+  readonly mediaType?: string | undefined
+  /** What readers of its bytes want to know. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined
+}
+
+export interface Replaced {
+  /** The new bytes of each layer, the lowest first. Where they are the old bytes, all that is said of them stays. */
+  readonly layers: readonly NewLayer[]
+  /** Where the config is another one too. */
+  readonly config?: Pick<Descriptor, 'digest' | 'size'> | undefined
+  /** For the manifest itself. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined
+}
+
+export function replaceLayers(manifest: Uint8Array, { layers, config, annotations }: Replaced): Uint8Array {
+  const { schemaVersion, mediaType: _, config: oldConfig, layers: old, ...rest } = parse(manifest)
   const before = listOf(old)
+  const isSame = layers.every((layer, i) => membersOf(before[i])['digest'] === layer.digest)
   return write({
     schemaVersion,
     mediaType: mediaTypes.manifest,
-    config: { ...membersOf(config), mediaType: mediaTypes.config },
-    layers: layers.map(({ digest, size }, i) => {
-      const layer = membersOf(before[i])
-      if (layer['digest'] === digest) return { ...layer, mediaType: ociLayerType(layer['mediaType']) }
-      const kept = keptAnnotations(layer['annotations'])
-      return { mediaType: mediaTypes.layerGzip, digest, size, ...(kept === undefined ? {} : { annotations: kept }) }
-    }),
-    ...rest,
+    config: { ...membersOf(oldConfig), ...config, mediaType: mediaTypes.config },
+    layers: layers.map((layer, i) => replaceLayer(membersOf(before[i]), layer)),
+    ...annotated(rest, isSame ? undefined : indexAnnotations, annotations),
   })
+}
+
+function replaceLayer(before: Members, { digest, size, mediaType, annotations }: NewLayer): Members {
+  if (before['digest'] === digest) return { ...before, mediaType: ociLayerType(before['mediaType']) }
+  const layer = { mediaType: mediaType ?? mediaTypes.layerGzip, digest, size }
+  return annotated({ ...layer, annotations: before['annotations'] }, compressionAnnotations, annotations)
+}
+
+/** The config of an image whose layers have other tars now, the lowest first; all else stays. */
+export function replaceDiffIds(config: Uint8Array, diffIds: readonly DiffId[]): Uint8Array {
+  const members = parse(config)
+  return write({ ...members, rootfs: { ...membersOf(members['rootfs']), diff_ids: diffIds } })
 }
 
 /** The same blobs under a manifest with more annotations. */
@@ -58,19 +79,29 @@ const ociLayerTypes: ReadonlyMap<string, string> = new Map([
   [mediaTypes.dockerLayerZstd, mediaTypes.layerZstd],
 ])
 
-/** `manifests`: what the entries with these digests stand for now. Entries that are not among them are left out. */
+/** What stands in an index for an image now. */
+export type NewManifest = Pick<Descriptor, 'mediaType' | 'digest' | 'size' | 'annotations'>
+
+/**
+ * `manifests`: what the entries with these digests stand for now. Entries that are not among them are left out.
+ * @param more what belongs to the images and stands behind them
+ */
 export function replaceManifests(
   index: Uint8Array,
-  manifests: ReadonlyMap<string, Pick<Descriptor, 'mediaType' | 'digest' | 'size'>>,
+  manifests: ReadonlyMap<string, NewManifest>,
+  more: readonly Descriptor[] = [],
 ): Uint8Array {
   const { schemaVersion, mediaType: _, manifests: old, ...rest } = parse(index)
   const entries = listOf(old).flatMap((entry) => {
     const before = membersOf(entry)
     const now = typeof before['digest'] === 'string' ? manifests.get(before['digest']) : undefined
     if (now === undefined) return []
-    return [{ ...before, mediaType: now.mediaType, digest: now.digest, size: now.size }]
+    const { mediaType, digest, size } = now
+    const isSame = digest === before['digest']
+    return [annotated({ ...before, mediaType, digest, size }, isSame ? undefined : indexAnnotations, now.annotations)]
   })
-  return write({ schemaVersion, mediaType: mediaTypes.index, manifests: entries, ...rest })
+  const added = more.map((descriptor) => ({ ...descriptorValue(descriptor) }))
+  return write({ schemaVersion, mediaType: mediaTypes.index, manifests: [...entries, ...added], ...rest })
 }
 
 /**
@@ -101,12 +132,17 @@ function withoutName(entry: Members, name: string | undefined): Members {
 
 /** Of layers that were made to be read lazily: tables of contents of bytes that are no more. */
 const compressionAnnotations =
-  /^(?:containerd\.io\/snapshot\/|io\.containers\.estargz\.|io\.github\.containers\.zstd-chunked\.)/
+  /^(?:containerd\.io\/snapshot\/|io\.containers\.estargz\.|io\.(?:github\.)?containers\.zstd-chunked\.)/
+/** Of images: where an index of such bytes is. */
+const indexAnnotations = /^com\.amazon\.soci\./
 
-function keptAnnotations(annotations: unknown): Members | undefined {
-  if (annotations === undefined || annotations === null) return undefined
-  const kept = Object.entries(membersOf(annotations)).filter(([name]) => !compressionAnnotations.test(name))
-  return kept.length === 0 ? undefined : Object.fromEntries(kept)
+/** Without the annotations that are no longer true, with more of them. */
+function annotated(members: Members, untrue: RegExp | undefined, more: Readonly<Record<string, string>> = {}): Members {
+  const { annotations: before, ...others } = members
+  const kept = Object.entries(membersOf(before)).filter(([name]) => untrue?.test(name) !== true)
+  const annotations = { ...Object.fromEntries(kept), ...more }
+  if (Object.keys(annotations).length > 0) return { ...members, annotations }
+  return untrue === undefined ? members : others
 }
 
 function parse(bytes: Uint8Array): Members {

@@ -70,6 +70,8 @@ export class Members {
 
 /** Yielded pieces are at least so long, but for the last. */
 const pieceBytes = 64 * 1024
+/** Members that are with the compressor are at most so long together, or it is one. */
+const aheadBytes = 32 * 2 ** 20
 
 /** Compresses members, several ahead, and gives the blob in order. */
 export class BlobWriter {
@@ -79,6 +81,7 @@ export class BlobWriter {
   readonly #hash: Hash = createHash('sha256')
   #out: Uint8Array[] = []
   #outBytes = 0
+  #runningBytes = 0
   size = 0
 
   constructor(compress: Compress, ahead: number) {
@@ -92,7 +95,8 @@ export class BlobWriter {
       // One that fails is awaited in its turn; until then nobody listens.
       if (result instanceof Promise) result.catch(() => {})
       this.#running.push({ member, result })
-      if (this.#running.length > this.#ahead) await this.#finishOne()
+      this.#runningBytes += member.bytes.length
+      while (this.#running.length > this.#ahead || this.#runningBytes > aheadBytes) await this.#finishOne()
       if (this.#outBytes >= pieceBytes) yield this.#take()
     }
   }
@@ -120,6 +124,7 @@ export class BlobWriter {
   async #finishOne(): Promise<void> {
     const { member, result } = this.#running.shift()!
     const bytes = result instanceof Promise ? await result : result
+    this.#runningBytes -= member.bytes.length
     for (const mark of member.marks) mark(this.size)
     this.#out.push(this.add(bytes))
     this.#outBytes += bytes.length

@@ -17,7 +17,7 @@ export const prefetchLandmark = '.prefetch.landmark'
 export const noPrefetchLandmark = '.no.prefetch.landmark'
 export const landmarkByte = 0x0f
 const landmarkDigest = parseDigest('sha256:dc0e9c3658a1a3ed1ec94274d8b19925c93e1abb7ddba294923ad9bde30f8cb8')
-const ownNames: ReadonlySet<string> = new Set([prefetchLandmark, noPrefetchLandmark, tocName])
+export const ownNames: ReadonlySet<string> = new Set([prefetchLandmark, noPrefetchLandmark, tocName])
 
 export interface StargzBlob {
   readonly format: 'estargz' | 'stargz-zstd'

@@ -51,6 +51,9 @@ function daysSince1970(year: number, month: number, day: number): number {
   )
 }
 
+/** What formatTime() can say, in seconds since 1970. */
+export const timeRange = { first: -62_167_219_200, last: 253_402_300_799 } as const
+
 /** Whole seconds, or undefined where the year has not four digits, which RFC 3339 wants. */
 export function formatTime({ seconds, nanoseconds }: Time): string | undefined {
   const date = new Date(seconds * 1000)

@@ -4,6 +4,9 @@ import { OnefoldError } from '../../error.ts'
 import type { EntryType } from '../entry.ts'
 import { quoteName } from '../path.ts'
 
+export const lossHint =
+  'Convert to a format without a table, such as tar+zstd; with --lossy the nearest that can be held is written.'
+
 /** A member that is 0, '' or undefined is left out. */
 export type JsonEntry = Readonly<Record<string, number | string | Readonly<Record<string, string>> | undefined>>
 
@@ -24,7 +27,7 @@ export function jsonText(bytes: string, what: string): string {
   const text = buffer.toString()
   if (isUtf8(buffer) && !text.includes('\ufffd')) return text
   throw new OnefoldError('UNSUPPORTED', `Cannot list ${quoteName(bytes)} in a table of contents: ${what} is no UTF-8`, {
-    hint: 'Convert to a format without a table, such as tar+zstd.',
+    hint: lossHint,
   })
 }
 

@@ -23,14 +23,13 @@ import { TarSplitWriter } from './tar-split-write.ts'
  */
 export async function* writeZstdChunked(
   tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  { compress, ahead = 16 }: WriteOptions,
+  { compress, ahead = 16, onLoss }: WriteOptions,
 ): AsyncGenerator<Uint8Array, WrittenLayer> {
   const members = new Members()
   const blob = new BlobWriter(compress, ahead)
   const layer = new ChunkedLayer(members)
-  const feed = new TarFeed(layer)
+  const feed = new TarFeed(layer, onLoss)
   for await (const bytes of tar) {
-    layer.hash(bytes)
     feed.write(bytes)
     yield* blob.write(members.take())
   }
@@ -79,20 +78,18 @@ class ChunkedLayer implements TarSink {
     this.#members = members
   }
 
-  hash(tar: Uint8Array): void {
-    this.#tarHash.update(tar)
-    this.#tarSize += tar.length
-  }
-
   tar(): { diffId: DiffId; tarSize: number } {
     return { diffId: parseDiffId(`sha256:${this.#tarHash.digest('hex')}`), tarSize: this.#tarSize }
   }
 
+  check(entry: Entry, header: GoHeader): void {
+    heldJson(entry, header)
+  }
+
   entry(entry: Entry, header: GoHeader, padding: Buffer, headers: Buffer): void {
-    if (header.followsOther) throw cannotHold(entry.path, 'a global header')
-    const json = jsonOf(entry, header)
-    checkHeld(json, entry)
+    const json = heldJson(entry, header)
     const framing = Buffer.concat([padding, headers])
+    this.#hash(framing)
     this.#members.add(framing)
     this.split.header(framing, header.name)
     const hasContent = sizeOf(entry.content) > 0
@@ -102,6 +99,7 @@ class ChunkedLayer implements TarSink {
   }
 
   data(bytes: Uint8Array): void {
+    this.#hash(bytes)
     this.split.data(bytes)
     this.#chunker?.write(bytes)
   }
@@ -113,8 +111,10 @@ class ChunkedLayer implements TarSink {
   }
 
   end(padding: Buffer, rest: Buffer): void {
-    this.#members.add(padding)
-    this.#members.add(rest)
+    for (const bytes of [padding, rest]) {
+      this.#hash(bytes)
+      this.#members.add(bytes)
+    }
     this.split.end(padding, rest)
   }
 
@@ -122,6 +122,11 @@ class ChunkedLayer implements TarSink {
   table(tarSplitDigest: Digest): Buffer {
     const entries = this.#files.flatMap(({ json, content }) => (content === undefined ? [json] : content.entries(json)))
     return Buffer.from(toGoJson({ version: 1, entries: entries.map(withoutEmpty), tarSplitDigest }))
+  }
+
+  #hash(tar: Uint8Array): void {
+    this.#tarHash.update(tar)
+    this.#tarSize += tar.length
   }
 }
 
@@ -213,6 +218,13 @@ class FileChunks implements ChunkSink {
     this.#members.cut()
     this.#members.mark((offset) => void (chunk.offset = offset))
   }
+}
+
+function heldJson(entry: Entry, header: GoHeader): JsonEntry {
+  if (header.followsOther) throw cannotHold(entry.path, 'a global header')
+  const json = jsonOf(entry, header)
+  checkHeld(json, entry)
+  return json
 }
 
 /** Members in the order of the reference's structure, up to `digest`. */

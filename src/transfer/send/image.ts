@@ -91,7 +91,7 @@ export class Encoder implements AsyncDisposable {
     for (const layer of record.layers) layers.push(await this.#layer(layer, record.origin.source))
     await this.#target.putBlob(record.config, config)
     const isOriginal = layers.every(({ digest }, i) => digest === record.layers[i]?.blob.digest)
-    const bytes = isOriginal ? original : replaceLayers(original, layers)
+    const bytes = isOriginal ? original : replaceLayers(original, { layers })
     const descriptor = isOriginal ? record.manifest : describe(mediaTypes.manifest, bytes)
     await this.#target.putManifest(descriptor, bytes)
     return descriptor

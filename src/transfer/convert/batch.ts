@@ -1,0 +1,44 @@
+import { type Compressor, type MemberCoding, compressedMax } from '../../linux/compress.ts'
+
+/**
+ * Members on their way to be compressed, in memory that threads share, since a message for each small file would cost more
+ * than to compress it:
+ *
+ *     input │ input │ …          as long as `lengths` says
+ *     output │ output │ …        each with room for compressedMax() of its input
+ */
+export interface Batch {
+  readonly memory: Uint8Array
+  readonly lengths: readonly number[]
+  readonly coding: MemberCoding
+  readonly level: number
+}
+
+/** How much of each output is used. */
+export interface CompressedBatch {
+  readonly lengths: readonly number[]
+}
+
+/** How the memory of a batch is laid out. */
+export interface Places {
+  readonly inputs: readonly number[]
+  readonly outputs: readonly number[]
+  readonly size: number
+}
+
+export function placesOf(lengths: readonly number[]): Places {
+  let size = 0
+  const take = (length: number): number => (size += length) - length
+  const inputs = lengths.map(take)
+  const outputs = lengths.map((length) => take(compressedMax(length)))
+  return { inputs, outputs, size }
+}
+
+export function compressBatch({ memory, lengths }: Batch, compressor: Compressor): CompressedBatch {
+  const { inputs, outputs } = placesOf(lengths)
+  const used = lengths.map((length, i) => {
+    const [from, to] = [inputs[i] ?? 0, outputs[i] ?? 0]
+    return compressor.compress(memory.subarray(from, from + length), memory.subarray(to, to + compressedMax(length)))
+  })
+  return { lengths: used }
+}

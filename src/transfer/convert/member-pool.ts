@@ -1,0 +1,64 @@
+import type { MemberCoding } from '../../linux/compress.ts'
+import { ThreadPool, threadCount } from '../send/threads.ts'
+import { type Batch, type CompressedBatch, placesOf } from './batch.ts'
+
+/** A batch is sent off when it has so many bytes, or when nothing more comes before the event loop turns. */
+const batchBytes = 256 * 1024
+
+/** Compresses gzip members or zstd frames on threads; the same bytes for the same member on any number of them. */
+export class MemberPool implements AsyncDisposable {
+  readonly #coding: MemberCoding
+  readonly #level: number
+  readonly #threads: ThreadPool<Batch, CompressedBatch>
+  #waiting: Waiting[] = []
+  #bytes = 0
+
+  constructor(coding: MemberCoding, level: number, threads?: number) {
+    this.#coding = coding
+    this.#level = level
+    this.#threads = new ThreadPool(new URL('./member-thread', import.meta.url), threadCount(threads))
+  }
+
+  /** What it is given must stay as it is until the result is there. */
+  compress(bytes: Uint8Array): Promise<Uint8Array> {
+    const result = Promise.withResolvers<Uint8Array>()
+    if (this.#waiting.length === 0) setImmediate(() => this.#send())
+    this.#waiting.push({ bytes, result })
+    this.#bytes += bytes.length
+    if (this.#bytes >= batchBytes) this.#send()
+    return result.promise
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads[Symbol.asyncDispose]()
+  }
+
+  #send(): void {
+    const waiting = this.#waiting
+    if (waiting.length === 0) return
+    this.#waiting = []
+    this.#bytes = 0
+    void this.#run(waiting)
+  }
+
+  async #run(waiting: readonly Waiting[]): Promise<void> {
+    const lengths = waiting.map(({ bytes }) => bytes.length)
+    const { inputs, outputs, size } = placesOf(lengths)
+    const memory = new Uint8Array(new SharedArrayBuffer(size))
+    for (const [i, { bytes }] of waiting.entries()) memory.set(bytes, inputs[i])
+    try {
+      const done = await this.#threads.run({ memory, lengths, coding: this.#coding, level: this.#level })
+      for (const [i, { result }] of waiting.entries()) {
+        const from = outputs[i] ?? 0
+        result.resolve(memory.subarray(from, from + (done.lengths[i] ?? 0)))
+      }
+    } catch (error) {
+      for (const { result } of waiting) result.reject(error)
+    }
+  }
+}
+
+interface Waiting {
+  readonly bytes: Uint8Array
+  readonly result: PromiseWithResolvers<Uint8Array>
+}
