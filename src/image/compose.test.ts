@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
+import { outline, randomTree } from '../../test/random-tree.ts'
+import { readErofs } from '../formats/erofs/tree.ts'
 import { verityDigest } from '../formats/fsverity/digest.ts'
-import { composeImage } from './compose.ts'
 import { emptyDirectory } from '../formats/tree.ts'
+import { settleLinks } from './apply.ts'
+import { composeImage } from './compose.ts'
+import { groupsOf } from './diff.ts'
 
 test('an empty tree has the image that every implementation gives it', () => {
   const images = ([0, 1] as const).map((version) => composeImage(emptyDirectory(), { minVersion: version }))
@@ -14,4 +19,16 @@ test('an empty tree has the image that every implementation gives it', () => {
     ],
   )
   for (const { bytes, digest } of images) assert.equal(verityDigest(bytes), digest)
+})
+
+test('an image gives back every file under its first name', () => {
+  fc.assert(
+    fc.property(randomTree(), (tree) => {
+      settleLinks(tree, new Set(groupsOf(tree).keys()))
+      const back = readErofs(composeImage(tree).bytes)
+      assert.deepEqual(outline(back), outline(tree))
+      assert.deepEqual([...groupsOf(back).values()].toSorted(), [...groupsOf(tree).values()].toSorted())
+    }),
+    { numRuns: 200 },
+  )
 })

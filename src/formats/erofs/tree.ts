@@ -9,6 +9,7 @@ import { OnefoldError } from '../../error.ts'
 import { type Found, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
 import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
 import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning, legacyVersion } from './meaning.ts'
+import { type Move, PrimaryNames, type Step } from './primary-names.ts'
 import { bad, ErofsReader, type RawInode } from './read.ts'
 import { chunkBased, fileTypes } from './records.ts'
 
@@ -31,11 +32,9 @@ export function openErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): Er
   return new ErofsView(new ErofsReader(bytes), options)
 }
 
-interface OpenDirectory {
+interface OpenDirectory extends Step {
   readonly raw: RawInode
-  readonly directory: Directory
   readonly parent: number
-  readonly depth: number
 }
 
 class TreeBuilder {
@@ -50,6 +49,7 @@ class TreeBuilder {
   readonly #maybeWhiteouts = new Map<Inode, Directory>()
   /** The number composefs gave to the next inode under its primary name. */
   #nextIno = 1
+  readonly #primaryNames: PrimaryNames
   /** Bytes that directories and flat data may still take up. */
   #budget: number
   #stubs = 0
@@ -58,15 +58,17 @@ class TreeBuilder {
     this.#image = image
     this.#meaning = meaning
     this.#budget = image.length
+    this.#primaryNames = new PrimaryNames(image.length, (inode, directory) => this.#mayStand(inode, directory))
   }
 
   build(): Directory {
     const raw = this.#image.inode(this.#image.rootNid)
     const root = this.#add(raw)
     if (!isDirectory(root)) throw bad(`the root, inode ${raw.nid}, is no directory`)
-    this.#queue.push({ raw, directory: root, parent: raw.nid, depth: 0 })
+    this.#queue.push({ raw, directory: root, parent: raw.nid, above: undefined, name: '', depth: 0 })
     for (let i = 0; i < this.#queue.length; i++) this.#fill(this.#queue[i] as OpenDirectory)
     this.#meaning.checkRoot(raw, root, this.#stubs)
+    this.#move(this.#primaryNames.end())
     if (this.#homeless.size > 0) this.#settleInOrder(root)
     this.#restoreWhiteouts()
     return root
@@ -94,10 +96,11 @@ class TreeBuilder {
       if (this.#meaning.isStub(open.raw, name, raw)) {
         this.#stubs++
         this.#nextIno++
+        this.#move(this.#primaryNames.end())
         return
       }
       inode = this.#add(raw)
-      if (isDirectory(inode)) this.#enter(open, raw, inode)
+      if (isDirectory(inode)) this.#enter(open, name, raw, inode)
       else this.#homeless.set(inode, raw.ino)
     } else {
       if (isDirectory(inode)) throw bad(`directory ${nid} has two names`)
@@ -105,14 +108,33 @@ class TreeBuilder {
     }
     const home = isDirectory(inode) || this.#isPrimary(inode)
     open.directory.children.set(name, home ? inode : { linkTo: inode })
-    if (home) this.#settle(inode, open.directory)
+    if (!home) {
+      this.#primaryNames.further(inode, open, name)
+    } else {
+      this.#settle(inode, open.directory)
+      if (!isDirectory(inode) && inode.nlink > 1) this.#primaryNames.counted(inode, open, name)
+      else this.#move(this.#primaryNames.end())
+    }
   }
 
-  #enter(open: OpenDirectory, raw: RawInode, directory: Directory): void {
+  /** A whiteout stands in a directory that says it holds some. */
+  #mayStand(inode: Inode, directory: Directory): boolean {
+    return !this.#maybeWhiteouts.has(inode) || this.#meaning.mayHoldWhiteouts(directory)
+  }
+
+  #move(moves: readonly Move[]): void {
+    for (const { inode, from, to } of moves) {
+      from.step.directory.children.set(from.name, { linkTo: inode })
+      to.step.directory.children.set(to.name, inode)
+      if (this.#maybeWhiteouts.has(inode)) this.#maybeWhiteouts.set(inode, to.step.directory)
+    }
+  }
+
+  #enter(open: OpenDirectory, name: string, raw: RawInode, directory: Directory): void {
     const depth = open.depth + 1
     if (depth > depthMax) throw new OnefoldError('LIMIT', `Cannot read EROFS image: more than ${depthMax} levels deep`)
     open.directory.nlink++
-    this.#queue.push({ raw, directory, parent: open.raw.nid, depth })
+    this.#queue.push({ raw, directory, parent: open.raw.nid, above: open, name, depth })
   }
 
   #add(raw: RawInode): Inode {
