@@ -315,9 +315,12 @@ function trySetXattr(path: string, name: string, value: Uint8Array): void {
   }
 }
 
-/** What lies in a folder, as a finished tree. Names of one inode are told by its number. */
+/**
+ * What lies in a folder, as a finished tree. Names of one inode are told by its number and device: overlayfs gives files the
+ * numbers of their layers, which can be the same.
+ */
 export function readTree(folder: string): Directory {
-  const inodes = new Map<bigint, Inode>()
+  const inodes = new Map<string, Inode>()
   const root = readInode(folder)
   const pending: [folder: string, directory: Inode][] = [[folder, root]]
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
@@ -328,9 +331,9 @@ export function readTree(folder: string): Directory {
       // Overlayfs lists whiteouts of directories that it does not merge, but they cannot be looked up.
       const stat = lstatSync(latin1(file), { bigint: true, throwIfNoEntry: false })
       if (stat === undefined) continue
-      const known = stat.isDirectory() ? undefined : inodes.get(stat.ino)
-      const inode = known ?? readInode(file)
-      inodes.set(stat.ino, inode)
+      const key = `${stat.dev}:${stat.ino}`
+      const inode = inodes.get(key) ?? readInode(file)
+      if (!stat.isDirectory()) inodes.set(key, inode)
       children?.set(name, inode)
       if (stat.isDirectory()) pending.push([file, inode])
     }
