@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createGunzip, gzip, zstdCompress } from 'node:zlib'
+import { constants, createGunzip, gzip, zstdCompress } from 'node:zlib'
 import { promisify } from 'node:util'
 import { hexOf } from '../src/digest.ts'
 import { writeEstargz } from '../src/formats/estargz/write.ts'
@@ -17,6 +17,8 @@ export type Recoding = 'zstd-chunked' | 'estargz'
 
 const zstdAsync = promisify(zstdCompress)
 const gzipAsync = promisify(gzip)
+/** What containers/storage takes. */
+const params = { [constants.ZSTD_c_compressionLevel]: 10 }
 
 /** The image with its layers in another format, under the tag `NAME-FORMAT`; from an earlier run where it is there. */
 export async function recode(image: BuiltImage, format: Recoding): Promise<string> {
@@ -28,13 +30,13 @@ export async function recode(image: BuiltImage, format: Recoding): Promise<strin
 }
 
 async function recodeLayer({ blob, tarSize }: LayerBlob, format: Recoding): Promise<LayerBlob> {
-  const notes = join(benchFolder, 'layers', `${hexOf(blob.digest)}-${format}.json`)
+  const notes = join(benchFolder, 'layers', `${hexOf(blob.digest)}-${format}-10.json`)
   if (existsSync(notes)) return JSON.parse(await readFile(notes, 'utf8')) as LayerBlob
   const tar = createReadStream(join(layout, 'blobs/sha256', hexOf(blob.digest))).pipe(createGunzip())
   const writer =
     format === 'estargz'
       ? writeEstargz(tar, { compress: (bytes) => gzipAsync(bytes) })
-      : writeZstdChunked(tar, { compress: (bytes) => zstdAsync(bytes) })
+      : writeZstdChunked(tar, { compress: (bytes) => zstdAsync(bytes, { params }) })
   const written = await writeOut(writer)
   const { digest, size, annotations, diffId } = written
   const mediaType = format === 'estargz' ? mediaTypes.layerGzip : mediaTypes.layerZstd
