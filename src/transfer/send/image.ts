@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import { parseArtifact } from '../../formats/oci/manifest.ts'
+import { parseArtifact, parseIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import { replaceLayers, replaceManifests } from '../../formats/oci/rewrite.ts'
@@ -79,7 +79,11 @@ export class Encoder implements AsyncDisposable {
     const isThere = (await this.#target.takesOriginal?.(record, manifest, config)) ?? false
     const descriptor = isThere
       ? record.manifest
-      : await this.#trustingOrNot(() => this.#encode(record, manifest, config))
+      : await trustingOrNot(
+          this.#target,
+          () => this.#encode(record, manifest, config),
+          () => this.#layers.clear(),
+        )
     const platform = formatPlatform(record.platform)
     const original = record.manifest.digest
     this.sent.push({ manifest: descriptor.digest, config: record.config.digest, platform, original })
@@ -97,37 +101,21 @@ export class Encoder implements AsyncDisposable {
     return descriptor
   }
 
-  /** A target that lacks what it said it had is given everything once more. */
-  async #trustingOrNot<T>(send: () => Promise<T>): Promise<T> {
-    try {
-      return await send()
-    } catch (error) {
-      if (this.#target.doubts?.(error) !== true) throw error
-      this.#layers.clear()
-      return send()
-    }
-  }
-
   /** Everything the store has below an index; undefined when that is nothing. */
-  async all(top: Descriptor, depth = 0): Promise<Descriptor | undefined> {
-    const record = this.#store.record(top.digest)
-    if (record !== undefined) return this.image(record)
-    const bytes = storedBlob(this.#store, top.digest)
-    const index = bytes && depth <= depthMax ? parseArtifact(bytes, { mediaType: top.mediaType }) : undefined
-    if (bytes === undefined || index?.kind !== 'index') return undefined
-    const now = new Map<string, Descriptor>()
-    for (const entry of index.manifests) {
-      const sent = await this.all(entry, depth + 1)
-      if (sent !== undefined) now.set(entry.digest, sent)
-    }
-    if (now.size === 0) return undefined
-    const isOriginal = index.manifests.every(({ digest }) => now.get(digest)?.digest === digest)
-    if (!isOriginal && this.#options.preserveDigests === true)
-      throw notPreserved(`index ${top.digest}`, 'the store does not have all of the images it lists')
-    const written = isOriginal ? bytes : replaceManifests(bytes, now)
-    const descriptor = isOriginal ? top : describe(mediaTypes.index, written)
-    await this.#target.putManifest(descriptor, written)
-    return descriptor
+  async all(top: Descriptor): Promise<Descriptor | undefined> {
+    return sendBelow(this.#store, top, {
+      image: (record) => this.image(record),
+      index: async (bytes, before, now) => {
+        const { manifests } = parseIndex(bytes, `index ${before.digest}`)
+        const isOriginal = manifests.every((entry) => now.get(entry.digest)?.digest === entry.digest)
+        if (!isOriginal && this.#options.preserveDigests === true)
+          throw notPreserved(`index ${before.digest}`, 'the store does not have all of the images it lists')
+        const written = isOriginal ? bytes : replaceManifests(bytes, now)
+        const descriptor = isOriginal ? before : describe(mediaTypes.index, written)
+        await this.#target.putManifest(descriptor, written)
+        return descriptor
+      },
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -187,7 +175,44 @@ export class Encoder implements AsyncDisposable {
 /** Deeper than any index goes. */
 const depthMax = 8
 
-function describe(mediaType: string, bytes: Uint8Array): Descriptor {
+/** A target that lacks what it said it had is given everything once more. */
+export async function trustingOrNot<T>(target: ImageTarget, send: () => Promise<T>, forget: () => void): Promise<T> {
+  try {
+    return await send()
+  } catch (error) {
+    if (target.doubts?.(error) !== true) throw error
+    forget()
+    return send()
+  }
+}
+
+export interface SendBelow {
+  image(record: ImageRecord): Promise<Descriptor>
+  /** @param now what the images and indexes listed in `bytes` have become; those the store lacks are not among them */
+  index(bytes: Uint8Array, descriptor: Descriptor, now: ReadonlyMap<string, Descriptor>): Promise<Descriptor>
+}
+
+/** Sends everything the store has below `top`, images before their index; undefined when that is nothing. */
+export async function sendBelow(
+  store: Store,
+  top: Descriptor,
+  send: SendBelow,
+  depth = 0,
+): Promise<Descriptor | undefined> {
+  const record = store.record(top.digest)
+  if (record !== undefined) return send.image(record)
+  const bytes = storedBlob(store, top.digest)
+  const index = bytes && depth <= depthMax ? parseArtifact(bytes, { mediaType: top.mediaType }) : undefined
+  if (bytes === undefined || index?.kind !== 'index') return undefined
+  const now = new Map<string, Descriptor>()
+  for (const entry of index.manifests) {
+    const sent = await sendBelow(store, entry, send, depth + 1)
+    if (sent !== undefined) now.set(entry.digest, sent)
+  }
+  return now.size === 0 ? undefined : send.index(bytes, top, now)
+}
+
+export function describe(mediaType: string, bytes: Uint8Array): Descriptor {
   return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 

@@ -22,7 +22,13 @@ import { TarFile, plainSizeMax } from './tar-file.ts'
  *     blobs/sha256/<hex>
  */
 export interface LayoutTarget extends ImageTarget, Disposable {
-  finish(top: Descriptor, name: string | undefined): void
+  /** @param more other manifests that get names at the same time */
+  finish(top: Descriptor, name: string | undefined, more?: readonly Named[]): void
+}
+
+export interface Named {
+  readonly descriptor: Descriptor
+  readonly name: string
 }
 
 const marker = Buffer.from('{"imageLayoutVersion":"1.0.0"}')
@@ -47,15 +53,15 @@ export function layoutFolder(path: string): LayoutTarget {
     async putManifest({ digest }, bytes) {
       put(work, digest, bytes)
     },
-    finish(top, name) {
+    finish(top, name, more = []) {
       if (isNew) {
-        putFile(join(work, 'index.json'), addToLayout(emptyLayout, top, name))
+        putFile(join(work, 'index.json'), addAll(emptyLayout, top, name, more))
         putFile(join(work, 'oci-layout'), marker)
         rename(work, path)
         syncFolder(dirname(path))
       } else {
         adoptBlobs(work, path)
-        addToIndex(path, top, name)
+        addToIndex(path, (index) => addAll(index, top, name, more))
       }
     },
     [Symbol.dispose]() {
@@ -100,16 +106,20 @@ function adoptBlobs(work: string, path: string): void {
 }
 
 /** Others may add to the same layout: one at a time, each to what the one before left. */
-function addToIndex(path: string, top: Descriptor, name: string | undefined): void {
+function addToIndex(path: string, add: (index: Uint8Array) => Uint8Array): void {
   const lock = openSync(path, 'r')
   try {
     flock(lock, 'exclusive')
     const bytes = readFileSync(join(path, 'index.json'))
     parseIndex(bytes, JSON.stringify(join(path, 'index.json')))
-    putFile(join(path, 'index.json'), addToLayout(bytes, top, name))
+    putFile(join(path, 'index.json'), add(bytes))
   } finally {
     closeSync(lock)
   }
+}
+
+function addAll(index: Uint8Array, top: Descriptor, name: string | undefined, more: readonly Named[]): Uint8Array {
+  return more.reduce((before, each) => addToLayout(before, each.descriptor, each.name), addToLayout(index, top, name))
 }
 
 function rename(from: string, to: string): void {
@@ -156,8 +166,8 @@ export function layoutArchive(path: string): LayoutTarget {
     async putManifest({ digest }, bytes) {
       add(digest, bytes)
     },
-    finish(top, name) {
-      tar.file('index.json', addToLayout(emptyLayout, top, name))
+    finish(top, name, more = []) {
+      tar.file('index.json', addAll(emptyLayout, top, name, more))
       tar.file('oci-layout', marker)
       tar.end()
       file.finish()

@@ -110,9 +110,8 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
     this.#manifests.set(descriptor.digest, bytes)
   }
 
-  /** Gives what has been put the name that was asked for, if it was one. */
-  async name(top: Descriptor): Promise<void> {
-    const { tag } = this.#registry.reference
+  /** Gives what has been put the name that was asked for, if it was one, or another tag. */
+  async name(top: Descriptor, tag = this.#registry.reference.tag): Promise<void> {
     const bytes = this.#manifests.get(top.digest)
     if (bytes === undefined) throw new Error(`manifest ${top.digest} was not put`)
     if (tag !== undefined) await this.#registry.putManifest(top, bytes, tag, { signal: this.#signal })

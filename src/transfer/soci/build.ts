@@ -17,12 +17,15 @@ import { gunzipIndexing } from '../../linux/gzip-index.ts'
 import { type Decoder, copier, unzstd } from '../../linux/zlib.ts'
 import type { Source } from '../../sources/source.ts'
 
-export interface BuildOptions {
+export interface ZtocOptions {
   /** Bytes of tar between two places to start at. */
   readonly spanSize: number
   /** Index zstd layers too, in a way that only onefold reads. */
   readonly zstd: boolean
   readonly zstdWindowLog: number
+}
+
+export interface BuildOptions extends ZtocOptions {
   readonly signal?: AbortSignal | undefined
   readonly onBytes?: ((bytes: number) => void) | undefined
 }
@@ -34,24 +37,49 @@ const outputBytes = 1 << 20
 /** Throws DIGEST_MISMATCH when the blob is another one, UNSUPPORTED for zstd without its option, BAD_FORMAT. */
 export async function buildZtoc(source: Source, layer: Descriptor, options: BuildOptions): Promise<Uint8Array> {
   const digest = new DigestCheck(layer.digest)
-  const description = new TarDescription()
-  const parser = new TarParser(description)
-  const output = new Uint8Array(outputBytes)
-  let indexing: Indexing | undefined
-  try {
-    for await (const chunk of source.blob(layer, { lent: true, signal: options.signal })) {
-      indexing ??= indexingFor(chunk, layer, options)
-      digest.update(chunk)
-      options.onBytes?.(chunk.length)
-      feed(indexing.decoder, chunk, output, (bytes) => parser.write(bytes))
-    }
-    digest.finish(`layer ${layer.digest}`)
-    parser.end()
-    if (indexing === undefined) throw new OnefoldError('BAD_FORMAT', `Cannot index layer ${layer.digest}: it is empty`)
-    const { files, tarSize } = description
-    return writeZtoc({ buildTool, blobSize: layer.size, tarSize, files, ...indexing.finish() })
-  } finally {
-    indexing?.decoder[Symbol.dispose]()
+  using ztoc = new ZtocBuilder(layer.digest, options)
+  for await (const chunk of source.blob(layer, { lent: true, signal: options.signal })) {
+    digest.update(chunk)
+    options.onBytes?.(chunk.length)
+    ztoc.write(chunk)
+  }
+  digest.finish(`layer ${layer.digest}`)
+  return ztoc.finish()
+}
+
+/** Takes a blob as it comes by. Its methods throw UNSUPPORTED for zstd without its option, BAD_FORMAT. */
+export class ZtocBuilder implements Disposable {
+  readonly #name: string
+  readonly #options: ZtocOptions
+  readonly #description = new TarDescription()
+  readonly #parser = new TarParser(this.#description)
+  readonly #output = new Uint8Array(outputBytes)
+  #indexing: Indexing | undefined
+  #size = 0
+
+  /** @param name of the layer, for errors */
+  constructor(name: string, options: ZtocOptions) {
+    this.#name = name
+    this.#options = options
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#indexing ??= indexingFor(chunk, this.#name, this.#options)
+    this.#size += chunk.length
+    feed(this.#indexing.decoder, chunk, this.#output, (bytes) => this.#parser.write(bytes))
+  }
+
+  finish(): Uint8Array {
+    this.#parser.end()
+    if (this.#indexing === undefined)
+      throw new OnefoldError('BAD_FORMAT', `Cannot index layer ${this.#name}: it is empty`)
+    const { files, tarSize } = this.#description
+    const blobSize = this.#size
+    return writeZtoc({ buildTool, blobSize, tarSize, files, ...this.#indexing.finish(blobSize) })
+  }
+
+  [Symbol.dispose](): void {
+    this.#indexing?.decoder[Symbol.dispose]()
   }
 }
 
@@ -74,21 +102,21 @@ type Compression = Pick<Ztoc, 'algorithm' | 'spanDigests' | 'checkpoints'>
 /** A decoder that sees where one could start. */
 interface Indexing {
   readonly decoder: Decoder
-  finish(): Compression
+  finish(blobSize: number): Compression
 }
 
-function indexingFor(first: Uint8Array, layer: Descriptor, options: BuildOptions): Indexing {
+function indexingFor(first: Uint8Array, name: string, options: ZtocOptions): Indexing {
   const compression = detectCompression(first)
   switch (compression) {
     case 'gzip':
       return gzipIndexing(options.spanSize)
     case 'none':
-      return plainIndexing(options.spanSize, layer.size)
+      return plainIndexing(options.spanSize)
     case 'zstd':
       if (options.zstd) return zstdIndexing(options)
       throw new OnefoldError(
         'UNSUPPORTED',
-        `Cannot index layer ${layer.digest}: it is compressed with zstd, which SOCI cannot say`,
+        `Cannot index layer ${name}: it is compressed with zstd, which SOCI cannot say`,
         {
           hint: 'With --zstd it is indexed in a way that only onefold reads.',
         },
@@ -107,7 +135,7 @@ function gzipIndexing(spanSize: number): Indexing {
   }
 }
 
-function plainIndexing(spanSize: number, size: number): Indexing {
+function plainIndexing(spanSize: number): Indexing {
   const spans = new SpanDigests()
   const plain = copier()
   let left = spanSize
@@ -125,14 +153,14 @@ function plainIndexing(spanSize: number, size: number): Indexing {
         return step
       },
     },
-    finish: () => described('uncompressed', spans.finish(), writeUncompressedCheckpoints(spanSize, size)),
+    finish: (size) => described('uncompressed', spans.finish(), writeUncompressedCheckpoints(spanSize, size)),
   }
 }
 
 const noWindow = new Uint8Array(0)
 
 /** A span ends with the first frame that ends more than `spanSize` behind its beginning. */
-function zstdIndexing({ spanSize, zstdWindowLog }: BuildOptions): Indexing {
+function zstdIndexing({ spanSize, zstdWindowLog }: ZtocOptions): Indexing {
   const spans = new SpanDigests()
   const list: Checkpoint[] = [{ in: 0, out: 0, bits: 0, window: noWindow }]
   let [totalIn, totalOut, frameEnded] = [0, 0, false]
