@@ -1,9 +1,10 @@
 import type { Algorithm, VerityDigest } from '../digest.ts'
-import { OnefoldError } from '../error.ts'
-import { type ImageDigest, formatImageDigest } from '../formats/oci/seal.ts'
+import { OnefoldError, hasCode } from '../error.ts'
+import type { ImageDigest } from '../formats/oci/seal.ts'
 import type { ImageRecord } from '../store/record.ts'
 import type { Store } from '../store/store.ts'
-import { type StoredLayers, composeLayers } from './image.ts'
+import { type ComposefsRsIdOptions, type StoredContents, composefsRsId } from './composefs-rs.ts'
+import { composeLayers } from './image.ts'
 
 /**
  * The digests that the layers of one image have: there is more than one way to make a tree of layers, and a tree into an
@@ -12,7 +13,7 @@ import { type StoredLayers, composeLayers } from './image.ts'
  */
 
 /** An image whose digests are wanted: in the store, or in a transaction. */
-export interface DigestSubject extends StoredLayers {
+export interface DigestSubject extends StoredContents {
   /** Of its composefs image as it is stored. */
   readonly image: VerityDigest
   readonly keepSelinux: boolean
@@ -24,7 +25,8 @@ export function digestSubject(store: Store, record: ImageRecord): DigestSubject 
   const image = record.images.default
   if (image === undefined)
     throw new OnefoldError('CORRUPT', `Cannot use record ${record.manifest.digest}: it names no image`)
-  return { image, layers, keepSelinux, readRecipe: (digest) => store.recipe(digest) }
+  const { root } = store
+  return { image, layers, keepSelinux, root, places: [root], readRecipe: (digest) => store.recipe(digest) }
 }
 
 /** One way to an image digest. */
@@ -45,20 +47,35 @@ export const digestKinds: readonly DigestKind[] = [
     algorithm: 'sha256',
     compute: (subject) => composeLayers(subject, !subject.keepSelinux).digest,
   },
+  ...composefsRsKinds(),
 ]
 
-/**
- * The kind of digest that `want` is of these layers; undefined when it is none.
- * @throws UNSUPPORTED when no digest of its algorithm can be computed
- */
+/** Every way that composefs-rs has, but for bootable images, whose labels come from a policy. */
+function composefsRsKinds(): DigestKind[] {
+  const layouts = [1, 2] as const
+  return (['sha256', 'sha512'] as const).flatMap((algorithm) =>
+    layouts.flatMap((layout) =>
+      [false, true].map((keepUserXattrs): DigestKind => ({
+        name: `composefs-rs, layout ${layout}${keepUserXattrs ? ', user.* kept' : ''}`,
+        algorithm,
+        compute: (subject) => idUnlessRefused(subject, { algorithm, layout, keepUserXattrs }),
+      })),
+    ),
+  )
+}
+
+async function idUnlessRefused(subject: DigestSubject, options: ComposefsRsIdOptions): Promise<string | undefined> {
+  try {
+    return await composefsRsId(subject, options)
+  } catch (error) {
+    if (hasCode(error, 'UNSUPPORTED') || hasCode(error, 'BAD_FORMAT')) return undefined
+    throw error
+  }
+}
+
+/** The kind of digest that `want` is of these layers; undefined when it is none. */
 export async function kindOfDigest(want: ImageDigest, subject: DigestSubject): Promise<DigestKind | undefined> {
-  const kinds = digestKinds.filter(({ algorithm }) => algorithm === want.algorithm)
-  if (kinds.length === 0)
-    throw new OnefoldError(
-      'UNSUPPORTED',
-      `Cannot check image digest ${formatImageDigest(want)}: no ${want.algorithm} digest of an image can be computed here`,
-      { hint: `Supported are: ${digestKinds.map(({ name, algorithm }) => `${algorithm} (${name})`).join('; ')}.` },
-    )
-  for (const kind of kinds) if ((await kind.compute(subject)) === want.hex) return kind
+  for (const kind of digestKinds)
+    if (kind.algorithm === want.algorithm && (await kind.compute(subject)) === want.hex) return kind
   return undefined
 }

@@ -206,7 +206,9 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   options.onProgress?.({ type: 'step', step: 'composing image' })
   const composed = composer.finish()
   const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
-  await checkSeal({ image: composed.digest, layers, keepSelinux, readRecipe }, claims, options)
+  const { root, folder } = transaction
+  const subject = { image: composed.digest, layers, keepSelinux, root, places: [folder, root], readRecipe }
+  await checkSeal(subject, claims, options)
   transaction.putImage(composed.digest, composed.bytes)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {

@@ -1,4 +1,4 @@
-import { OnefoldError, hasCode } from '../error.ts'
+import { OnefoldError } from '../error.ts'
 import { type ImageConfig, parseConfig } from '../formats/oci/config.ts'
 import { type Manifest, parseManifest } from '../formats/oci/manifest.ts'
 import { type ImageDigest, type SealClaim, formatImageDigest, readSealClaims, sealKey } from '../formats/oci/seal.ts'
@@ -49,7 +49,7 @@ export async function checkSeal(
   if (expectImage !== undefined && (await kindOfDigest(expectImage, subject)) === undefined)
     throw mismatch(`expected image digest ${formatImageDigest(expectImage)}`, subject)
   for (const { where, digest } of claims)
-    if ((await told(() => kindOfDigest(digest, subject))) === undefined)
+    if ((await kindOfDigest(digest, subject)) === undefined)
       throw mismatch(`its ${where} ${sealKey} says ${formatImageDigest(digest)}`, subject, ignoring)
 }
 
@@ -58,8 +58,8 @@ export interface SealState {
   readonly where: SealClaim['where']
   /** `sha256:…` or `sha512:…`. */
   readonly digest: string
-  /** Whether the layers have that digest; unknown where it cannot be computed. */
-  readonly verdict: 'agrees' | 'differs' | 'unknown'
+  /** Whether the layers have that digest, in one of the ways that can be computed. */
+  readonly verdict: 'agrees' | 'differs'
   /** Of the kind of digest that agrees. */
   readonly kind: string | undefined
 }
@@ -68,25 +68,15 @@ export async function sealStates(store: Store, record: ImageRecord): Promise<Sea
   const { manifest, config } = storedDocuments(store, record)
   const states: SealState[] = []
   for (const { where, digest } of readSealClaims(manifest, config)) {
-    const kind = await unlessUnsupported(() => kindOfDigest(digest, digestSubject(store, record)))
-    const verdict = kind === 'unknown' ? kind : kind === undefined ? 'differs' : 'agrees'
-    const name = kind === 'unknown' ? undefined : kind?.name
-    states.push({ where, digest: formatImageDigest(digest), verdict, kind: name })
+    const kind = await kindOfDigest(digest, digestSubject(store, record))
+    const verdict = kind === undefined ? 'differs' : 'agrees'
+    states.push({ where, digest: formatImageDigest(digest), verdict, kind: kind?.name })
   }
   return states
 }
 
-async function unlessUnsupported<T>(compute: () => Promise<T>): Promise<T | 'unknown'> {
-  try {
-    return await compute()
-  } catch (error) {
-    if (hasCode(error, 'UNSUPPORTED')) return 'unknown'
-    throw error
-  }
-}
-
 const ignoring =
-  'Somebody changed the image after it was sealed, or sealed another one. To take it all the same: onefold pull --ignore-seal'
+  'Somebody changed the image after it was sealed, or sealed another one, or a bootable tree of it, which is not computed here. To take it all the same: onefold pull --ignore-seal'
 
 function mismatch(expected: string, { image }: DigestSubject, hint?: string): OnefoldError {
   return new OnefoldError(
@@ -94,16 +84,4 @@ function mismatch(expected: string, { image }: DigestSubject, hint?: string): On
     `Cannot accept image: ${expected}, its layers make ${image}`,
     hint === undefined ? {} : { hint },
   )
-}
-
-async function told<T>(check: () => Promise<T>): Promise<T> {
-  try {
-    return await check()
-  } catch (error) {
-    if (!(error instanceof OnefoldError) || error.code !== 'UNSUPPORTED') throw error
-    throw new OnefoldError('UNSUPPORTED', error.message, {
-      cause: error,
-      hint: `${error.hint ?? ''} To take the image unchecked: onefold pull --ignore-seal`,
-    })
-  }
 }
