@@ -12,9 +12,16 @@ export type { ImageRecord, LayerRecord } from './store/record.ts'
 
 export { openSource, type SourceOptions } from './sources/open.ts'
 export type { Source } from './sources/source.ts'
+export type { RegistryOptions } from './sources/registry/client.ts'
 
 export { pull, type PullOptions, type PullResult, type PulledImage, type PullStats } from './transfer/pull.ts'
-export { planPull, type PullPlan, type PlannedImage, type PlannedLayer } from './transfer/plan-pull.ts'
+export {
+  planPull,
+  type PullPlan,
+  type PlannedImage,
+  type PlannedLayer,
+  type PlannedTotal,
+} from './transfer/plan-pull.ts'
 export type { PartialPolicy } from './transfer/partial/outlook.ts'
 export { proofOf, type VerifiedImage, type VerifiedLayer } from './transfer/proof.ts'
 export { proveImage, type VerifyOptions } from './transfer/verify.ts'
@@ -36,6 +43,7 @@ export type { DeriveOptions, DerivedImage } from './transfer/commit/derive.ts'
 export { mount, unmount, readTree, run, commit, readMount } from './api.ts'
 export type { MountOptions, MountRecord, MountTrees, ImageChoice } from './api.ts'
 export { listMounts, type MountStatus } from './mount/status.ts'
+export type { UnmountOptions, Unmounted } from './mount/unmount.ts'
 export type { RunOptions, RunResult } from './run/run.ts'
 
 export { scanDirectory, type ScanOptions } from './composefs/scan.ts'
