@@ -5,6 +5,7 @@ import { type Descriptor, type Entry, type EntryType, noContent } from '../entry
 import { cleanPath, maxPathBytes, quoteName } from '../path.ts'
 import { blockBytes, paddingOf } from '../tar/header.ts'
 import { paxXattrs } from '../tar/pax.ts'
+import { maxId, maxMajor, maxMinor, tocTypes } from '../toc/entry.ts'
 import type { TocLimits } from '../toc/json.ts'
 import { parseTime } from '../toc/time.ts'
 import type { Coding, TocChunk, TocFile, TocLayer, Unit } from '../toc.ts'
@@ -15,21 +16,6 @@ export interface SociOptions {
   /** Whether the manifest binds the zTOC (version 2 of the index); a referrer could have been added by anybody. */
   readonly bound: boolean
 }
-
-const types: ReadonlyMap<string, EntryType> = new Map([
-  ['reg', 'file'],
-  ['dir', 'directory'],
-  ['symlink', 'symlink'],
-  ['hardlink', 'hardlink'],
-  ['char', 'char'],
-  ['block', 'block'],
-  ['fifo', 'fifo'],
-])
-
-/** As the tar reader bounds them. */
-const maxId = 0xfffffffe
-const maxMajor = 0xfff
-const maxMinor = 0xfffff
 
 /**
  * Throws BAD_FORMAT for a table that contradicts itself or the layer, LIMIT, UNSUPPORTED for what is of no use here: the
@@ -129,7 +115,7 @@ function filesOf(ztoc: Ztoc, spans: Spans, limits: Required<TocLimits>): TocFile
 }
 
 function readEntry(raw: ZtocFile): Entry {
-  const type = types.get(raw.type)
+  const type = tocTypes.get(raw.type)
   if (type === undefined) throw badFile(raw, 'its type is unknown')
   for (const key of raw.records.keys()) if (key.startsWith('GNU.sparse.')) throw useless(raw, 'is sparse')
   const path = cleanPath(raw.name)

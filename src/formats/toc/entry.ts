@@ -7,7 +7,8 @@ import { checkXattr } from '../tar/pax.ts'
 import { type RawEntry, badEntry, sizeIn, textOf } from './json.ts'
 import { parseTime } from './time.ts'
 
-const types: ReadonlyMap<unknown, EntryType> = new Map([
+/** What every table calls the types of entries. */
+export const tocTypes: ReadonlyMap<unknown, EntryType> = new Map([
   ['reg', 'file'],
   ['dir', 'directory'],
   ['symlink', 'symlink'],
@@ -18,12 +19,12 @@ const types: ReadonlyMap<unknown, EntryType> = new Map([
 ])
 
 /** As the tar reader bounds them: uid_t with −1 left out, and dev_t's 12 and 20 bits. */
-const maxId = 0xfffffffe
-const maxMajor = 0xfff
-const maxMinor = 0xfffff
+export const maxId = 0xfffffffe
+export const maxMajor = 0xfff
+export const maxMinor = 0xfffff
 
 export function readTocEntry(raw: RawEntry): Entry {
-  const type = types.get(raw['type'])
+  const type = tocTypes.get(raw['type'])
   if (type === undefined) throw badEntry(raw, 'its type is unknown')
   const path = cleanPath(nameOf(raw, 'name'))
   if (path === '' && type !== 'directory') throw badEntry(raw, 'it has no name')

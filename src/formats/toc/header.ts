@@ -28,6 +28,8 @@ export interface GoHeader {
   readonly minor: number
   readonly accessTime: Time | undefined
   readonly changeTime: Time | undefined
+  /** As they stand before it, those with an empty value included. */
+  readonly records: PaxRecords
   /** Star's records, those with an empty value included. */
   readonly xattrs: ReadonlyMap<string, Buffer>
   /** Whether a global header or a volume label stands before it, which Go takes for an entry of its own. */
@@ -79,6 +81,7 @@ function headerOf(
     minor: hasOwner ? readNumber(block, ...fields.devminor) : 0,
     accessTime: timeOf(block, records, 'atime'),
     changeTime: timeOf(block, records, 'ctime'),
+    records,
     xattrs: xattrsOf(records),
   }
 }
