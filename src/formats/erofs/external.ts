@@ -3,10 +3,12 @@
  *
  *     metacopy    len  4  36 00   overlay.metacopy  00 24 00 01  32 bytes of digest       (or nothing, when it is not known)
  *     redirect    len  4  66 00   overlay.redirect  /ab/cdef…
+ *
+ * With sha512, as in composefs-rs' images, it is `00 44 00 02` and 64 bytes.
  */
 import { type Inode, S_IFMT, S_IFREG } from '../tree.ts'
 import { type Content, sizeOf } from '../entry.ts'
-import { metacopyHead } from './xattrs.ts'
+import { metacopyHead, metacopyHead512 } from './xattrs.ts'
 
 /** The content that a file has outside of the image, if it has. */
 export function externalContent(inode: Inode): Content | undefined {
@@ -21,19 +23,13 @@ export function placeOf(content: Content): string {
   return content.path ?? `${content.digest.slice(0, 2)}/${content.digest.slice(2)}`
 }
 
-/** `placeOf(content).length`, without making the string. */
-export function placeLength(content: Content): number {
-  return content.kind === 'object' && content.path === undefined ? digestLength + 1 : placeOf(content).length
-}
-
 /** The value alone. */
 export function metacopyValue(content: Content): Uint8Array {
-  return content.kind === 'object' ? Buffer.from([...metacopyHead, ...Buffer.from(content.digest, 'hex')]) : noValue
+  if (content.kind !== 'object') return new Uint8Array(0)
+  const head = content.digest.length === 64 ? metacopyHead : metacopyHead512
+  return Buffer.from([...head, ...Buffer.from(content.digest, 'hex')])
 }
 
 export function redirectValue(content: Content): Uint8Array {
   return Buffer.from(`/${placeOf(content)}`, 'latin1')
 }
-
-const noValue = new Uint8Array(0)
-const digestLength = 64

@@ -11,7 +11,7 @@
  * Made for trees of OCI images, where content in the image has at most 64 bytes.
  */
 import { OnefoldError } from '../../error.ts'
-import type { Content } from '../entry.ts'
+import { sizeOf } from '../entry.ts'
 import {
   type Directory,
   type Inode,
@@ -23,6 +23,7 @@ import {
   isDirectory,
   isHardLink,
 } from '../tree.ts'
+import { externalContent, metacopyValue, placeOf, redirectValue } from './external.ts'
 import { legacyVersion } from './meaning.ts'
 import {
   align,
@@ -52,7 +53,7 @@ import {
   xattrFilterSeed,
   xattrPrefixLustre,
 } from './records.ts'
-import { escapeXattrs, metacopyHead, metacopyHead512, metacopyName, redirectName, splitName } from './xattrs.ts'
+import { escapeXattrs, metacopyName, redirectName, splitName } from './xattrs.ts'
 import { xxh32 } from './xxh32.ts'
 
 /** The format counts shared attributes of an inode in a byte. */
@@ -191,24 +192,8 @@ function xattrsOf(inode: Inode): [name: string, value: Uint8Array][] {
   const content = externalContent(inode)
   const own = [...escapeXattrs(inode.xattrs)].sort(([a], [b]) => compareNames(unescaped(a), unescaped(b)))
   if (content === undefined) return own
-  if (content.kind === 'unknown') throw limit('the digest of a file is not known')
-  const { digest } = content
-  return [
-    [metacopyName, Buffer.from([...headOf(digest), ...Buffer.from(digest, 'hex')])],
-    [redirectName, Buffer.from(`/${digest.slice(0, 2)}/${digest.slice(2)}`)],
-    ...own,
-  ]
-}
-
-/** Version, length, flags and algorithm, by the length of the digest. */
-function headOf(digest: string): readonly number[] {
-  return digest.length === 64 ? metacopyHead : metacopyHead512
-}
-
-/** The content that a file has outside of the image, if it has. */
-function externalContent({ mode, content }: Inode): Exclude<Content, { kind: 'empty' | 'inline' }> | undefined {
-  if (content.kind === 'empty' || content.kind === 'inline' || (mode & S_IFMT) !== S_IFREG) return undefined
-  return content.size > 0 ? content : undefined
+  const metacopy: [string, Uint8Array] = [metacopyName, metacopyValue(content)]
+  return placeOf(content) === '' ? [metacopy, ...own] : [metacopy, [redirectName, redirectValue(content)], ...own]
 }
 
 /** They are sorted before they are escaped. */
@@ -433,7 +418,8 @@ function nidOf({ start }: Node): number {
 
 function sizeOfNode({ inode, entries, blocks, tail }: Node): number {
   if (entries !== undefined) return blocks * blockSize + tail
-  return externalContent(inode)?.size ?? tail
+  const content = externalContent(inode)
+  return content === undefined ? tail : sizeOf(content)
 }
 
 /** A directory without blocks of its own names none, unless it is all of it: there is always an inline part then. */
