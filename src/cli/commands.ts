@@ -40,6 +40,10 @@ export const commandTable = {
     summary: 'write an image to a layout, an archive or a tar',
     load: async () => (await import('./commands/export.ts')).exportCommand,
   },
+  convert: {
+    summary: 'write an image with its layers in another format',
+    load: async () => (await import('./commands/convert.ts')).convert,
+  },
   index: {
     summary: 'make the SOCI index of an image where it lies',
     load: async () => (await import('./commands/index.ts')).index,

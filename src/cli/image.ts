@@ -4,6 +4,7 @@ import type { Found } from '../formats/lookup.ts'
 import type { Directory } from '../formats/tree.ts'
 import type { StoredImage } from '../store/find.ts'
 import type { Store } from '../store/store.ts'
+import type { ObtainOptions } from '../transfer/obtain.ts'
 import type { Call, OptionSpecs } from './command.ts'
 import { nameFrom } from './output.ts'
 import { showProgress } from './progress.ts'
@@ -20,12 +21,18 @@ import {
 export const imageOptions: OptionSpecs = { ...platformOptions, ...sourceOptions, ...limitOptions }
 
 /** The image a reading command names: one of the store, or else a source, which is pulled first. */
-export async function obtainImage(call: Call, store: Store, name: string): Promise<StoredImage> {
+export async function obtainImage(
+  call: Call,
+  store: Store,
+  name: string,
+  how: Pick<ObtainOptions, 'allPlatforms' | 'partial'> = {},
+): Promise<StoredImage> {
   const { obtain } = await import('../transfer/obtain.ts')
   const platform = await platformOf(call.options)
   using progress = showProgress(call.out)
   // Awaited here: the progress ends with this function.
   return await obtain(store, name, {
+    ...how,
     ...(platform === undefined ? {} : { platform }),
     source: sourceOptionsOf(call.options, call.out.note, call.signal),
     limits: limitsOf(call.options),

@@ -4,7 +4,7 @@ import type { StoredImage } from '../store/find.ts'
 import type { Store } from '../store/store.ts'
 import type { PullOptions } from './pull.ts'
 
-export interface ObtainOptions extends Omit<PullOptions, 'name' | 'allPlatforms'> {
+export interface ObtainOptions extends Omit<PullOptions, 'name'> {
   readonly source?: SourceOptions
 }
 

@@ -20,6 +20,7 @@ export type Step =
   | 'composing image'
   | 'exporting'
   | 'pushing'
+  | 'converting'
   | 'indexing'
   | 'making durable'
   | 'reading files'

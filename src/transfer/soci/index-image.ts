@@ -161,8 +161,8 @@ function describe(mediaType: string, bytes: Uint8Array): Descriptor {
   return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 
-/** Refuses what makes no sense, before anything is asked of anybody. */
-function checkSpanSize(spanSize: number): void {
+/** Refuses (USAGE) what makes no sense, before anything is asked of anybody. */
+export function checkSpanSize(spanSize: number): void {
   if (spanSize >= 64 * 1024 && spanSize <= 2 ** 30) return
   throw new OnefoldError('USAGE', `Cannot index with spans of ${spanSize} bytes: expected 64 KiB to 1 GiB`)
 }
