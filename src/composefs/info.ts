@@ -2,6 +2,7 @@ import { type Stats, closeSync, openSync, statSync } from 'node:fs'
 import { terminalOutput } from '../cli/output.ts'
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
+import { DumpBytes } from '../formats/dump/bytes.ts'
 import { ErofsReader } from '../formats/erofs/read.ts'
 import { VerityHasher } from '../formats/fsverity/digest.ts'
 import { S_IFMT, S_IFREG, compareNames } from '../formats/tree.ts'
@@ -10,14 +11,16 @@ import { attempt, failed, usageError } from './failure.ts'
 import { pathBytes, readImage, readPieces } from './files.ts'
 import { type ImageNode, imageNodes } from './image-nodes.ts'
 import { type OptionTable, parseOptions } from './options.ts'
-import { dumpLine, listingLine } from './print.ts'
+import { listingLine, writeDumpLine } from './print.ts'
 
 /** `composefs-info`: what images hold, and the digests of files. */
 export async function composefsInfo(args: readonly string[]): Promise<void> {
   const request = parseRequest(args)
-  const print = printer()
-  for (const line of report(request)) print.line(line)
-  print.flush()
+  const { bytes } = terminalOutput({ json: false, quiet: false, verbose: false })
+  const out = new DumpBytes(bytes)
+  if (request.command === 'dump') for (const node of nodesOf(request)) writeDumpLine(node, out)
+  else for (const line of lines(request, request.command)) out.text(line)
+  out.flush()
 }
 
 interface Request {
@@ -63,13 +66,10 @@ function checkBasedir(path: string): void {
   if (!stats.isDirectory()) throw new OnefoldError('NOT_FOUND', `${what}: Not a directory`)
 }
 
-function* report(request: Request): Generator<string> {
-  switch (request.command) {
+function* lines(request: Request, command: Exclude<Command, 'dump'>): Generator<string> {
+  switch (command) {
     case 'ls':
       for (const node of nodesOf(request)) yield listingLine(node) ?? ''
-      return
-    case 'dump':
-      for (const node of nodesOf(request)) yield dumpLine(node)
       return
     case 'objects':
       yield* objectLines(request, () => true)
@@ -96,9 +96,9 @@ function* nodesOf({ files, filter }: Request): Generator<ImageNode> {
 /** Each once, in byte order. */
 function* objectLines(request: Request, wanted: (object: string) => boolean): Generator<string> {
   const objects = new Set<string>()
-  for (const { file, linkTo } of nodesOf(request)) {
-    const isFile = (file.mode & S_IFMT) === S_IFREG && linkTo === undefined
-    if (isFile && file.payload !== undefined) objects.add(file.payload)
+  for (const { image, mode, linkTo, redirect } of nodesOf(request)) {
+    const isFile = (mode & S_IFMT) === S_IFREG && linkTo === undefined
+    if (isFile && redirect !== undefined) objects.add(image.toString('latin1', ...redirect))
   }
   for (const object of [...objects].filter(wanted).sort(compareNames)) yield `${object}\n`
 }
@@ -133,21 +133,4 @@ function hashFile(fd: number): VerityDigest {
   const hasher = new VerityHasher()
   for (const piece of readPieces(fd)) hasher.update(piece)
   return hasher.digest()
-}
-
-/** Writes in large pieces. */
-function printer(): { line: (text: string) => void; flush: () => void } {
-  const out = terminalOutput({ json: false, quiet: false, verbose: false })
-  let text = ''
-  const flush = (): void => {
-    out.bytes(Buffer.from(text, 'latin1'))
-    text = ''
-  }
-  return {
-    flush,
-    line: (line) => {
-      text += line
-      if (text.length > 1 << 16) flush()
-    },
-  }
 }

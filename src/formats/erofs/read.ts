@@ -4,7 +4,8 @@
  * Every byte is hostile. All offsets are checked against the image before they are used, every count is bounded by the bytes that
  * hold what is counted, and nothing is followed twice: a caller that visits each directory once does work linear in the image.
  */
-import { OnefoldError } from '../../error.ts'
+import type { OnefoldError } from '../../error.ts'
+import { compareBytes } from '../flat/flat.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT } from '../tree.ts'
 import {
   align,
@@ -38,11 +39,10 @@ import {
   superblockMagic,
   targetMax,
   xattrBody,
-  xattrEntry,
-  xattrPrefixLustre,
-  xattrPrefixes,
 } from './records.ts'
-import { filterBit } from './xattrs.ts'
+import { XattrReader, type XattrName, XattrSpans, bad, unsupported } from './read-xattrs.ts'
+
+export { bad, unsupported } from './read-xattrs.ts'
 
 /** An inode's record, checked to lie in the image; its data has not been looked at. */
 export interface RawInode {
@@ -74,32 +74,33 @@ export interface RawXattr {
   readonly shared: number | undefined
 }
 
-/** The most that one inode's xattrs may add up to, shared ones included: what its own area could hold. */
-const xattrTotalMax = 4 * 0xffff
 /** Data comes in pieces of at most this size. */
 const pieceSize = 1 << 20
+
+/** Bytes of the image. */
+export type Span = readonly [from: number, to: number]
+
+/** Where a name lies in the image, and what it leads to. */
+export type EntrySpanVisitor = (nameAt: number, nameEnd: number, nid: number, fileType: number) => void
 
 export class ErofsReader {
   /** The version in composefs' header, or undefined: a plain EROFS image. */
   readonly composefsVersion: number | undefined
   readonly rootNid: number
-  readonly #bytes: Buffer
+  /** The image: what spans are in. */
+  readonly bytes: Buffer
   readonly #view: DataView
   readonly #blockSize: number
   readonly #blockBits: number
   readonly #inodesAt: number
-  readonly #xattrsAt: number
   readonly #mtime: number
   readonly #mtimeNsec: number
-  readonly #hasFilter: boolean
-  /** The shared xattrs read so far, and the filter bits of the names seen so far. */
-  readonly #shared = new Map<number, RawXattr>()
-  readonly #bits = new Map<string, number>()
-  #sharedBytes = 0
+  readonly #xattrs: XattrReader
+  readonly #spans = new XattrSpans()
 
   /** Throws BAD_FORMAT for what is no EROFS image, UNSUPPORTED for one with features that need more than this reader. */
   constructor(bytes: Uint8Array) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const at = superblockAt
     if (bytes.length < at + superblock.bytes)
@@ -108,16 +109,17 @@ export class ErofsReader {
     if (magic !== superblockMagic)
       throw bad(`magic 0x${magic.toString(16)}; expected 0x${superblockMagic.toString(16)}`)
     this.#checkFeatures()
-    this.#blockBits = this.#bytes[at + superblock.blockBits] as number
+    this.#blockBits = this.bytes[at + superblock.blockBits] as number
     if (this.#blockBits < 9 || this.#blockBits > 16) throw unsupported(`blocks of 2^${this.#blockBits} bytes`)
     this.#blockSize = 1 << this.#blockBits
     this.composefsVersion = this.#u32(header.magic) === headerMagic ? this.#composefsVersion() : undefined
     this.rootNid = this.#view.getUint16(at + superblock.rootNid, true)
     this.#inodesAt = this.#u32(at + superblock.metaBlock) * this.#blockSize
-    this.#xattrsAt = this.#u32(at + superblock.xattrBlock) * this.#blockSize
     this.#mtime = this.#time(at + superblock.buildTime)
     this.#mtimeNsec = this.#u32(at + superblock.buildTimeNsec)
-    this.#hasFilter = (this.#u32(at + superblock.featureCompat) & compatXattrFilter) !== 0
+    const hasFilter = (this.#u32(at + superblock.featureCompat) & compatXattrFilter) !== 0
+    const tableAt = this.#u32(at + superblock.xattrBlock) * this.#blockSize
+    this.#xattrs = new XattrReader(this.bytes, tableAt, hasFilter)
   }
 
   #checkFeatures(): void {
@@ -126,7 +128,7 @@ export class ErofsReader {
       const bit = 31 - Math.clz32(features & -features)
       throw unsupported(`it needs the feature ${incompatNames[bit] ?? `bit ${bit}`}`)
     }
-    if (this.#bytes[superblockAt + superblock.directoryBlockBits] !== 0)
+    if (this.bytes[superblockAt + superblock.directoryBlockBits] !== 0)
       throw unsupported('its directories have blocks of another size')
     if (this.#view.getUint16(superblockAt + superblock.extraDevices, true) !== 0)
       throw unsupported('its data lies on other devices')
@@ -141,12 +143,12 @@ export class ErofsReader {
 
   /** Bytes of the image: what all counts are measured against. */
   get length(): number {
-    return this.#bytes.length
+    return this.bytes.length
   }
 
   inode(nid: number): RawInode {
     const at = this.#inodesAt + nid * slotSize
-    this.#need(at, compact.bytes, `inode ${nid}`)
+    this.#need(at, compact.bytes, 'inode', nid)
     const format = this.#view.getUint16(at + compact.format, true)
     if ((format & ~formatKnown) !== 0) throw unsupported(`inode ${nid} has format 0x${format.toString(16)}`)
     const layout = (format >> layoutShift) & layoutMask
@@ -157,6 +159,8 @@ export class ErofsReader {
 
   #compact(nid: number, at: number, layout: number): RawInode {
     const view = this.#view
+    const xattrsAt = at + compact.bytes
+    const xattrBytes = this.#xattrBytes(nid, xattrsAt, view.getUint16(at + compact.xattrCount, true))
     return {
       nid,
       ino: this.#u32(at + compact.ino),
@@ -169,12 +173,16 @@ export class ErofsReader {
       mtimeNsec: this.#mtimeNsec,
       layout,
       union: this.#u32(at + compact.union),
-      ...this.#area(nid, at + compact.bytes, view.getUint16(at + compact.xattrCount, true)),
+      xattrsAt,
+      xattrBytes,
+      tailAt: xattrsAt + xattrBytes,
     }
   }
 
   #extended(nid: number, at: number, layout: number): RawInode {
-    this.#need(at, extended.bytes, `inode ${nid}`)
+    this.#need(at, extended.bytes, 'inode', nid)
+    const xattrsAt = at + extended.bytes
+    const xattrBytes = this.#xattrBytes(nid, xattrsAt, this.#view.getUint16(at + extended.xattrCount, true))
     return {
       nid,
       ino: this.#u32(at + extended.ino),
@@ -182,12 +190,14 @@ export class ErofsReader {
       uid: this.#u32(at + extended.uid),
       gid: this.#u32(at + extended.gid),
       nlink: this.#u32(at + extended.nlink),
-      size: this.#u64(at + extended.size, `the size of inode ${nid}`),
+      size: this.#u64(at + extended.size, 'the size of inode', nid),
       mtime: this.#time(at + extended.mtime),
       mtimeNsec: this.#u32(at + extended.mtimeNsec),
       layout,
       union: this.#u32(at + extended.union),
-      ...this.#area(nid, at + extended.bytes, this.#view.getUint16(at + extended.xattrCount, true)),
+      xattrsAt,
+      xattrBytes,
+      tailAt: xattrsAt + xattrBytes,
     }
   }
 
@@ -198,92 +208,48 @@ export class ErofsReader {
     return mode
   }
 
-  #area(nid: number, at: number, count: number): { xattrsAt: number; xattrBytes: number; tailAt: number } {
-    const xattrBytes = count === 0 ? 0 : xattrBody.bytes + 4 * (count - 1)
-    this.#need(at, xattrBytes, `the xattrs of inode ${nid}`)
-    return { xattrsAt: at, xattrBytes, tailAt: at + xattrBytes }
+  #xattrBytes(nid: number, at: number, count: number): number {
+    const bytes = count === 0 ? 0 : xattrBody.bytes + 4 * (count - 1)
+    this.#need(at, bytes, 'the xattrs of inode', nid)
+    return bytes
   }
 
   /** In the order they are stored: references to the shared table first. Names are full and occur once. */
   xattrs(inode: RawInode): RawXattr[] {
-    if (inode.xattrBytes === 0) return []
-    const found: RawXattr[] = []
-    const filter = this.#u32(inode.xattrsAt + xattrBody.nameFilter)
-    const end = inode.xattrsAt + inode.xattrBytes
-    const sharedCount = this.#bytes[inode.xattrsAt + xattrBody.sharedCount] as number
-    let at = inode.xattrsAt + xattrBody.bytes
-    if (at + 4 * sharedCount > end)
-      throw bad(`inode ${inode.nid} refers to ${sharedCount} shared xattrs, more than it has room for`)
-    let total = 0
-    for (let i = 0; i < sharedCount; i++, at += 4) {
-      const xattr = this.#sharedXattr(this.#xattrsAt + 4 * this.#u32(at), inode.nid)
-      total += xattr.name.length + xattr.value.length
-      found.push(xattr)
-    }
-    while (at < end) {
-      const xattr = this.#xattr(at, end, inode.nid, undefined)
-      at = align(at + this.#xattrBytes(at), 4)
-      total += xattr.name.length + xattr.value.length
-      found.push(xattr)
-    }
-    if (total > xattrTotalMax) throw bad(`inode ${inode.nid} has ${total} bytes of xattrs`)
-    this.#checkXattrs(inode.nid, found, filter)
-    return found
+    const spans = this.#spans
+    this.readXattrs(inode, spans)
+    return Array.from({ length: spans.count }, (_, i): RawXattr => {
+      const sharedAt = spans.sharedAt[i] as number
+      return {
+        name: (spans.names[i] as XattrName).text,
+        value: this.bytes.subarray(spans.valueAt[i], spans.valueEnd[i]),
+        shared: sharedAt < 0 ? undefined : sharedAt,
+      }
+    })
   }
 
-  #sharedXattr(at: number, nid: number): RawXattr {
-    let xattr = this.#shared.get(at)
-    if (xattr === undefined) {
-      this.#shared.set(at, (xattr = this.#xattr(at, this.#bytes.length, nid, at)))
-      // References that point into one another's entries would make more attributes than the image has room for.
-      this.#sharedBytes += this.#xattrBytes(at)
-      if (this.#sharedBytes > this.#bytes.length) throw bad('its shared xattrs overlap')
-    }
-    return xattr
-  }
-
-  #xattr(at: number, end: number, nid: number, shared: number | undefined): RawXattr {
-    if (at + xattrEntry.bytes > end || at + this.#xattrBytes(at) > end)
-      throw bad(`an xattr of inode ${nid} ends outside of its place`)
-    const nameAt = at + xattrEntry.bytes
-    const valueAt = nameAt + (this.#bytes[at + xattrEntry.nameLength] as number)
-    const index = this.#bytes[at + xattrEntry.nameIndex] as number
-    const name = prefixOf(index, nid) + this.#bytes.toString('latin1', nameAt, valueAt)
-    if (name === '' || name.includes('\0')) throw bad(`an xattr of inode ${nid} has a name that cannot be one`)
-    const value = this.#bytes.subarray(valueAt, valueAt + this.#view.getUint16(at + xattrEntry.valueLength, true))
-    return { name, value, shared }
-  }
-
-  #xattrBytes(at: number): number {
-    const name = this.#bytes[at + xattrEntry.nameLength] as number
-    return xattrEntry.bytes + name + this.#view.getUint16(at + xattrEntry.valueLength, true)
-  }
-
-  /** A filter that denies a name hides it from the kernel's getxattr but not from us: such an image shows two faces. */
-  #checkXattrs(nid: number, xattrs: readonly RawXattr[], filter: number): void {
-    const names = new Set<string>()
-    for (const { name } of xattrs) {
-      if (names.has(name)) throw bad(`inode ${nid} has two xattrs ${JSON.stringify(name)}`)
-      names.add(name)
-      if (this.#hasFilter && (filter & this.#filterBit(name)) !== 0)
-        throw bad(`the name filter of inode ${nid} denies its xattr ${JSON.stringify(name)}`)
-    }
-  }
-
-  #filterBit(name: string): number {
-    let bit = this.#bits.get(name)
-    if (bit === undefined) this.#bits.set(name, (bit = filterBit(name)))
-    return bit
+  /** The same without objects: where they are. */
+  readXattrs(inode: RawInode, spans: XattrSpans): void {
+    this.#xattrs.read(inode.nid, inode.xattrsAt, inode.xattrBytes, spans)
   }
 
   /** Every entry, `.` and `..` included, in strictly ascending byte order of name. */
   entries(inode: RawInode, visit: (name: string, nid: number, fileType: number) => void): void {
-    let previous = ''
-    for (const [from, to] of this.#directoryBlocks(inode))
-      this.#blockEntries(inode, from, to, (name, nid, fileType) => {
-        if (name <= previous) throw bad(`directory ${inode.nid} holds ${JSON.stringify(name)} out of order`)
-        previous = name
-        visit(name, nid, fileType)
+    this.entrySpans(inode, (from, to, nid, fileType) => visit(this.bytes.toString('latin1', from, to), nid, fileType))
+  }
+
+  /** The same without strings: where the names are. */
+  entrySpans(inode: RawInode, visit: EntrySpanVisitor): void {
+    const { bytes } = this
+    let previousAt = 0
+    let previousLength = 0
+    for (const [start, end] of this.#directoryBlocks(inode))
+      this.#blockEntries(inode, start, end, (from, to, nid, fileType) => {
+        if (compareBytes(bytes, previousAt, previousLength, from, to - from) >= 0)
+          throw bad(`directory ${inode.nid} holds ${JSON.stringify(bytes.toString('latin1', from, to))} out of order`)
+        previousAt = from
+        previousLength = to - from
+        visit(from, to, nid, fileType)
         return false
       })
   }
@@ -295,10 +261,10 @@ export class ErofsReader {
     let high = blocks.length - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
-      const [from, to] = blocks[middle] as [number, number]
+      const [from, to] = blocks[middle] as Span
       let first = ''
-      this.#blockEntries(inode, from, to, (found) => {
-        first = found
+      this.#blockEntries(inode, from, to, (nameAt, nameEnd) => {
+        first = this.bytes.toString('latin1', nameAt, nameEnd)
         return true
       })
       if (first <= name) low = middle
@@ -307,18 +273,19 @@ export class ErofsReader {
     const block = blocks[low]
     let found: number | undefined
     if (block !== undefined)
-      this.#blockEntries(inode, block[0], block[1], (entry, nid) => {
+      this.#blockEntries(inode, block[0], block[1], (nameAt, nameEnd, nid) => {
+        const entry = this.bytes.toString('latin1', nameAt, nameEnd)
         if (entry === name) found = nid
         return entry >= name
       })
     return found
   }
 
-  #directoryBlocks(inode: RawInode): [from: number, to: number][] {
+  #directoryBlocks(inode: RawInode): Span[] {
     if ((inode.mode & S_IFMT) !== S_IFDIR) throw bad(`inode ${inode.nid} is no directory`)
     if (inode.layout === chunkBased) throw unsupported(`directory ${inode.nid} lies in chunks`)
-    const blocks: [number, number][] = []
-    for (const [start, end] of this.#flatRanges(inode))
+    const blocks: Span[] = []
+    for (const [start, end] of this.flatSpans(inode))
       for (let at = start; at < end; at += this.#blockSize) blocks.push([at, Math.min(at + this.#blockSize, end)])
     return blocks
   }
@@ -328,7 +295,7 @@ export class ErofsReader {
     inode: RawInode,
     from: number,
     to: number,
-    visit: (name: string, nid: number, fileType: number) => boolean,
+    visit: (nameAt: number, nameEnd: number, nid: number, fileType: number) => boolean,
   ): void {
     if (from + dirent.bytes > to) throw bad(`a block of directory ${inode.nid} is too short for an entry`)
     const namesAt = this.#view.getUint16(from + dirent.nameOffset, true)
@@ -342,30 +309,36 @@ export class ErofsReader {
           ? from + this.#view.getUint16(at + dirent.bytes + dirent.nameOffset, true)
           : this.#lastNameEnd(nameAt, to)
       if (nameEnd <= nameAt || nameEnd > to || nameEnd - nameAt > nameMax) throw badNames(inode)
-      const name = this.#bytes.toString('latin1', nameAt, nameEnd)
-      if (name.includes('/') || name.includes('\0')) throw badNames(inode)
-      const nid = this.#u64(at + dirent.nid, `an entry of directory ${inode.nid}`)
-      if (visit(name, nid, this.#bytes[at + dirent.fileType] as number)) return
+      if (!isName(this.bytes, nameAt, nameEnd)) throw badNames(inode)
+      const nid = this.#u64(at + dirent.nid, 'an entry of directory', inode.nid)
+      if (visit(nameAt, nameEnd, nid, this.bytes[at + dirent.fileType] as number)) return
       nameAt = nameEnd
     }
   }
 
   #lastNameEnd(from: number, to: number): number {
-    const zero = this.#bytes.subarray(from, to).indexOf(0)
+    const zero = this.bytes.subarray(from, to).indexOf(0)
     return zero < 0 ? to : from + zero
   }
 
   /** The target of a symlink. */
   target(inode: RawInode): string {
+    return this.targetSpans(inode)
+      .map(([from, to]) => this.bytes.toString('latin1', from, to))
+      .join('')
+  }
+
+  /** The same without a string. */
+  targetSpans(inode: RawInode): Span[] {
     if (inode.size === 0 || inode.size > targetMax)
       throw bad(`symlink ${inode.nid} has a target of ${inode.size} bytes`)
     if ((inode.mode & S_IFMT) !== S_IFLNK || inode.layout === chunkBased)
       throw unsupported(`inode ${inode.nid} is no symlink with flat data`)
-    const target = this.#flatRanges(inode)
-      .map(([from, to]) => this.#bytes.toString('latin1', from, to))
-      .join('')
-    if (target.includes('\0')) throw bad(`symlink ${inode.nid} has a zero byte in its target`)
-    return target
+    const spans = this.flatSpans(inode)
+    for (const [from, to] of spans)
+      for (let at = from; at < to; at++)
+        if (this.bytes[at] === 0) throw bad(`symlink ${inode.nid} has a zero byte in its target`)
+    return spans
   }
 
   /**
@@ -374,31 +347,33 @@ export class ErofsReader {
    */
   *data(inode: RawInode): Generator<Uint8Array> {
     if (inode.layout === chunkBased) yield* this.#chunks(inode)
-    else for (const [from, to] of this.#flatRanges(inode)) yield* this.#pieces(from, to)
+    else for (const [from, to] of this.flatSpans(inode)) yield* this.#pieces(from, to)
   }
 
   *#pieces(from: number, to: number): Generator<Uint8Array> {
-    for (let at = from; at < to; at += pieceSize) yield this.#bytes.subarray(at, Math.min(at + pieceSize, to))
+    for (let at = from; at < to; at += pieceSize) yield this.bytes.subarray(at, Math.min(at + pieceSize, to))
   }
 
   /** Where flat data lies: whole blocks, then the tail behind the inode. */
-  #flatRanges(inode: RawInode): [from: number, to: number][] {
+  flatSpans(inode: RawInode): Span[] {
     const tail = inode.layout === flatInline ? inode.size % this.#blockSize : 0
     const inBlocks = inode.size - tail
     const at = inode.union * this.#blockSize
-    const what = `the data of inode ${inode.nid}`
-    const ranges: [number, number][] = []
+    const what = 'the data of inode'
+    const spans: Span[] = []
     if (inBlocks > 0) {
-      this.#need(at, inBlocks, what)
-      ranges.push([at, at + inBlocks])
+      this.#need(at, inBlocks, what, inode.nid)
+      spans.push([at, at + inBlocks])
     }
-    if (inode.layout === flatInline && tail === 0) throw bad(`${what} should have a tail behind the inode and has none`)
+    if (inode.layout === flatInline && tail === 0)
+      throw bad(`${what} ${inode.nid} should have a tail behind the inode and has none`)
     if (tail > 0) {
-      this.#need(inode.tailAt, tail, what)
-      if ((inode.tailAt % this.#blockSize) + tail > this.#blockSize) throw bad(`${what} crosses the end of a block`)
-      ranges.push([inode.tailAt, inode.tailAt + tail])
+      this.#need(inode.tailAt, tail, what, inode.nid)
+      if ((inode.tailAt % this.#blockSize) + tail > this.#blockSize)
+        throw bad(`${what} ${inode.nid} crosses the end of a block`)
+      spans.push([inode.tailAt, inode.tailAt + tail])
     }
-    return ranges
+    return spans
   }
 
   *#chunks(inode: RawInode): Generator<Uint8Array> {
@@ -408,14 +383,14 @@ export class ErofsReader {
     const chunkSize = 2 ** (this.#blockBits + (format & chunkBitsMask))
     const width = (format & chunkIndexes) === 0 ? 4 : 8
     const table = align(inode.tailAt, width)
-    this.#need(table, Math.ceil(inode.size / chunkSize) * width, `the chunks of inode ${inode.nid}`)
+    this.#need(table, Math.ceil(inode.size / chunkSize) * width, 'the chunks of inode', inode.nid)
     for (let i = 0; i * chunkSize < inode.size; i++) {
       const length = Math.min(chunkSize, inode.size - i * chunkSize)
       const block = this.#chunkBlock(table + i * width, width, inode)
       if (block === nullChunk) yield* zeros(length)
       else {
         const from = block * this.#blockSize
-        this.#need(from, length, `a chunk of inode ${inode.nid}`)
+        this.#need(from, length, 'a chunk of inode', inode.nid)
         yield* this.#pieces(from, from + length)
       }
     }
@@ -428,18 +403,19 @@ export class ErofsReader {
     return this.#u32(at + 4)
   }
 
-  #need(at: number, length: number, what: string): void {
-    if (at < 0 || at + length > this.#bytes.length)
-      throw bad(`${what} ends at byte ${at + length} of ${this.#bytes.length}`)
+  /** `what` and `nid` are for the message, which is hardly ever needed. */
+  #need(at: number, length: number, what: string, nid: number): void {
+    if (at < 0 || at + length > this.bytes.length)
+      throw bad(`${what} ${nid} ends at byte ${at + length} of ${this.bytes.length}`)
   }
 
   #u32(at: number): number {
     return this.#view.getUint32(at, true)
   }
 
-  #u64(at: number, what: string): number {
+  #u64(at: number, what: string, nid: number): number {
     const value = this.#u32(at + 4) * 2 ** 32 + this.#u32(at)
-    if (value > 2 ** 53) throw bad(`${what} is beyond 2^53`)
+    if (value > 2 ** 53) throw bad(`${what} ${nid} is beyond 2^53`)
     return value
   }
 
@@ -456,21 +432,11 @@ function* zeros(length: number): Generator<Uint8Array> {
   for (let left = length; left > 0; left -= block.length) yield left < block.length ? block.subarray(0, left) : block
 }
 
-function prefixOf(index: number, nid: number): string {
-  if (index === 0) return ''
-  if (index === xattrPrefixLustre) return 'lustre.'
-  for (const [known, prefix] of xattrPrefixes) if (known === index) return prefix
-  throw unsupported(`an xattr of inode ${nid} has the name prefix ${index}`)
+function isName(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] === 0x2f || bytes[at] === 0) return false
+  return true
 }
 
 function badNames(inode: RawInode): OnefoldError {
   return bad(`directory ${inode.nid} holds names that overlap, leave their block or cannot be names`)
-}
-
-export function bad(what: string): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot read EROFS image: ${what}`)
-}
-
-export function unsupported(what: string): OnefoldError {
-  return new OnefoldError('UNSUPPORTED', `Cannot read EROFS image: ${what}`)
 }
