@@ -92,3 +92,10 @@ test('architecture.md shows folders and files that there are', () => {
   for (const [, path = ''] of text.matchAll(/\s(src\/[a-z/]+(?:\.ts)?)/g))
     assert.ok(existsSync(join(projectRoot, path)), path)
 })
+
+test('docs/recipes/README.md lists every recipe', () => {
+  const { text } = page('docs/recipes/README.md')
+  const recipes = pages.map(({ path }) => path).filter((path) => path.startsWith('docs/recipes/'))
+  for (const path of recipes.filter((each) => !each.endsWith('README.md')))
+    assert.ok(text.includes(`(${path.slice('docs/recipes/'.length)})`), `${path} is not listed`)
+})

@@ -10,6 +10,7 @@ import { type Block, type Page, blocksOf, projectRoot, readPages } from './markd
 import { needsPrograms, needsRoot, needsVerity } from './needs.ts'
 import { makeKeyPair, needsRegistry, startRegistry } from './registry.ts'
 import { scratch } from './scratch.ts'
+import { tocImage } from './toc-images.ts'
 
 /**
  * Runs what users copy: every `sh` block of docs/recipes/ (all of a page in one shell, in order), every `ts` block of
@@ -47,7 +48,11 @@ before(async () => {
     const registry = running.use(await startRegistry(place.at(name), options))
     for (const tag of ['1.1', '1.2']) await registry.push(`oci:${layout}:${tag}`, `${repository}:${tag}`)
     hosts[name] = registry.host
+    if (name !== 'registry.example') continue
+    const more = await makeMoreImages(place.at('more'))
+    for (const image of ['multi:1', 'big:1', 'big:2']) await registry.push(`oci:${more}:${image}`, image)
   }
+  hosts['mirror.example'] = running.use(await startRegistry(place.at('mirror'))).host
 })
 
 after(async () => {
@@ -163,15 +168,36 @@ function localized(text: string, folder: string): string {
   return named.replaceAll('/mnt/', `${folder}/mnt/`).replaceAll('/var/lib/onefold', `${folder}/store`)
 }
 
-/** Two versions of an image with a shell and a few programs of this machine. */
-function makeLayout(folder: string): string {
-  const layout = new LayoutBuilder(folder)
+/** A shell and a few programs of this machine. */
+function baseFiles(): ReturnType<typeof programFiles> {
+  const paths = ['/bin/sh', '/bin/cat', '/bin/ls']
   const programs = programFiles(
-    ['/bin/sh', '/bin/cat', '/bin/ls'].map((path) => ({ from: path, path })),
+    paths.map((path) => ({ from: path, path })),
     1,
   )
   const files = [...programs, textFile('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n', 1)]
-  const base = [...parentsOf(files, 1), ...files]
+  return [...parentsOf(files, 1), ...files]
+}
+
+/** An image for two platforms, and two versions of one whose layers bring tables of contents. */
+async function makeMoreImages(folder: string): Promise<string> {
+  const layout = new LayoutBuilder(folder)
+  const platform = hostPlatform()
+  const other = { os: 'linux', architecture: 'riscv64' }
+  const base = baseFiles()
+  const both = [platform, other].map((each) => layout.image({ layers: [base], platform: each }).manifest)
+  layout.tag(layout.index(...both), 'multi:1')
+  for (const version of ['1', '2']) {
+    const layers = [[...base, textFile('etc/os-release', `VERSION=${version}\n`, 2)]]
+    layout.tag((await tocImage(layout, 'zstd-chunked', layers, { platform })).manifest, `big:${version}`)
+  }
+  return folder
+}
+
+/** Two versions of an image. */
+function makeLayout(folder: string): string {
+  const layout = new LayoutBuilder(folder)
+  const base = baseFiles()
   for (const version of ['1.1', '1.2']) {
     const app = [textFile('etc/os-release', `NAME=app\nVERSION=${version}\n`, 2), textFile('etc/motd', 'hello\n', 2)]
     const run = { cmd: ['/bin/sh'], env: ['PATH=/bin'] }

@@ -1,5 +1,5 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import type { Descriptor } from '../src/formats/entry.ts'
+import type { Descriptor, Platform } from '../src/formats/entry.ts'
 import { writeEstargz } from '../src/formats/estargz/write.ts'
 import { writeConfig } from '../src/formats/oci/config.ts'
 import { writeManifest } from '../src/formats/oci/manifest.ts'
@@ -10,15 +10,19 @@ import { type LayoutBuilder, type TestEntry, tarOf } from './images.ts'
 
 export type TocKind = 'zstd-chunked' | 'estargz' | 'stargz-zstd'
 
+interface TocImageOptions {
+  readonly chunkSize?: number
+  readonly platform?: Platform
+}
+
 /** An image whose layers bring a table of contents, written into a layout; returns its manifest and layers. */
 export async function tocImage(
   layout: LayoutBuilder,
   kind: TocKind,
   layers: readonly (readonly TestEntry[])[],
-  chunkSize = 64 * 1024,
+  { chunkSize = 64 * 1024, platform = { os: 'linux', architecture: 'amd64' } }: TocImageOptions = {},
 ): Promise<{ manifest: Descriptor; layers: Descriptor[] }> {
   const written = await Promise.all(layers.map((entries) => tocLayer(layout, kind, tarOf(entries), chunkSize)))
-  const platform = { os: 'linux', architecture: 'amd64' }
   const diffIds = written.map(({ diffId }) => diffId)
   const config = layout.blob(mediaTypes.config, writeConfig({ platform, diffIds }))
   const descriptors = written.map(({ descriptor }) => descriptor)
