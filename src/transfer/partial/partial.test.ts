@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, describe, suite, test } from 'node:test'
 import { type Fault, startFaultProxy } from '../../../test/fault-proxy.ts'
-import { type Faults, behind } from '../../../test/faulty.ts'
+import { type Faults, ann, behind } from '../../../test/faulty.ts'
 import { LayoutBuilder, type TestEntry, directory, file, hardlink, symlink } from '../../../test/images.ts'
-import { type TestRegistry, needsRegistry, noise, startRegistry } from '../../../test/registry.ts'
+import { needsPrograms } from '../../../test/needs.ts'
+import { type TestRegistry, needsRegistry, noise, startRegistry, startTokenServer } from '../../../test/registry.ts'
 import { scratch } from '../../../test/scratch.ts'
 import { type TocKind, tocImage } from '../../../test/toc-images.ts'
 import { digestOf, parseVerityDigest } from '../../digest.ts'
@@ -180,6 +181,25 @@ suite('a new version of an image', { skip: needsRegistry }, () => {
       assert.equal(result.images[0]?.image, await wholeImage(kind))
       assert.equal(result.stats.layersByParts, 1)
       assert.ok(asked > 2)
+    })
+
+    test('a token that expires: the image is the same', { skip: needsPrograms('openssl') }, async () => {
+      using place = scratch('parts')
+      const layout = folder.at('layout')
+      const users = { [ann.username]: ann.password }
+      await using tokens = await startTokenServer(place.at('tokens'), users)
+      await using guarded = await startRegistry(place.at('registry'), { auth: tokens, users })
+      await guarded.push(`oci:${layout}:${kind}`, `app:${kind}`)
+      await using store = await oldStore(place.at('store'))
+      const { realm, service } = tokens
+      const challenge = `Bearer realm="${realm}",service="${service}",scope="repository:app:pull"`
+      const expired = nth(1, { status: 401, headers: { 'www-authenticate': challenge } })
+      await using setup = await behind(guarded, expired, { name: `app:${kind}`, credentials: ann })
+      const before = tokens.asked.length
+      const { stats, images } = await pull(store, setup.source, { name: kind })
+      assert.equal(tokens.asked.length - before, 2)
+      assert.equal(stats.layersByParts, 1)
+      assert.equal(images[0]?.image, await wholeImage(kind))
     })
 
     test('a blob that was replaced is refused, and nothing is left', async () => {
