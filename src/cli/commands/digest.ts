@@ -70,12 +70,13 @@ async function digester({ options, signal }: Call, store: Store): Promise<Digest
 }
 
 async function digestFiles(paths: readonly string[]): Promise<Named[]> {
-  const { FileHasher } = await import('../../store/objects.ts')
+  const { fileDigest } = await import('../../store/file-digest.ts')
   const { OnefoldError } = await import('../../error.ts')
-  const hasher = new FileHasher()
-  return paths.map((path) => {
-    const digest = hasher.hash(path)
+  const found: Named[] = []
+  for (const path of paths) {
+    const digest = await fileDigest(path)
     if (digest === undefined) throw new OnefoldError('NOT_FOUND', `Cannot read "${path}": there is no such file`)
-    return [path, digest]
-  })
+    found.push([path, digest])
+  }
+  return found
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
-import { VerityHasher, verityDigest } from './digest.ts'
+import { GroupHasher, VerityHasher, groupBytes, verityDigest } from './digest.ts'
 
 /** The definition, level by level, with nothing clever about it. */
 function plainDigest(bytes: Uint8Array): string {
@@ -73,5 +73,28 @@ describe('VerityHasher', () => {
       }),
       { numRuns: 200 },
     )
+  })
+
+  test('can be put together from groups of blocks that were hashed elsewhere', () => {
+    const bytes = pattern(3 * groupBytes + 5000)
+    const group = new GroupHasher()
+    const hashes = [0, 1, 2].map((i) => {
+      bytes.copy(group.bytes, 0, i * groupBytes)
+      return group.hash()
+    })
+    for (const groups of [1, 2, 3])
+      for (const rest of [0, 1, 4096, 5000]) {
+        const end = groups * groupBytes + rest
+        const hasher = new VerityHasher()
+        hasher.appendGroups(Buffer.concat(hashes.slice(0, groups)))
+        hasher.update(bytes.subarray(groups * groupBytes, end))
+        assert.equal(hasher.digest(), plainDigest(bytes.subarray(0, end)), `${end} bytes`)
+      }
+    const hasher = new VerityHasher()
+    hasher.update(bytes.subarray(0, groupBytes))
+    hasher.appendGroups(Buffer.concat(hashes.slice(1)))
+    assert.equal(hasher.digest(), plainDigest(bytes.subarray(0, 3 * groupBytes)))
+    hasher.update(bytes.subarray(0, 1))
+    assert.throws(() => hasher.appendGroups(Buffer.alloc(32)), RangeError)
   })
 })

@@ -25,6 +25,27 @@ interface Level {
   count: number
 }
 
+/** What one block of sha256 hashes covers. */
+export const groupBytes = (blockSize / algorithms.sha256.hashSize) * blockSize
+
+/** Hashes groups of blocks, to a hash of level 1 each, for a `VerityHasher` elsewhere that puts them together. */
+export class GroupHasher {
+  /** To be filled with the bytes of the group. */
+  readonly bytes: Buffer = Buffer.allocUnsafeSlow(groupBytes)
+  readonly #blocks = Array.from({ length: groupBytes / blockSize }, (_, i) =>
+    this.bytes.subarray(i * blockSize, (i + 1) * blockSize),
+  )
+  readonly #hashes = Buffer.allocUnsafeSlow(blockSize)
+
+  hash(): Buffer {
+    const { hashSize } = algorithms.sha256
+    this.#blocks.forEach((block, i) => {
+      this.#hashes.write(hash('sha256', block, 'latin1'), i * hashSize, hashSize, 'latin1')
+    })
+    return hash('sha256', this.#hashes, 'buffer')
+  }
+}
+
 /** Hashes a stream of chunks of any size. After `digest()` it is empty again and ready for the next file. */
 class MerkleHasher<D extends string> {
   readonly #algorithm: Algorithm
@@ -57,6 +78,17 @@ class MerkleHasher<D extends string> {
     }
   }
 
+  protected appendGroupHashes(hashes: Uint8Array): void {
+    if (this.#size % groupBytes !== 0) throw new RangeError('groups of blocks go on where others ended')
+    const bytes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length)
+    const lowest = this.#level(0)
+    for (let at = 0; at < bytes.length; at += this.#hashSize) {
+      lowest.count += groupBytes / blockSize
+      this.#size += groupBytes
+      this.#push(1, bytes.toString('latin1', at, at + this.#hashSize))
+    }
+  }
+
   /** The digest of everything seen since the last `digest()`. */
   digest(): D {
     if (this.#fill > 0) this.#push(0, this.#hash(this.#rest.fill(0, this.#fill)))
@@ -83,8 +115,12 @@ class MerkleHasher<D extends string> {
     return bytes.length
   }
 
+  #level(depth: number): Level {
+    return (this.#levels[depth] ??= { block: Buffer.alloc(blockSize), fill: 0, count: 0 })
+  }
+
   #push(depth: number, blockHash: string): void {
-    const level = (this.#levels[depth] ??= { block: Buffer.alloc(blockSize), fill: 0, count: 0 })
+    const level = this.#level(depth)
     level.block.write(blockHash, level.fill, this.#hashSize, 'latin1')
     level.fill += this.#hashSize
     level.count++
@@ -119,6 +155,11 @@ class MerkleHasher<D extends string> {
 export class VerityHasher extends MerkleHasher<VerityDigest> {
   constructor() {
     super('sha256')
+  }
+
+  /** Goes on by whole groups that were hashed elsewhere (see `GroupHasher`), behind a whole number of groups. */
+  appendGroups(hashes: Uint8Array): void {
+    this.appendGroupHashes(hashes)
   }
 }
 
