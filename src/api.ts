@@ -8,6 +8,7 @@ import { type UnmountOptions, type Unmounted, unmountImage } from './mount/unmou
 import type { RunOptions, RunResult } from './run/run.ts'
 import { hasCode, OnefoldError } from './error.ts'
 import type { StoredImage } from './store/find.ts'
+import type { ImageRecord } from './store/record.ts'
 import type { Store } from './store/store.ts'
 import type { DeriveOptions, DerivedImage } from './transfer/commit/derive.ts'
 import { ensureImage, imageBytes } from './transfer/image.ts'
@@ -83,19 +84,23 @@ export async function commit(
   if (upper === undefined)
     throw new OnefoldError('USAGE', `Cannot commit ${record.id}: it is mounted read-only, so nothing has changed`)
   const { deriveImage } = await import('./transfer/commit/derive.ts')
-  const base = baseOf(store, record).record
+  const base = baseOf(store, record)
   const made = { createdBy: 'onefold commit', origin: `commit of ${record.id}` }
   return deriveImage(store, base, { kind: 'upper', path: upper }, name, made, options)
 }
 
 /** The image a mount stands on, which several names and configs may share: if possible the one it was mounted by. */
-function baseOf(store: Store, { id, image, name }: MountRecord): StoredImage {
+function baseOf(store: Store, { id, image, name }: MountRecord): ImageRecord {
   const named = findOrNot(store, name)
-  if (named?.imageDigest === image) return named
+  if (named?.imageDigest === image) return named.record
   try {
-    return store.find(image)
+    return store.find(image).record
   } catch (cause) {
     if (!hasCode(cause, 'NOT_FOUND')) throw cause
+    // Nothing has a name any more; what a collection has spared is enough.
+    const records = store.recordsWith(image)
+    const record = records.length === 1 ? records[0] : records.find(({ origin }) => origin.source === name)
+    if (record !== undefined) return record
     throw new OnefoldError('NOT_FOUND', `Cannot commit ${id}: its image (${name}) has been removed from the store`, {
       cause,
       hint: 'Pull that image again: its layers are those of the new one, too.',

@@ -12,7 +12,7 @@ import { readWhole } from './files.ts'
 import { type Hold, LivingHolds } from './holds.ts'
 import { type DigestFolder, digestOfName, imagePath } from './layout.ts'
 import { readRecipeFile } from './recipes.ts'
-import { listFolder, listFolders, readBlob, readImageFile, readRecord } from './records.ts'
+import { listFolder, listFolders, readBlob, readImageFile, readRecord, recordsWith } from './records.ts'
 import { listRefs, readRef } from './refs.ts'
 
 /**
@@ -33,6 +33,8 @@ export class Marks {
   readonly #holds: LivingHolds
   readonly #recipesRead = new Set<RecipeDigest>()
   readonly #imagesRead = new Set<VerityDigest>()
+  /** Records of images on which changes were made. */
+  readonly #changed = new Map<VerityDigest, readonly Digest[]>()
   #recipesToRead: RecipeDigest[] = []
   /** Not those that only a record names: it names the recipes as well. */
   #imagesToRead: VerityDigest[] = []
@@ -81,14 +83,24 @@ export class Marks {
     this.walk()
   }
 
-  /** Changes that a writable mount left are worth nothing without the image below them. */
+  /** Changes that a writable mount left are worth nothing without the image below them; a commit needs its layers, too. */
   #markChanges(): void {
     const folder = `${this.#root}/mounts`
     if (!existsSync(folder)) return
     for (const id of listFolders(folder)) {
       const image = sure(() => imageOfChanges(`${folder}/${id}/mount.json`))
-      if (image !== undefined) this.markImage(image)
+      if (image === undefined) continue
+      this.markImage(image)
+      for (const manifest of this.#recordsBelow(image)) this.#record(manifest)
     }
+  }
+
+  #recordsBelow(image: VerityDigest): readonly Digest[] {
+    const known = this.#changed.get(image)
+    if (known !== undefined) return known
+    const found = recordsWith(this.#root, image).map(({ manifest }) => manifest.digest)
+    if (found.length > 0) this.#changed.set(image, found)
+    return found
   }
 
   /** Of all living transactions; what they lead to is marked by `walk`. */

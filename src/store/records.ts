@@ -17,6 +17,19 @@ export function listRecords(root: string): Digest[] {
   return listFolder(`${root}/records`).filter(isDigest)
 }
 
+/** Records of the images that have this composefs image, with or without a name. What cannot be read is none. */
+export function recordsWith(root: string, image: VerityDigest): ImageRecord[] {
+  return listRecords(root).flatMap((manifest) => {
+    try {
+      const record = readRecord(root, manifest)
+      return record !== undefined && Object.values(record.images).includes(image) ? [record] : []
+    } catch (error) {
+      if (error instanceof OnefoldError && error.code !== 'IO' && error.code !== 'DENIED') return []
+      throw error
+    }
+  })
+}
+
 const blobMax = 64 * 1024 * 1024
 
 export function readBlob(root: string, digest: Digest): Uint8Array | undefined {

@@ -13,7 +13,7 @@ import { defaultRoot, imagePath, recipePath } from './layout.ts'
 import { type ByteRange, type OpenObject, openObject, readObject } from './objects.ts'
 import { rebuildTar } from './rebuild.ts'
 import { readRecipeFile } from './recipes.ts'
-import { readBlob, readImageFile, readRecord } from './records.ts'
+import { readBlob, readImageFile, readRecord, recordsWith } from './records.ts'
 import type { ImageRecord } from './record.ts'
 import { listRefs, readRef } from './refs.ts'
 import { type VerityPolicy, verityPolicy } from './settings.ts'
@@ -130,6 +130,11 @@ export class Store implements AsyncDisposable {
 
   record(manifest: Digest): ImageRecord | undefined {
     return readRecord(this.root, manifest)
+  }
+
+  /** Of all images that are this composefs image: with other configs, say. They need not have a name. */
+  recordsWith(image: VerityDigest): ImageRecord[] {
+    return recordsWith(this.root, image)
   }
 
   /** A manifest, config or index, bytes as served. */
