@@ -17,6 +17,7 @@ export type Step =
   | 'resolving'
   | 'reading changes'
   | 'pulling'
+  | 'comparing with the store'
   | 'composing image'
   | 'exporting'
   | 'pushing'

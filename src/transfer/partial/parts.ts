@@ -14,6 +14,7 @@ import {
 import { listFolder } from '../../store/records.ts'
 import type { ImportLimits } from '../import/job.ts'
 import type { WantedLayer } from '../layers.ts'
+import type { OnProgress } from '../progress.ts'
 import { type Candidate, type LayerOutlook, type PartialPolicy, decide, noTable } from './outlook.ts'
 import { type Held, planLayers, wantedFiles } from './plan.ts'
 import { readTable } from './table.ts'
@@ -28,6 +29,7 @@ export interface OutlookOptions {
   /** Keeps objects safe from garbage collection before they are looked for; nothing for who only wants to know. */
   readonly hold: (objects: readonly VerityDigest[]) => void
   readonly signal: AbortSignal | undefined
+  readonly onProgress?: OnProgress | undefined
 }
 
 /** Below this a whole blob is there before its table could be read. */
@@ -44,10 +46,12 @@ export async function lookAtLayers(
   const tables = await readTables(source, layers, options)
   const readable = tables.filter((table) => 'candidate' in table)
   if (readable.length === 0) return tables.filter((table): table is LayerOutlook => 'how' in table)
+  options.onProgress?.({ type: 'step', step: 'comparing with the store' })
   using contents = await openContents(options.storeRoot)
   const parts = readable.map(({ candidate, toc }) => ({ blob: candidate.blob, toc }))
   const held = await lookFor(parts, contents, options)
   const plans = planLayers(parts, held, options.limits)
+  options.onProgress?.({ type: 'step', step: 'pulling' })
   let next = 0
   return tables.map((table) => {
     if (!('candidate' in table)) return table

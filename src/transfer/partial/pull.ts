@@ -23,7 +23,7 @@ export interface PartsOptions {
 
 /** Brings those of the layers in by parts for which that is better. */
 export async function pullParts(source: Source, layers: readonly WantedLayer[], options: PartsOptions): Promise<void> {
-  const { transaction, image, policy, limits, signal } = options
+  const { transaction, image, policy, limits, signal, onProgress } = options
   using staging = transaction.staging('look')
   const hold = staging.hold.bind(staging)
   const outlooks = await lookAtLayers(source, layers, {
@@ -33,6 +33,7 @@ export async function pullParts(source: Source, layers: readonly WantedLayer[], 
     limits,
     hold,
     signal,
+    onProgress,
   })
   const planned = outlooks.filter(isPlanned)
   if (planned.length === 0) return
