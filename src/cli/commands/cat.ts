@@ -9,8 +9,10 @@ import { usageUnless } from '../usage.ts'
 
 export const cat: Command = {
   operands: 'IMAGE PATH …',
-  about:
+  about: [
     'Prints files of an image, straight from the store: nothing is mounted. Symlinks are followed inside the image.',
+    'An IMAGE that the store does not have is pulled first.',
+  ].join('\n'),
   options: imageOptions,
   examples: [{ command: 'onefold cat alpine /etc/os-release', meaning: 'one file' }],
   async run(call) {

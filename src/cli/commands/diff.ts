@@ -16,6 +16,7 @@ export const diff: Command = {
   about: [
     'Compares two merged trees: + only in the second, - only in the first, ~ in both but not the same, followed by what',
     'differs. Contents are compared by digest, so no file of an image is read. Exit code 1 when anything differs.',
+    'Images that the store does not have are pulled first.',
     '',
     'A MOUNT, by its id or the directory it is mounted on, is its image with what was changed in it. Alone it is compared',
     'with its image, and lines are those of podman diff: A added, C changed, D deleted; exit code 0.',

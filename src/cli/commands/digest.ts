@@ -11,7 +11,7 @@ export const digest: Command = {
     'Prints the fs-verity digest of the composefs image of each IMAGE: the one digest that covers all of its tree, and that a',
     'mount can insist on. With --file prints the fs-verity digests of files (sha256, 4 KiB blocks), by which the store names',
     'objects; the same as `fsverity digest`. With --composefs-rs prints what `cfsctl oci compute-id` says of the images, which',
-    'is the digest of another tree of the same layers.',
+    'is the digest of another tree of the same layers. An IMAGE that the store does not have is pulled first.',
   ].join('\n'),
   options: {
     file: { help: 'operands are files' },

@@ -23,7 +23,10 @@ export const importCommand: Command = {
     upper: { help: 'PATH is the upper directory of an overlay over the base' },
     userxattr: { help: 'the overlay was mounted with userxattr: believe user.overlay.* (implies --upper)' },
     ...deriveOptions,
-    ...platformOptions,
+    platform: {
+      ...platformOptions.platform,
+      help: 'what it is to run on, or which image of a multi-platform base (default: this machine)',
+    },
     ...limitOptions,
   },
   examples: [

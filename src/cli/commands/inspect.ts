@@ -10,7 +10,10 @@ import { usageUnless } from '../usage.ts'
 
 export const inspect: Command = {
   operands: 'IMAGE',
-  about: 'Shows all that is known of an image: its digests, layers and how far each is proven, and where it came from.',
+  about: [
+    'Shows all that is known of an image: its digests, layers and how far each is proven, and where it came from.',
+    'An IMAGE that the store does not have is pulled first.',
+  ].join('\n'),
   options: {
     manifest: { help: 'print the manifest instead, bytes as served' },
     config: { help: 'print the config instead, bytes as served' },

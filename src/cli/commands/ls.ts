@@ -10,6 +10,7 @@ export const ls: Command = {
   operands: 'IMAGE [PATH]',
   about: [
     'Lists a directory of an image, from its metadata alone: nothing is mounted, no file is read.',
+    'An IMAGE that the store does not have is pulled first.',
     'Bytes of names that are not printable UTF-8 are shown as \\xNN, and PATH may be written like that.',
     'With --json, which other name a hard link repeats ("link") is told by -R only: it takes reading the whole tree.',
   ].join('\n'),

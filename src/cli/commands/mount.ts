@@ -9,6 +9,7 @@ export const mount: Command = {
     'Mounts an image: EROFS metadata below overlayfs, files straight from the store, so that all containers share one page',
     'cache. TARGET is made when it does not exist; without one the mount gets a folder in the store, which is printed.',
     'Read-only unless --rw or --upper. Changes are kept when it is unmounted, and come back with --upper ID.',
+    'Mounting needs root. An IMAGE that the store does not have is pulled first.',
   ].join('\n'),
   options: {
     rw: { help: 'writable; changes go to a folder in the store' },

@@ -13,6 +13,7 @@ export const run: Command = {
     'Runs a program in an image: its entrypoint and CMD as the image says, or what is given here. The container gets its own',
     'mounts, processes, host name and IPC, and shares the network of the machine. Terminal, signals and exit code are the',
     "program's. Changes are kept under the mount's id (see: onefold mounts --all) unless --rm is given.",
+    'Running needs root, and crun or runc. An IMAGE that the store does not have is pulled first.',
     '',
     'Exit codes besides those of the program: 125 onefold or the runtime failed, 126 the program cannot be executed, 127 it',
     'is not in the image.',
