@@ -36,7 +36,7 @@ async function recodeLayer({ blob, tarSize }: LayerBlob, format: Recoding): Prom
   const writer =
     format === 'estargz'
       ? writeEstargz(tar, { compress: (bytes) => gzipAsync(bytes) })
-      : writeZstdChunked(tar, { compress: (bytes) => zstdAsync(bytes, { params }) })
+      : writeZstdChunked(tar, { compress: (bytes) => zstdAsync(bytes, { params, pledgedSrcSize: bytes.length }) })
   const written = await writeOut(writer)
   const { digest, size, annotations, diffId } = written
   const mediaType = format === 'estargz' ? mediaTypes.layerGzip : mediaTypes.layerZstd
