@@ -3,16 +3,7 @@ import { closeSync, fstatSync, lstatSync, openSync, renameSync, rmSync } from 'n
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { contentAt, setContent } from '../formats/flat/convert.ts'
-import {
-  type FlatTree,
-  digestAt,
-  field,
-  floatField,
-  inodeBytes,
-  inodeFloats,
-  inodeWords,
-  kind,
-} from '../formats/flat/flat.ts'
+import { type FlatTree, field, floatField, inodeFloats, inodeWords, kind } from '../formats/flat/flat.ts'
 import { S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import { structs } from '../linux/abi.ts'
 import type { StatRecord } from '../linux/stat.ts'
@@ -77,11 +68,13 @@ function privileged(): number {
 export class ScanCache {
   readonly #path: string
   readonly #old: Buffer | undefined
+  /** The same as 32-bit words, which all parts of a record begin at. */
+  readonly #words: Uint32Array
   /** Where records are in `#old`, by a hash of their identity; 0 is none. */
   readonly #slots: Uint32Array
   readonly #started = Math.floor(Date.now() / 1000)
   /** Per inode of the tree: its identity, or nothing for what is not remembered. */
-  #identities: Buffer<ArrayBuffer> = Buffer.from(new ArrayBuffer(1024 * identityBytes))
+  #identities = new Uint32Array(1024 * identityWords)
   #flags = new Uint8Array(1024)
   #count = 0
   #hits = 0
@@ -90,16 +83,18 @@ export class ScanCache {
   constructor(path: string, old: Buffer | undefined) {
     this.#path = path
     this.#old = old
+    this.#words = wordsOf(old)
     const records = Math.floor((old?.length ?? 0) / record.bytes)
     this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * records + 2)))
-    if (old !== undefined) this.#index(old)
+    this.#index()
   }
 
-  #index(old: Buffer): void {
-    for (let at = headerBytes; at + record.bytes <= old.length; at += recordBytes(old, at)) {
-      let slot = hashOf(old, at) & (this.#slots.length - 1)
+  #index(): void {
+    const words = this.#words
+    for (let at = headerBytes / 4; at + record.bytes / 4 <= words.length; at += recordWords(words, at)) {
+      let slot = hashOf(words, at) & (this.#slots.length - 1)
       while (this.#slots[slot] !== 0) slot = (slot + 1) & (this.#slots.length - 1)
-      this.#slots[slot] = at
+      this.#slots[slot] = at * 4
     }
   }
 
@@ -107,15 +102,16 @@ export class ScanCache {
   find(stat: StatRecord): number {
     const old = this.#old
     if (old === undefined) return 0
-    writeIdentity(sought, stat.bytes)
+    writeIdentity(sought, 0, stat.words)
     for (let slot = hashOf(sought, 0) & (this.#slots.length - 1); ; slot = (slot + 1) & (this.#slots.length - 1)) {
       const at = this.#slots[slot] as number
-      if (at === 0 || sought.compare(old, at, at + identityBytes) === 0) return at !== 0 && fits(old, at, stat) ? at : 0
+      if (at === 0) return 0
+      if (isSought(this.#words, at / 4)) return fits(old, at, stat) ? at : 0
     }
   }
 
   hasNoXattrs(at: number): boolean {
-    return ((this.#old?.readUInt32LE(at + record.kind) ?? 0) & kinds.noXattrs) !== 0
+    return ((this.#words[(at + record.kind) / 4] as number) & kinds.noXattrs) !== 0
   }
 
   /** Undefined when the file has no object. */
@@ -133,7 +129,8 @@ export class ScanCache {
     if (kindAt(old, at) === kinds.digest) {
       tree.words[inode * inodeWords + field.kind] = kind.object
       tree.floats[inode * inodeFloats + floatField.size] = size
-      old.copy(tree.bytes, inode * inodeBytes + digestAt, start, start + 32)
+      const to = inode * inodeWords + field.digest
+      for (let word = 0; word < 8; word++) tree.words[to + word] = this.#words[start / 4 + word] as number
       return
     }
     const end = start + old.readUInt32LE(at + record.length)
@@ -146,8 +143,7 @@ export class ScanCache {
     if (inode >= this.#flags.length) this.#grow(inode)
     this.#count = Math.max(this.#count, inode + 1)
     if (stat.ctime >= this.#started - racySeconds) return
-    writeIdentity(sought, stat.bytes)
-    sought.copy(this.#identities, inode * identityBytes)
+    writeIdentity(this.#identities, inode * identityWords, stat.words)
     this.#flags[inode] = noted | (hit !== 0 && this.hasNoXattrs(hit) ? kinds.noXattrs : 0)
     this.#notes++
     if (hit !== 0) this.#hits++
@@ -159,7 +155,7 @@ export class ScanCache {
 
   #grow(inode: number): void {
     const size = Math.max(2 * this.#flags.length, inode + 1)
-    this.#identities = Buffer.from(this.#identities.buffer.transfer(size * identityBytes))
+    this.#identities = new Uint32Array(this.#identities.buffer.transfer(size * identityBytes))
     this.#flags = new Uint8Array(this.#flags.buffer.transfer(size))
   }
 
@@ -187,7 +183,7 @@ export class ScanCache {
   #record(tree: FlatTree, inode: number): Buffer {
     const { of, payload } = payloadOf(tree, inode)
     const bytes = Buffer.alloc(record.bytes + Math.ceil(payload.length / 8) * 8)
-    this.#identities.copy(bytes, 0, inode * identityBytes, (inode + 1) * identityBytes)
+    bytes.set(new Uint8Array(this.#identities.buffer, inode * identityBytes, identityBytes))
     bytes.writeUInt32LE(of | ((this.#flags[inode] as number) & kinds.noXattrs), record.kind)
     bytes.writeUInt32LE(payload.length, record.length)
     payload.copy(bytes, record.bytes)
@@ -196,26 +192,46 @@ export class ScanCache {
 }
 
 const noted = 0x80
-const sought = Buffer.alloc(identityBytes)
+const identityWords = identityBytes / 4
+const sought = new Uint32Array(identityWords)
+/** Device, inode, size, mtime and ctime: words of struct statx. */
+const identityFields = Uint32Array.from(
+  [
+    [stx_dev_major, 2],
+    [stx_ino, 2],
+    [stx_size, 2],
+    [stx_mtime, 2],
+    [stx_ctime, 2],
+    [stx_mtime + 8, 1],
+    [stx_ctime + 8, 1],
+  ].flatMap(([at = 0, words = 0]) => Array.from({ length: words }, (_, i) => at / 4 + i)),
+)
 
-/** Device, inode, size, mtime, ctime: as the kernel gives them. */
-function writeIdentity(to: Buffer, stat: Buffer): void {
-  stat.copy(to, 0, stx_dev_major, stx_dev_major + 8)
-  stat.copy(to, 8, stx_ino, stx_ino + 8)
-  stat.copy(to, 16, stx_size, stx_size + 8)
-  stat.copy(to, 24, stx_mtime, stx_mtime + 8)
-  stat.copy(to, 32, stx_ctime, stx_ctime + 8)
-  stat.copy(to, 40, stx_mtime + 8, stx_mtime + 12)
-  stat.copy(to, 44, stx_ctime + 8, stx_ctime + 12)
+/** As the kernel gives them. */
+function writeIdentity(to: Uint32Array, at: number, stat: Uint32Array): void {
+  for (let i = 0; i < identityWords; i++) to[at + i] = stat[identityFields[i] as number] as number
 }
 
-function hashOf(bytes: Buffer, at: number): number {
-  const mixed = Math.imul(bytes.readUInt32LE(at + 8) ^ (bytes.readUInt32LE(at + 4) << 20), 0x9e3779b1)
+function isSought(words: Uint32Array, at: number): boolean {
+  for (let i = 0; i < identityWords; i++) if (words[at + i] !== sought[i]) return false
+  return true
+}
+
+function hashOf(words: Uint32Array, at: number): number {
+  const mixed = Math.imul((words[at + 2] as number) ^ ((words[at + 1] as number) << 20), 0x9e3779b1)
   return (mixed ^ (mixed >>> 15)) >>> 0
 }
 
-function recordBytes(old: Buffer, at: number): number {
-  return record.bytes + Math.ceil(Math.min(old.readUInt32LE(at + record.length), payloadMax) / 8) * 8
+function recordWords(words: Uint32Array, at: number): number {
+  const length = Math.min(words[at + record.length / 4] as number, payloadMax)
+  return record.bytes / 4 + Math.ceil(length / 8) * 2
+}
+
+/** Every machine that this runs on has the least byte of a word first. */
+function wordsOf(bytes: Buffer | undefined): Uint32Array {
+  if (bytes === undefined) return new Uint32Array(0)
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes)
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, Math.floor(bytes.length / 4))
 }
 
 function kindAt(old: Buffer, at: number): number {

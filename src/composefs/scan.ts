@@ -3,7 +3,7 @@ import { type Xattrs, noXattrs } from '../formats/entry.ts'
 import { setContent, unflatten } from '../formats/flat/convert.ts'
 import { FlatTree, field, floatField, furtherName, inodeFloats, inodeWords } from '../formats/flat/flat.ts'
 import { type Directory, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
-import { readNames } from '../linux/directory.ts'
+import { openDirectoryAt, readNames } from '../linux/directory.ts'
 import { isErrno } from '../linux/libc.ts'
 import { StatRecord } from '../linux/stat.ts'
 import { getXattr, listXattrs } from '../linux/xattr.ts'
@@ -92,7 +92,11 @@ class Scan implements Disposable {
   }
 
   run(): FlatTree {
-    this.#accessing(this.#root, () => this.#enter(this.#root, this.#root))
+    try {
+      this.#enter(openRoot(this.#root), this.#root)
+    } catch (error) {
+      throw failed(`error accessing ${this.#root}`, error)
+    }
     for (let top = this.#open.at(-1); top !== undefined; top = this.#open.at(-1)) {
       const name = top.names[top.next++]
       if (name === undefined) this.#leave()
@@ -111,19 +115,22 @@ class Scan implements Disposable {
   }
 
   #visit(parent: OpenDirectory, name: string): void {
-    const path = `${parent.path.endsWith('/') ? parent.path.slice(0, -1) : parent.path}/${name}`
-    this.#accessing(path, () => this.#read(parent, name, path))
+    try {
+      this.#read(parent, name)
+    } catch (error) {
+      throw failed(`error accessing ${pathIn(parent, name)}`, error)
+    }
   }
 
-  #read(parent: OpenDirectory, name: string, path: string): void {
+  #read(parent: OpenDirectory, name: string): void {
     const stat = this.#stat
     stat.read(parent.fd, name)
     const type = stat.mode & S_IFMT
     if ((type === S_IFCHR || type === S_IFBLK) && this.#options.skipDevices === true) return
     const at = this.#tree.addText(name)
-    const door = `/proc/self/fd/${parent.fd}/${name}`
     if (type === S_IFDIR) {
-      this.#tree.addName(parent.inode, this.#enter(door, path), at, name.length)
+      const fd = openDirectoryAt(parent.fd, name)
+      this.#tree.addName(parent.inode, this.#enter(fd, pathIn(parent, name)), at, name.length)
       return
     }
     const known = this.#otherName()
@@ -134,21 +141,30 @@ class Scan implements Disposable {
     const inode = this.#inode()
     this.#tree.addName(parent.inode, inode, at, name.length)
     this.#remember(inode)
-    this.#describe(inode, type, door, path)
+    this.#describe(inode, type, parent, name)
   }
 
   /** What stat does not say. */
-  #describe(inode: number, type: number, door: string, path: string): void {
+  #describe(inode: number, type: number, parent: OpenDirectory, name: string): void {
+    const hit = this.#recall(inode)
+    if (!this.#isKnownToHaveNoXattrs(hit)) this.#readXattrs(inode, door(parent, name))
+    if (hit !== 0) this.#cache?.restore(hit, this.#tree, inode, this.#stat.size)
+    else if (type === S_IFLNK) this.#tree.setText(inode, readLink(door(parent, name)))
+    else if (type === S_IFREG && this.#stat.size > 0) this.#measure(inode, pathIn(parent, name))
+  }
+
+  /** What the cache has of the inode and may be used, or 0. */
+  #recall(inode: number): number {
     const cache = this.#cache
-    const found = cache?.find(this.#stat) ?? 0
-    const hit = cache !== undefined && found !== 0 && this.#isUsable(cache, found) ? found : 0
-    cache?.note(inode, this.#stat, hit)
-    const xattrs = hit !== 0 && cache?.hasNoXattrs(hit) === true ? noXattrs : this.#xattrs(door)
-    this.#setXattrs(inode, xattrs)
-    if ((this.#options.xattrs ?? 'all') === 'all') cache?.noteXattrs(inode, xattrs.size > 0)
-    if (hit !== 0) cache?.restore(hit, this.#tree, inode, this.#stat.size)
-    else if (type === S_IFLNK) this.#tree.setText(inode, readLink(door))
-    else if (type === S_IFREG && this.#stat.size > 0) this.#measure(inode, path)
+    if (cache === undefined) return 0
+    const found = cache.find(this.#stat)
+    const hit = found !== 0 && this.#isUsable(cache, found) ? found : 0
+    cache.note(inode, this.#stat, hit)
+    return hit
+  }
+
+  #isKnownToHaveNoXattrs(hit: number): boolean {
+    return hit !== 0 && this.#cache?.hasNoXattrs(hit) === true
   }
 
   /** An object that is not there is made of bytes that were read and hashed. */
@@ -159,12 +175,12 @@ class Scan implements Disposable {
     return digest === undefined || holdsObject(objects, digest, this.#stat.size)
   }
 
-  #enter(door: string, path: string): number {
-    const fd = openSync(pathBytes(door), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  /** The descriptor is closed when the directory has been visited. */
+  #enter(fd: number, path: string): number {
     try {
       this.#stat.read(fd, '')
       const inode = this.#inode()
-      this.#setXattrs(inode, this.#xattrs(fd))
+      if (!this.#isKnownToHaveNoXattrs(this.#recall(inode))) this.#readXattrs(inode, fd)
       const names = readNames(fd).sort()
       this.#open.push({ path, fd, inode, names, next: 0 })
       return inode
@@ -213,8 +229,10 @@ class Scan implements Disposable {
     })
   }
 
-  #setXattrs(inode: number, xattrs: Xattrs): void {
+  #readXattrs(inode: number, file: string | number): void {
+    const xattrs = this.#xattrs(file)
     if (xattrs.size > 0) this.#tree.words[inode * inodeWords + field.xattrs] = this.#tree.xattrSets.push(xattrs) - 1
+    if ((this.#options.xattrs ?? 'all') === 'all') this.#cache?.noteXattrs(inode, xattrs.size > 0)
   }
 
   #xattrs(file: string | number): Xattrs {
@@ -225,14 +243,19 @@ class Scan implements Disposable {
     const values = names.sort().map((name) => [name, getXattr(file, name)] as const)
     return new Map(values.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])))
   }
+}
 
-  #accessing<T>(path: string, action: () => T): T {
-    try {
-      return action()
-    } catch (error) {
-      throw failed(`error accessing ${path}`, error)
-    }
-  }
+function pathIn({ path }: OpenDirectory, name: string): string {
+  return path.endsWith('/') ? path + name : `${path}/${name}`
+}
+
+/** A path for calls that take no descriptor of a directory. */
+function door({ fd }: OpenDirectory, name: string): string {
+  return `/proc/self/fd/${fd}/${name}`
+}
+
+function openRoot(path: string): number {
+  return openSync(pathBytes(path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
 }
 
 function readLink(door: string): string {

@@ -12,8 +12,16 @@ const nameBytes = Buffer.alloc(nameMax + 1)
  * `lstatSync` makes would cost more than the calls. Fields are those of the last call.
  */
 export class StatRecord {
-  readonly bytes: Buffer = Buffer.alloc(layout.size)
-  readonly #view = new DataView(this.bytes.buffer, this.bytes.byteOffset, layout.size)
+  readonly bytes: Buffer = Buffer.from(new ArrayBuffer(layout.size))
+  /** The same as 32-bit words. */
+  readonly words: Uint32Array
+  readonly #view: DataView
+
+  constructor() {
+    const { buffer } = this.bytes
+    this.words = new Uint32Array(buffer, 0, layout.size / 4)
+    this.#view = new DataView(buffer, 0, layout.size)
+  }
 
   /** A name in an open directory, one char per byte; a symlink means itself. With an empty name, the directory. */
   read(directory: number, name: string): void {
