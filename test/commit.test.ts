@@ -342,6 +342,15 @@ function attempt(action: () => void): void {
   }
 }
 
+function write(path: string, body: Uint8Array): void {
+  const fd = fs.openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK)
+  try {
+    fs.writeFileSync(fd, body)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
 /** Not by `recursive`: it follows symlinks, which lead out of the mount here. */
 function namesBelow(folder: string, prefix = ''): string[] {
   return fs.readdirSync(`${folder}/${prefix}`).flatMap((name) => {
@@ -358,7 +367,7 @@ function take({ act, from, to, name, size }: Step, root: string): void {
   const body = Buffer.alloc(size, name)
   switch (act) {
     case 'write':
-      return fs.writeFileSync(made, body, { flag: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK })
+      return write(made, body)
     case 'append':
       return fs.lstatSync(old).isFile() ? fs.appendFileSync(old, body) : undefined
     case 'truncate':
