@@ -204,12 +204,13 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   const composer = new Composer({ keepSelinux })
   const layers = await pullLayers(job, image, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
-  const composed = composer.finish()
+  using staged = transaction.stageImage()
+  const composed = composer.finish(staged.write)
   const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
   const { root, folder } = transaction
   const subject = { image: composed.digest, layers, keepSelinux, root, places: [folder, root], readRecipe }
   await checkSeal(subject, claims, options)
-  transaction.putImage(composed.digest, composed.bytes)
+  transaction.putStagedImage(composed.digest, staged)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {
     manifest: image.descriptor,
@@ -298,21 +299,24 @@ async function pullLayers(
   const { source, transaction, options, stats } = job
   const kindAt = (place: number): LayerKind => source.kinds?.[place] ?? source.kind
   const wanted = manifest.layers.map((blob, i) => ({ blob, diffId: diffIdAt(config, i) }))
+  const places = Map.groupBy(wanted.keys(), (place) => diffIdAt(config, place))
   const records: LayerRecord[] = []
   const take = (layer: LayerRecord, bytes: Uint8Array): void => {
-    wanted.forEach(({ blob, diffId }, place) => {
-      if (records[place] !== undefined || !isFor(layer, blob, diffId)) return
+    for (const place of places.get(layer.diffId) ?? []) {
+      const blob = wanted[place]?.blob
+      if (blob === undefined || records[place] !== undefined || !isFor(layer, blob)) continue
       const kind = kindAt(place)
       records[place] = { ...layer, blob, kind }
       composer.layer([place], { bytes, kind })
-    })
+    }
   }
   const missing = (): WantedLayer[] => wanted.filter((_, place) => records[place] === undefined)
   const lost = new Missing(transaction.root)
-  for (const { blob, diffId } of wanted) {
-    const known = missing().length === 0 ? undefined : await knownLayer(job, blob, diffId)
+  const policy = policyFor(job, descriptor.digest)
+  for (const [place, layer] of wanted.entries()) {
+    const known = records[place] === undefined ? await knownLayer(transaction, layer, policy) : undefined
     if (known !== undefined && lost.isWhole(known.recipe))
-      take({ ...known, diffId }, transaction.readRecipe(known.recipe))
+      take({ ...known, diffId: layer.diffId }, transaction.readRecipe(known.recipe))
   }
   const before = stats.layersPulled
   if (missing().length > 0) transaction.startWriteback()
@@ -325,7 +329,6 @@ async function pullLayers(
     count(stats, result)
     stats.layersByParts++
   }
-  const policy = policyFor(job, descriptor.digest)
   if (missing().length > 0 && policy !== 'never') {
     const { pullParts } = await import('./partial/pull.ts')
     const image = { digest: descriptor.digest, manifest }
@@ -357,17 +360,17 @@ function policyFor({ store, options }: Job, manifest: Digest): PartialPolicy {
 }
 
 /** Proven, it stands wherever its diffID does; otherwise only for the very blob whose table it was read by. */
-function isFor(layer: LayerRecord, blob: Descriptor, diffId: DiffId): boolean {
-  return layer.diffId === diffId && (layer.proof === 'proven' || layer.blob.digest === blob.digest)
+function isFor(layer: LayerRecord, blob: Descriptor): boolean {
+  return layer.proof === 'proven' || layer.blob.digest === blob.digest
 }
 
 async function knownLayer(
-  { transaction, options }: Job,
-  blob: Descriptor,
-  diffId: DiffId,
+  transaction: Transaction,
+  { blob, diffId }: WantedLayer,
+  policy: PartialPolicy,
 ): Promise<LayerRecord | undefined> {
   const proven = await transaction.findLayer({ diffId })
-  if (proven !== undefined || options.partial === 'never') return proven
+  if (proven !== undefined || policy === 'never') return proven
   const toc = tocDigestOf(blob)
   const believed = toc === undefined ? undefined : await transaction.findLayer({ blob: blob.digest, toc })
   return believed?.diffId === diffId ? believed : undefined

@@ -35,13 +35,10 @@ export function boundToc({ annotations = {}, mediaType }: Descriptor): Exclude<T
   return has(stargzZstdChecksum) || isZstd(mediaType) ? 'stargz-zstd' : 'estargz'
 }
 
-/** What binds the table, and so names it together with the blob: undefined where nothing does. */
-export function tocDigestOf(layer: Descriptor): Digest | undefined {
-  return (
-    digestAnnotation(layer, stargzTocDigest) ??
-    digestAnnotation(layer, chunkedChecksum) ??
-    digestAnnotation(layer, stargzZstdChecksum)
-  )
+/** What binds the table, and so names it together with the blob: undefined where nothing does, or nothing that is a digest. */
+export function tocDigestOf({ annotations = {} }: Descriptor): Digest | undefined {
+  const texts = [stargzTocDigest, chunkedChecksum, stargzZstdChecksum].map((name) => ownText(annotations, name))
+  return texts.filter((text) => text !== undefined).find(isDigest)
 }
 
 export function isZstd(mediaType: string): boolean {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Digest } from '../../digest.ts'
-import { type OnefoldError, hasCode } from '../../error.ts'
+import { type Digest, checkDigest } from '../../digest.ts'
+import { OnefoldError, hasCode } from '../../error.ts'
 import { type Content, type Descriptor, sizeOf } from '../../formats/entry.ts'
 import { recipeDigest } from '../../formats/tar/recipe.ts'
 import type { Source } from '../../sources/source.ts'
@@ -49,17 +49,18 @@ export async function fetchParts(
   using prefetch = new Prefetch(options.source, requests, { signal, onBytes })
   using work = new PartWork(options, prefetch)
   for (const layer of layers) {
-    try {
-      const result = await work.layer(layer)
-      options.onLayer(layer, result)
-      const { digest, size } = sizesOf(layer.blob, layers)
-      onProgress?.({ type: 'layer', digest, size, done: size, finished: true })
-    } catch (error) {
-      if (!isLayersFault(error)) throw error
-      await options.onFailed(layer, error)
-    } finally {
-      prefetch.drop(layer.blob)
+    const result = await work.layer(layer).catch((error: unknown) => {
+      if (isLayersFault(error)) return error
+      throw error
+    })
+    prefetch.drop(layer.blob)
+    if (result instanceof OnefoldError) {
+      await options.onFailed(layer, result)
+      continue
     }
+    options.onLayer(layer, result)
+    const { digest, size } = sizesOf(layer.blob, layers)
+    onProgress?.({ type: 'layer', digest, size, done: size, finished: true })
   }
   return work.assembled
 }
@@ -145,7 +146,10 @@ class PartWork implements Disposable {
       if (plan?.kind !== 'held' || digest === undefined || checked.has(digest)) continue
       checked.add(digest)
       const { file } = plan
-      if (file.kind === 'inline') continue
+      if (file.kind === 'inline') {
+        checkDigest(file.bytes, digest, 'a file of the index')
+        continue
+      }
       const size = sizeOf(toc.files[index]?.entry.content ?? { kind: 'empty' })
       await checkObject(this.#options.transaction.root, file.object, digest, size)
       if (checked.size % 64 === 0) await nextTurn()

@@ -1,7 +1,6 @@
 import type { DiffId } from '../../digest.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import type { LayerToc } from '../../store/record.ts'
-import type { HeldFile } from '../../store/contents.ts'
 import type { LayerPlan, Planned } from './plan.ts'
 import type { TableCost } from './table.ts'
 
@@ -30,7 +29,7 @@ export interface LayerOutlook {
 }
 
 /** A request that waits its turn costs about as much as this many bytes that come without one. */
-export const requestBytes = 16 * 1024
+const requestBytes = 16 * 1024
 /** A part of the blob that has to be saved before parts are worth it: of what can be proven, and of what cannot. */
 const provenShare = 0.8
 const believedShare = 0.5
@@ -62,9 +61,4 @@ export function decide(candidate: Candidate, planned: Planned, policy: PartialPo
   const most = fetchBytes >= blob.size * share ? 'most of it is missing' : 'its parts are too scattered'
   const why = proof === 'proven' ? most : `${most}, and whole it is proven`
   return { ...outlook, how: 'whole', why }
-}
-
-/** Content of the files that are taken from the store as they are. */
-export function* heldFiles({ files }: LayerPlan): Generator<HeldFile> {
-  for (const file of files) if (file?.kind === 'held') yield file.file
 }
