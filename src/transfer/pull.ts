@@ -204,13 +204,12 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   const composer = new Composer({ keepSelinux })
   const layers = await pullLayers(job, image, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
-  using staged = transaction.stageImage()
-  const composed = composer.finish(staged.write)
+  const composed = composer.finish()
   const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
   const { root, folder } = transaction
   const subject = { image: composed.digest, layers, keepSelinux, root, places: [folder, root], readRecipe }
   await checkSeal(subject, claims, options)
-  transaction.putStagedImage(composed.digest, staged)
+  transaction.putImage(composed.digest, composed.bytes)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {
     manifest: image.descriptor,
