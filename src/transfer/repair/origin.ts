@@ -72,3 +72,25 @@ export class Origins implements AsyncDisposable {
     for (const result of opened) if (result.status === 'fulfilled') await result.value[Symbol.asyncDispose]()
   }
 }
+
+/** What a damaged record still says of where the image came from. */
+export function originIn(remains: string): string | undefined {
+  const [, text] = /"source": ("(?:[^"\\]|\\.)*")/.exec(remains) ?? []
+  if (text === undefined) return undefined
+  try {
+    const value: unknown = JSON.parse(Buffer.from(text, 'latin1').toString())
+    return typeof value === 'string' && looksLikeSource(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Written with a transport or a host, a name can only have been given by a pull from there. */
+export function isPlace(name: string): boolean {
+  return /^(?:docker:\/\/|oci:|oci-archive:|docker-archive:|dir:|rootfs:|tar:|[^/]+[.:][^/]*\/)/.test(name)
+}
+
+/** A short name that somebody gave is no place; asking Docker's registry for it would tell others what is here. */
+export function looksLikeSource(name: string): boolean {
+  return /[/:]/.test(name)
+}
