@@ -1,7 +1,7 @@
 import type { VerityDigest } from '../digest.ts'
-import { type ErofsOptions, writeErofs } from '../formats/erofs/write.ts'
+import { type ErofsOptions, planErofs, streamErofs, writeErofs } from '../formats/erofs/write.ts'
 import type { FlatTree } from '../formats/flat/flat.ts'
-import { verityDigest } from '../formats/fsverity/digest.ts'
+import { VerityHasher, verityDigest } from '../formats/fsverity/digest.ts'
 import type { Directory } from '../formats/tree.ts'
 
 /** The composefs image of a tree. */
@@ -20,4 +20,18 @@ export interface ComposedImage {
 export function composeImage(root: Directory | FlatTree, options: ErofsOptions = {}): ComposedImage {
   const { bytes, version } = writeErofs(root, options)
   return { bytes, digest: verityDigest(bytes), version }
+}
+
+/** The same, handed on in pieces that are good until the next one: the image is never in memory as a whole. */
+export function streamImage(
+  root: Directory | FlatTree,
+  sink: (piece: Uint8Array) => void = () => {},
+): Omit<ComposedImage, 'bytes'> {
+  const hasher = new VerityHasher()
+  const plan = planErofs(root)
+  streamErofs(plan, (piece) => {
+    hasher.update(piece)
+    sink(piece)
+  })
+  return { digest: hasher.digest(), version: plan.version }
 }

@@ -15,6 +15,7 @@ import { lockRefs, lockStore } from './lock.ts'
 import { readRecipeFile } from './recipes.ts'
 import { type ImageRecord, type LayerRecord, formatLayer, formatRecord } from './record.ts'
 import { encodeRef, formatRef, readRef } from './refs.ts'
+import { StagedImage } from './staged-image.ts'
 import { Staging } from './staging.ts'
 import { sealStaged } from './verity.ts'
 import { noteUnnamed } from './unnamed.ts'
@@ -50,6 +51,7 @@ export class Transaction implements AsyncDisposable {
   readonly #refs = new Map<string, { readonly descriptor: Descriptor; readonly condition: RefCondition }>()
   #writeback: Writeback | undefined
   #index: LayerIndex | undefined
+  #images = 0
   #isOver = false
 
   constructor(root: string, folder: string, lock: number) {
@@ -110,6 +112,16 @@ export class Transaction implements AsyncDisposable {
   /** `digest` must be the fs-verity digest of `bytes`. */
   putImage(digest: VerityDigest, bytes: Uint8Array): void {
     this.#put(imagePath(this.folder, digest), bytes, 0o444)
+  }
+
+  /** An image to be written in pieces; `putStagedImage` names it. */
+  stageImage(): StagedImage {
+    return new StagedImage(`${this.folder}/files/image-${this.#images++}`)
+  }
+
+  /** `digest` must be the fs-verity digest of all that was written. */
+  putStagedImage(digest: VerityDigest, image: StagedImage): void {
+    image.finish(imagePath(this.folder, digest))
   }
 
   putRecord(record: ImageRecord): void {

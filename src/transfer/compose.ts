@@ -2,7 +2,7 @@ import { flatten } from '../formats/flat/convert.ts'
 import type { FlatTree } from '../formats/flat/flat.ts'
 import { readRecipe } from '../formats/tar/recipe.ts'
 import { Merge } from '../image/apply.ts'
-import { type ComposedImage, composeImage } from '../image/compose.ts'
+import { type ComposedImage, streamImage } from '../image/compose.ts'
 import { S_IFMT, S_IFREG } from '../formats/tree.ts'
 import type { LayerKind } from '../store/record.ts'
 
@@ -18,7 +18,7 @@ export interface ComposeOptions {
   readonly keepSelinux: boolean
 }
 
-export interface Composed extends ComposedImage {
+export interface Composed extends Omit<ComposedImage, 'bytes'> {
   /** Bytes of the regular files of the tree, each inode once. */
   readonly size: number
 }
@@ -49,12 +49,16 @@ export class Composer {
     return layer
   }
 
-  /** The EROFS image of the merged tree. Nothing can be added afterwards: the tree is let go before its image is made. */
-  finish(): Composed {
+  /**
+   * The EROFS image of the merged tree, which `sink` gets in pieces that are good until the next one. Nothing can be added
+   * afterwards: the tree is let go before its image is made.
+   */
+  finish(sink?: (piece: Uint8Array) => void): Composed {
     if (this.#waiting.size > 0) throw new Error(`layer ${this.#next} is missing`)
     const tree = flatten(this.#merge.finish())
     this.#merge = new Merge()
-    return { ...composeImage(tree), size: fileBytes(tree) }
+    const size = fileBytes(tree)
+    return { ...streamImage(tree, sink), size }
   }
 }
 

@@ -15,17 +15,26 @@ export interface StoredLayers {
   readRecipe(digest: RecipeDigest): Uint8Array
 }
 
-export function composeLayers(stored: StoredLayers, keepSelinux: boolean): Composed {
+/** `sink` gets the image in pieces that are good until the next one. */
+export function composeLayers(
+  stored: StoredLayers,
+  keepSelinux: boolean,
+  sink?: (piece: Uint8Array) => void,
+): Composed {
   const composer = new Composer({ keepSelinux })
   stored.layers.forEach(({ recipe, kind }, place) => {
     composer.layer([place], { bytes: stored.readRecipe(recipe), kind })
   })
-  return composer.finish()
+  return composer.finish(sink)
 }
 
 /** Composes the image of a record from its stored layers. */
-export function composeRecord(transaction: Transaction, { layers, keepSelinux }: ImageRecord): Composed {
-  return composeLayers({ layers, readRecipe: (digest) => transaction.readRecipe(digest) }, keepSelinux)
+export function composeRecord(
+  transaction: Transaction,
+  { layers, keepSelinux }: ImageRecord,
+  sink?: (piece: Uint8Array) => void,
+): Composed {
+  return composeLayers({ layers, readRecipe: (digest) => transaction.readRecipe(digest) }, keepSelinux, sink)
 }
 
 /** The digest of the record's image, which lies in the store when this returns. */
@@ -33,12 +42,13 @@ export async function ensureImage(store: Store, record: ImageRecord): Promise<Ve
   const want = record.images.default
   if (want !== undefined && existsSync(store.imagePath(want))) return want
   await using transaction = await store.begin()
-  const composed = composeRecord(transaction, record)
+  using staged = transaction.stageImage()
+  const composed = composeRecord(transaction, record, staged.write)
   if (want !== undefined && composed.digest !== want)
     throw new OnefoldError('CORRUPT', `Cannot compose image ${want} again: the recipes give ${composed.digest}`, {
       hint: 'See what is damaged: onefold fsck',
     })
-  transaction.putImage(composed.digest, composed.bytes)
+  transaction.putStagedImage(composed.digest, staged)
   transaction.putRecord({ ...record, images: { default: composed.digest } })
   await transaction.commit()
   return composed.digest

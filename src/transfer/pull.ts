@@ -204,12 +204,13 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   const composer = new Composer({ keepSelinux })
   const layers = await pullLayers(job, image, config, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
-  const composed = composer.finish()
+  using staged = transaction.stageImage()
+  const composed = composer.finish(staged.write)
   const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
   const { root, folder } = transaction
   const subject = { image: composed.digest, layers, keepSelinux, root, places: [folder, root], readRecipe }
   await checkSeal(subject, claims, options)
-  transaction.putImage(composed.digest, composed.bytes)
+  transaction.putStagedImage(composed.digest, staged)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {
     manifest: image.descriptor,
