@@ -37,6 +37,7 @@ export class StagedFile {
   }
 
   write(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
     this.endShare()
     this.#writeAt(bytes, this.#size)
     this.#size += bytes.length
@@ -48,6 +49,7 @@ export class StagedFile {
    * system can do that. `fd` stays open until endShare(), or the next call of another method.
    */
   share(bytes: Uint8Array, fd: number, offset: number): void {
+    if (bytes.length === 0) return
     if (this.#mayShare && (offset - this.#size) % blockBytes === 0) this.#extendRun(fd, offset, bytes.length)
     else this.write(bytes)
   }
