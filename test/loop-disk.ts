@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, fsyncSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { libcCall } from '../src/linux/libc.ts'
 import { needsPrograms, needsRoot } from './needs.ts'
 
@@ -31,6 +41,7 @@ export class LoopDisk implements Disposable {
   cutPower(): void {
     if (!this.#isDown) this.shutDown()
     execFileSync('umount', [this.path])
+    this.#untilDetached()
     this.#mount()
   }
 
@@ -43,6 +54,15 @@ export class LoopDisk implements Disposable {
     this.#isDown = true
   }
 
+  /**
+   * A mount namespace that somebody made meanwhile (a container, say) has a copy of the mount, and the kernel lets go of the
+   * device late. While it has it, mounting the file again would give the file system that was shut down.
+   */
+  #untilDetached(): void {
+    for (const end = performance.now() + 60_000; isAttached(this.#image); sleepSync(10))
+      if (performance.now() > end) throw new Error(`${this.#image} is still mounted in another mount namespace`)
+  }
+
   #mount(): void {
     execFileSync('mount', ['-o', 'loop', this.#image, this.path])
     this.#isDown = false
@@ -51,6 +71,20 @@ export class LoopDisk implements Disposable {
   [Symbol.dispose](): void {
     execFileSync('umount', ['--lazy', this.path])
   }
+}
+
+function isAttached(file: string): boolean {
+  return readdirSync('/sys/block').some((name) => {
+    try {
+      return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trimEnd() === file
+    } catch {
+      return false
+    }
+  })
+}
+
+function sleepSync(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }
 
 /** Takes all the space there is, to the last block; false when not even another file can be made. */
