@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { LayoutBuilder, directory, file } from '../../test/images.ts'
@@ -8,15 +8,18 @@ import { scratch } from '../../test/scratch.ts'
 import { tocImage } from '../../test/toc-images.ts'
 import { mount } from '../api.ts'
 import { digestOf, parseDiffId } from '../digest.ts'
+import { verityDigest } from '../formats/fsverity/digest.ts'
 import type { Descriptor } from '../formats/entry.ts'
 import { parseEstargzFooter, writeEstargzFooter } from '../formats/estargz/footer.ts'
 import { writeConfig } from '../formats/oci/config.ts'
 import { writeManifest } from '../formats/oci/manifest.ts'
 import { mediaTypes } from '../formats/oci/media-types.ts'
 import { openSource } from '../sources/open.ts'
+import { objectPath } from '../store/layout.ts'
 import { type Store, openStore } from '../store/store.ts'
 import { proofOf } from './proof.ts'
 import { pull } from './pull.ts'
+import { repairStore } from './repair/repair.ts'
 import { proveImage } from './verify.ts'
 
 const platform = { os: 'linux', architecture: 'amd64' }
@@ -132,5 +135,59 @@ describe('an image of which only tables were seen', () => {
     }
     await assert.rejects(proveImage(store, store.find('app'), other), { code: 'DIGEST_MISMATCH' })
     assert.equal(proofOf(store.find('app').record).proof, 'toc-only')
+  })
+})
+
+/** Flips a bit of `large`, and says which paths fsck finds affected. */
+async function damageLarge(store: Store): Promise<readonly string[]> {
+  const path = objectPath(store.root, verityDigest(noise(200_000)))
+  chmodSync(path, 0o644)
+  const bytes = readFileSync(path)
+  bytes.writeUInt8((bytes[5000] ?? 0) ^ 1, 5000)
+  writeFileSync(path, bytes)
+  chmodSync(path, 0o444)
+  const { damage } = await store.fsck({ dryRun: true })
+  assert.deepEqual([damage.length, damage[0]?.kind], [1, 'object'])
+  return damage.flatMap(({ affected }) => affected.flatMap(({ paths }) => paths))
+}
+
+describe('a check of an image of which only tables were seen', () => {
+  test('finds nothing, then what was damaged, which is fetched again', async () => {
+    using place = scratch('verify')
+    const layout = new LayoutBuilder(place.at('layout'))
+    const { manifest } = await tocImage(layout, 'estargz', [entries, [file('top', noise(1000, 2))]])
+    layout.tag(manifest, 'app')
+    await using store = await openStore(place.at('store'))
+    await pullByTable(store, layout)
+    const { imageDigest } = store.find('app')
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+    assert.deepEqual(await damageLarge(store), ['/large'])
+    const { left, failures } = await repairStore(store)
+    assert.deepEqual([left, failures, store.find('app').imageDigest], [[], [], imageDigest])
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+    assert.equal(await prove(store, layout), 'proven')
+    assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+  })
+
+  test('and of one that was found to lie: what its tar has instead is taken, if that is what the config says', async () => {
+    for (const isTarTrue of [true, false]) {
+      using place = scratch('verify')
+      const layout = new LayoutBuilder(place.at('layout'))
+      const [honest] = (await tocImage(layout, 'estargz', [entries])).layers
+      assert.ok(honest !== undefined)
+      const lie = withTable(layout, honest, (json) => json.replace(/("mode": ?)420/, '$1509'))
+      const real = digestOf(gunzipSync(readFileSync(layout.pathOf(lie.digest))))
+      publish(layout, lie, isTarTrue ? real : digestOf('something else'))
+      await using store = await openStore(place.at('store'))
+      await pullByTable(store, layout)
+      assert.equal(await prove(store, layout), 'failed')
+      assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
+      assert.deepEqual(await damageLarge(store), ['/large'])
+      const { left, failures } = await repairStore(store)
+      const again = (await store.fsck({ rebuild: true })).damage
+      assert.deepEqual(again, left)
+      if (isTarTrue) assert.deepEqual([left, failures, proofOf(store.find('app').record).proof], [[], [], 'proven'])
+      else assert.deepEqual([left.map(({ kind }) => kind), failures.length], [['object'], 1])
+    }
   })
 })
