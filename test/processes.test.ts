@@ -42,7 +42,7 @@ async function startOnefold(args: readonly string[]): Promise<Outcome> {
 }
 
 describe('many at once', () => {
-  test('pulls, removals, collections and checks leave a store without damage, and everything named in it', async () => {
+  test('pulls, removals, tags, collections and checks leave a store without damage, and everything named in it', async () => {
     using place = scratch('processes')
     twoImages(place.at('layout'))
     const store = ['--quiet', '--store', place.at('store')]
@@ -54,6 +54,7 @@ describe('many at once', () => {
     ]
     await startOnefold([...store, ...pull('a', 'kept')])
     const until = Date.now() + 6000
+    let checks = 0
     const repeat = async (...commands: readonly (readonly string[])[]): Promise<void> => {
       while (Date.now() < until)
         for (const command of commands) {
@@ -61,6 +62,7 @@ describe('many at once', () => {
           // Collections and checks take turns, and say so.
           const isTurn = (command[0] === 'gc' || command[0] === 'fsck') && code === 1 && /is at it/.test(err)
           assert.ok(code === 0 || isTurn, `${command.join(' ')}: ${code} ${err}`)
+          if (command[0] === 'fsck' && code === 0) checks++
         }
     }
     await Promise.all([
@@ -68,8 +70,10 @@ describe('many at once', () => {
       repeat(pull('a', 'one'), ['rm', '--ignore', 'one', 'two']),
       repeat(pull('b', 'two')),
       repeat(['gc']),
+      repeat(['tag', 'kept', 'again'], ['tag', 'kept', 'again'], ['rm', 'again']),
       repeat(['fsck'], ['ls', 'kept']),
     ])
+    assert.ok(checks > 0, 'no check came to its turn')
     assert.equal(runOnefold([...store, 'fsck', '--rebuild']).code, 0)
     assert.equal(runOnefold([...store, 'cat', 'kept', 'a/f299']).out, Buffer.alloc(1299, 'a 299 ').toString())
     assert.deepEqual(fs.readdirSync(place.at('store/tmp')), [])
