@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { scratch } from '../../../test/scratch.ts'
@@ -66,7 +66,6 @@ test('a file too large for memory goes to disk as it comes, holes as holes', asy
   assert.equal(content.digest, verityDigest(expected))
   const path = objectPath(transaction.folder, content.digest)
   assert.ok(readFileSync(path).equals(expected))
-  const { statSync } = await import('node:fs')
   assert.ok(statSync(path).blocks * 512 < 2 * MiB)
   assert.deepEqual([intake.newObjects, intake.newBytes], [1, size])
 })
@@ -99,3 +98,25 @@ function layOut(
   }
   return { expected, stored, places }
 }
+
+test('zeros in a large file are not written, wherever the pieces end', async () => {
+  using place = scratch('intake')
+  await using store = await openStore(place.at('store'))
+  await using transaction = await store.begin()
+  const expected = Buffer.alloc(20 * MiB)
+  expected.fill('data', 5 * MiB + 7, 6 * MiB)
+  for (const piece of [MiB, 300_001, 70_000]) {
+    expected.write(`${piece}`)
+    const intake = new FileIntake(transaction.staging(`lane${piece}`), new Scratch())
+    intake.begin({ stored: expected.length, size: expected.length, ranges: undefined })
+    for (let at = 0; at < expected.length; at += piece) intake.data(expected.subarray(at, at + piece))
+    const content = intake.end()
+    assert.ok(content.kind === 'object')
+    assert.equal(content.digest, verityDigest(expected))
+    const path = objectPath(transaction.folder, content.digest)
+    assert.ok(readFileSync(path).equals(expected))
+    const written = statSync(path).blocks * 512
+    // What is left at the end of a piece, less than a hole, is written.
+    assert.ok(written < (piece >= 300_001 ? 8 : 12) * MiB, `${written} bytes in pieces of ${piece}`)
+  }
+})

@@ -8,6 +8,9 @@ import type { Staging } from '../../store/staging.ts'
 /** Files up to this size are hashed before anything is written, so that one the store holds costs no write at all. */
 const bufferedMax = 8 * 1024 * 1024
 const zeros = new Uint8Array(1024 * 1024)
+/** As many zeros in a row are not written. */
+const holeBytes = 64 * 1024
+const zeroBlock = zeros.subarray(0, holeBytes)
 
 /** Turns file bodies, as they come by in a tar, into content: inline bytes, or objects staged in a transaction. */
 export class FileIntake {
@@ -158,9 +161,21 @@ class LargeFile {
     for (const [offset, piece] of this.#cursor.place(bytes)) {
       this.#skipTo(offset)
       this.#hasher.update(piece)
-      this.staged.write(piece)
+      this.#write(piece)
       this.#position += piece.length
     }
+  }
+
+  /** Holes of what was read from a directory arrive as zeros, and become holes again. */
+  #write(piece: Uint8Array): void {
+    let written = 0
+    for (let at = 0; at + holeBytes <= piece.length; at += holeBytes) {
+      if (!isZero(piece, at)) continue
+      if (at > written) this.staged.write(piece.subarray(written, at))
+      this.staged.hole(holeBytes)
+      written = at + holeBytes
+    }
+    if (written < piece.length) this.staged.write(written === 0 ? piece : piece.subarray(written))
   }
 
   share(bytes: Uint8Array, fd: number, offset: number): void {
@@ -217,4 +232,10 @@ class RangeCursor {
       if (this.#range >= this.#ranges.length) return
     }
   }
+}
+
+/** Looks at a few bytes first: almost nothing is zeros. */
+function isZero(bytes: Uint8Array, at: number): boolean {
+  if (bytes[at] !== 0 || bytes[at + holeBytes / 2] !== 0 || bytes[at + holeBytes - 1] !== 0) return false
+  return Buffer.compare(bytes.subarray(at, at + holeBytes), zeroBlock) === 0
 }
