@@ -58,7 +58,9 @@ export function stageImage(transaction: Transaction, image: StoreImage): ImageRe
   const merge = new Merge()
   for (const { recipe } of layers) merge.apply(readRecipe(transaction.readRecipe(recipe)).entries(), 'layer')
   const composed = composeImage(merge.finish())
-  transaction.putImage(composed.digest, composed.bytes)
+  using staged = transaction.stageImage()
+  staged.write(composed.bytes)
+  transaction.putImage(composed.digest, staged)
   const config = putBlob(
     transaction,
     mediaTypes.config,

@@ -109,18 +109,13 @@ export class Transaction implements AsyncDisposable {
     this.#put(blobPath(this.folder, digest), bytes)
   }
 
-  /** `digest` must be the fs-verity digest of `bytes`. */
-  putImage(digest: VerityDigest, bytes: Uint8Array): void {
-    this.#put(imagePath(this.folder, digest), bytes, 0o444)
-  }
-
-  /** An image to be written in pieces; `putStagedImage` names it. */
+  /** An image to be written in pieces; `putImage` names it. */
   stageImage(): StagedImage {
     return new StagedImage(`${this.folder}/files/image-${this.#images++}`)
   }
 
   /** `digest` must be the fs-verity digest of all that was written. */
-  putStagedImage(digest: VerityDigest, image: StagedImage): void {
+  putImage(digest: VerityDigest, image: StagedImage): void {
     image.finish(imagePath(this.folder, digest))
   }
 
@@ -180,8 +175,8 @@ export class Transaction implements AsyncDisposable {
     }
   }
 
-  #put(path: string, bytes: Uint8Array, mode = 0o644): void {
-    writeFile(path, bytes, mode)
+  #put(path: string, bytes: Uint8Array): void {
+    writeFile(path, bytes)
   }
 
   #requireWhole(): void {

@@ -48,7 +48,7 @@ export async function ensureImage(store: Store, record: ImageRecord): Promise<Ve
     throw new OnefoldError('CORRUPT', `Cannot compose image ${want} again: the recipes give ${composed.digest}`, {
       hint: 'See what is damaged: onefold fsck',
     })
-  transaction.putStagedImage(composed.digest, staged)
+  transaction.putImage(composed.digest, staged)
   transaction.putRecord({ ...record, images: { default: composed.digest } })
   await transaction.commit()
   return composed.digest

@@ -210,7 +210,7 @@ async function bringImage(job: Job, image: Selected): Promise<ImageRecord> {
   const { root, folder } = transaction
   const subject = { image: composed.digest, layers, keepSelinux, root, places: [folder, root], readRecipe }
   await checkSeal(subject, claims, options)
-  transaction.putStagedImage(composed.digest, staged)
+  transaction.putImage(composed.digest, staged)
   transaction.putBlob(image.manifest.config.digest, configBytes)
   const record: ImageRecord = {
     manifest: image.descriptor,
