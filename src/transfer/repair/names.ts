@@ -24,6 +24,8 @@ export class Inventory {
   readonly tops: readonly Top[]
   /** What refs and indexes say of documents, also of those that are missing. */
   readonly #descriptors = new Map<Digest, Descriptor>()
+  /** What refs that can be read stand for. */
+  readonly #named = new Set<Digest>()
   readonly #root: string
 
   constructor(root: string) {
@@ -36,7 +38,9 @@ export class Inventory {
     for (const file of listRefFiles(root)) {
       const name = decodeRef(file)
       const top = name === undefined ? undefined : orUndefined(() => readRef(root, name))
-      if (top !== undefined) this.#learn(top, 0)
+      if (top === undefined) continue
+      this.#named.add(top.digest)
+      this.#learn(top, 0)
     }
     const images = [...this.records.values()].map(({ manifest }) => ({
       descriptor: manifest,
@@ -51,21 +55,23 @@ export class Inventory {
   }
 
   /**
-   * What a damaged ref stood for: what most of its text still says; or, when nothing of that is left, the only thing
-   * that was pulled by this very name.
+   * What a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was pulled by
+   * this very name: an index that nothing else names, whose images may have come by other names as well, or else
+   * the only thing all of which did.
    */
   topOf(name: string, file: string): Descriptor | undefined {
     const remains = remainsOf(this.#root, file)
     const likely = this.tops.filter(({ descriptor }) => survives(remains, descriptor))
     if (likely.length === 1) return likely[0]?.descriptor
-    const pulled = this.tops.filter(({ images }) => [...images].every((image) => this.#originOf(image) === name))
-    const above = pulled.filter(({ images, descriptor }) => !images.has(descriptor.digest))
-    const [only, ...others] = above.length > 0 ? above : pulled
+    const isFrom = (image: Digest): boolean => this.records.get(image)?.origin.source === name
+    const indexes = this.tops.filter(({ images, descriptor }) => !images.has(descriptor.digest))
+    const candidates = [
+      indexes.filter(({ images, descriptor }) => !this.#named.has(descriptor.digest) && [...images].some(isFrom)),
+      indexes.filter(({ images }) => [...images].every(isFrom)),
+      this.tops.filter(({ images }) => [...images].every(isFrom)),
+    ]
+    const [only, ...others] = candidates.find(({ length }) => length > 0) ?? []
     return others.length === 0 ? only?.descriptor : undefined
-  }
-
-  #originOf(image: Digest): string | undefined {
-    return this.records.get(image)?.origin.source
   }
 
   #indexes(): Top[] {
