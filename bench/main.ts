@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util'
 import { again } from './again.ts'
 import { buildImages } from './build.ts'
+import { chunking } from './chunks.ts'
 import { composefs } from './composefs.ts'
 import { composing } from './compose.ts'
 import { disk } from './disk.ts'
 import { usage } from './du.ts'
 import { checking } from './fsck.ts'
+import { converting, indexing } from './convert.ts'
 import { collecting } from './gc.ts'
 import { collection } from './images.ts'
 import { memory } from './memory.ts'
@@ -35,6 +37,9 @@ const benches: Readonly<Record<string, readonly [what: string, run: (options: Op
   du: ['what 21 images take on the disk: time, and how exact', usage],
   push: ['push, compressing, to a registry on this machine', pushing],
   export: ['write an OCI archive, compressing', exportArchive],
+  convert: ['write layers in other formats', converting],
+  index: ['make a SOCI index', indexing],
+  chunks: ['cut files into chunks', chunking],
   tar: ['write a tree as a tar', exportTar],
   start: ['onefold --help', starting],
 }
