@@ -43,9 +43,13 @@ const reductions: readonly ((entry: Entry) => Entry)[] = [
     xattrs: new Map([...entry.xattrs].map(([name, value]) => [spelled(name), value])),
   }),
   (entry) => ({ ...entry, mtime: Math.min(Math.max(entry.mtime, timeRange.first), timeRange.last) }),
-  // To the nearest second, as the reference does.
-  (entry) => ({ ...entry, mtime: entry.mtime + (entry.mtimeNsec >= 500_000_000 ? 1 : 0), mtimeNsec: 0 }),
+  (entry) => ({ ...entry, mtime: Math.min(wholeSeconds(entry), timeRange.last), mtimeNsec: 0 }),
 ]
+
+/** To the nearest, as the reference does. */
+function wholeSeconds({ mtime, mtimeNsec }: Entry): number {
+  return mtimeNsec >= 500_000_000 ? mtime + 1 : mtime
+}
 
 /** Bytes that are no text are written as `ls` shows them: \xNN. */
 function spelled(bytes: string): string {
