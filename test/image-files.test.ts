@@ -11,11 +11,18 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { execFileSync } from 'node:child_process'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseDump } from '../src/formats/dump/read.ts'
+import { writeErofs } from '../src/formats/erofs/write.ts'
 import { verityDigest } from '../src/formats/fsverity/digest.ts'
+import { setXattr } from '../src/linux/xattr.ts'
 import { runOnefold } from './command.ts'
 import { needsRoot } from './needs.ts'
 import { scratch } from './scratch.ts'
+
+const mountTool = fileURLToPath(new URL('../bin/composefs/mount.composefs', import.meta.url))
 
 function run(...args: string[]): string {
   const { code, out, err } = runOnefold(['image', ...args])
@@ -114,8 +121,7 @@ describe('onefold image', () => {
     assert.equal(lstatSync(`${objects}/${digest.slice(0, 2)}/${digest.slice(2)}`).ino, lstatSync(`${tree}/f`).ino)
   })
 
-  test('a mount shows the tree', { skip: needsRoot }, async () => {
-    const { execFileSync } = await import('node:child_process')
+  test('a mount shows the tree', { skip: needsRoot }, () => {
     using folder = scratch('image')
     const [tree, image, objects, target] = ['tree', 'a.cfs', 'objects', 'mnt'].map((name) => folder.at(name))
     assert.ok(tree !== undefined && image !== undefined && objects !== undefined && target !== undefined)
@@ -126,6 +132,40 @@ describe('onefold image', () => {
     try {
       assert.equal(readFileSync(`${target}/again`, 'latin1'), 'x'.repeat(5000))
       assert.equal(readFileSync(`${target}/link`, 'latin1'), 'hello')
+    } finally {
+      execFileSync('umount', [target])
+    }
+  })
+})
+
+describe('an image with a path that leaves the objects', () => {
+  const dump = `/ 0 40755 2 0 0 0 0.0 - - -\n/f 70 100644 1 0 0 0 0.0 ../secret - ${'12'.repeat(32)}\n`
+
+  test('is refused by name', () => {
+    using folder = scratch('image')
+    const [image, objects, target] = [folder.at('a.cfs'), folder.at('objects'), folder.at('mnt')]
+    writeFileSync(image, writeErofs(parseDump(Buffer.from(dump), { compat: true })).bytes)
+    for (const folderPath of [objects, target]) mkdirSync(folderPath)
+    for (const action of ['ls', 'info', 'dump', 'objects'])
+      assert.match(
+        refused(1, action, image),
+        /has the redirect "\/\.\.\/secret"; expected an absolute path without detours/,
+      )
+    assert.match(
+      refused(1, 'mount', '--objects', objects, image, target),
+      /its file "\/f" has its bytes at "\.\.\/secret", expected a path that stays in the objects/,
+    )
+  })
+
+  test("gives nothing even when composefs' own command mounts it", { skip: needsRoot }, () => {
+    using folder = scratch('image')
+    const [image, objects, target] = [folder.at('a.cfs'), folder.at('objects'), folder.at('mnt')]
+    writeFileSync(image, writeErofs(parseDump(Buffer.from(dump), { compat: true })).bytes)
+    for (const folderPath of [objects, target]) mkdirSync(folderPath)
+    writeFileSync(folder.at('secret'), 's'.repeat(70))
+    execFileSync(mountTool, ['-o', `basedir=${objects}`, image, target])
+    try {
+      assert.throws(() => readFileSync(`${target}/f`))
     } finally {
       execFileSync('umount', [target])
     }
@@ -160,6 +200,14 @@ describe('a scan with a cache', () => {
     writeFileSync(`${tree}/large`, 'z'.repeat(5000))
     utimesSync(`${tree}/large`, 1000, 1000)
     assert.equal(run('create', tree, '--cache', cache), run('create', tree))
+
+    // A directory keeps its times when it gets an attribute, all but one.
+    const before = run('create', tree, '--cache', cache)
+    setXattr(`${tree}/etc`, 'user.label', Buffer.from('new'))
+    for (let round = 0; round < 2; round++) assert.equal(run('create', tree, '--cache', cache), run('create', tree))
+    assert.notEqual(run('create', tree, '--cache', cache), before)
+    await past(`${tree}/etc`)
+    for (let round = 0; round < 2; round++) assert.equal(run('create', tree, '--cache', cache), run('create', tree))
   })
 
   test('forgets what is damaged, and trusts nobody else', async () => {

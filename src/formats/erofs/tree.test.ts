@@ -356,6 +356,19 @@ describe('a hostile image', () => {
       assert.throws(() => readErofs(target.bytes), { name: 'OnefoldError', code, message })
     })
 
+  for (const path of ['/../2345', '/01/../5', '/./12345', '//1/2345', 'x01/2345', '/01/23\u00005'])
+    test(`with the path ${JSON.stringify(path)} of an object, whatever is asked for`, () => {
+      const target = new Target(writeErofs(sample()).bytes)
+      target.replace('/01/2345', path)
+      const what = {
+        name: 'OnefoldError',
+        code: 'BAD_FORMAT',
+        message: /expected an absolute path without detours/,
+      }
+      assert.throws(() => readErofs(target.bytes), what)
+      assert.throws(() => readErofs(target.bytes, { foreignPaths: true }), what)
+    })
+
   test('whose directories share their blocks cannot multiply itself', () => {
     const folders = Array.from({ length: 300 }, (_, i): [string, Inode] => [`d${i}`, fullDirectory()])
     const target = new Target(writeErofs({ ...fullDirectory(), children: new Map(folders) }).bytes)
