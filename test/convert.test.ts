@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, describe, suite, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { type Code, hasCode } from '../src/error.ts'
@@ -377,6 +377,25 @@ describe('onefold convert', () => {
     [['x', 'oci:y', '--to', 'estargz', '--keep-diff-id'], /goes with --external-toc/],
     [['x', 'oci:y', '--to', 'estargz', '--prioritized', '/nonexistent/list'], /Cannot read the list of paths/],
   ]
+  test('ends when it refuses an image, with the file that is in the way', () => {
+    const tar = Buffer.concat([pax({ mtime: '5.25' }), rawFile({ name: 'etc/motd' }, noise(9000)), trailer])
+    using image = makeImage({ layers: [tar] })
+    using place = scratch('refused')
+    const { code, err } = runOnefold([
+      '--store',
+      place.at('store'),
+      'convert',
+      image.name,
+      '--to',
+      'estargz',
+      `oci:${place.at('x')}`,
+    ])
+    assert.equal(code, 1)
+    assert.match(err, /Cannot list "etc\/motd" in a table of contents: the format cannot hold a fraction of a second/)
+    assert.match(err, /--lossy/)
+    assert.equal(existsSync(place.at('x')), false)
+  })
+
   for (const [args, message] of wrong)
     test(`says what is wrong with ${args.join(' ')}`, () => {
       const { code, err } = runOnefold(['convert', ...args])

@@ -107,7 +107,7 @@ export class TarFeed {
 /** Throws UNSUPPORTED when a reader of the table would see another entry than a reader of the tar. */
 export function checkHeld(json: RawEntry, entry: Entry): void {
   const lost = differenceOf({ ...readTocEntry(json), content: noContent }, { ...entry, content: noContent })
-  if (lost !== undefined) throw cannotHold(entry.path, `this ${lost}`)
+  if (lost !== undefined) throw cannotHold(entry.path, lost === 'mtimeNsec' ? 'a fraction of a second' : `this ${lost}`)
 }
 
 export function cannotHold(path: string, what: string): OnefoldError {

@@ -60,7 +60,8 @@ async function openOriginal(
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof OnefoldError)) throw error
-    onWarning?.(`layer ${blob.digest} is compressed anew, its origin does not give it: ${error.message}`)
+    const why = error.cause instanceof Error ? error.cause.message : error.message
+    onWarning?.(`layer ${blob.digest} is compressed anew, its origin does not give it: ${why}`)
   }
   return undefined
 }

@@ -14,6 +14,7 @@ export class ThreadPool<Job, Result> implements AsyncDisposable {
   readonly #module: URL
   readonly #threads: number
   readonly #workers: Thread<Job, Result>[] = []
+  #isOver = false
 
   /** @param module without its extension, which is another one when the package is built */
   constructor(module: URL, threads: number) {
@@ -21,8 +22,9 @@ export class ThreadPool<Job, Result> implements AsyncDisposable {
     this.#threads = threads
   }
 
-  /** By the idlest thread. */
+  /** By the idlest thread. What is asked for too late is rejected, or it would start a thread that nobody ends. */
   run(job: Job): Promise<Result> {
+    if (this.#isOver) return Promise.reject(new Error('the compressing threads have ended'))
     let idlest = this.#workers[0]
     for (const worker of this.#workers) if (worker.waiting < (idlest?.waiting ?? 0)) idlest = worker
     if (idlest === undefined || (idlest.waiting > 0 && this.#workers.length < this.#threads)) {
@@ -33,6 +35,7 @@ export class ThreadPool<Job, Result> implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true
     await Promise.all(this.#workers.map((worker) => worker[Symbol.asyncDispose]()))
   }
 }
