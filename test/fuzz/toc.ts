@@ -62,6 +62,14 @@ const input = tar(
   header({ name: 'hard', typeflag: '1', link: 'd/large' }),
   header({ name: 'null', typeflag: '3', devmajor: 1, devminor: 3 }),
 )
+const small = tar(
+  header({ name: 'd/', typeflag: '5', mtime: 5 }),
+  pax({ mtime: '5.25', 'SCHILY.xattr.user.\xff': 'value' }),
+  file({ name: 'd/\xff' }, 'some text'),
+  pax({ 'GNU.sparse.map': '3,4,90,1', 'GNU.sparse.size': '700' }),
+  file({ name: 'sparse' }, 'abcde'),
+  header({ name: 'hard', typeflag: '1', link: 'd/\xff' }),
+)
 const gzip = (bytes: Uint8Array): Uint8Array => gzipSync(bytes)
 const zstd = (bytes: Uint8Array): Uint8Array => zstdCompressSync(bytes)
 const mediaType = 'application/vnd.oci.image.layer.v1.tar'
@@ -198,6 +206,31 @@ export function fuzzTarSplit(seed: number, rounds: number): void {
     assert.equal(split.tarSize, split.framing.length + content)
   })
   fc.assert(property, { seed, numRuns: rounds })
+}
+
+/** A damaged tar is refused, or written with losses, and then its table can be read and has as many entries. */
+export async function fuzzLosses(seed: number, rounds: number): Promise<void> {
+  const property = fc.asyncProperty(
+    fc.array(damage, { minLength: 1, maxLength: 3 }),
+    fc.boolean(),
+    async (hits, isGzip) => {
+      const damaged = hurt(small, hits)
+      const onLoss = (): void => {}
+      const writer = isGzip
+        ? writeEstargz([damaged], { compress: gzip, onLoss })
+        : writeZstdChunked([damaged], { compress: zstd, onLoss })
+      const written = await collect(writer).catch((error: unknown) => {
+        if (error instanceof OnefoldError && refusals.includes(error.code)) return undefined
+        throw error
+      })
+      if (written === undefined) return
+      const { blob, result } = written
+      const { toc } = openLayer({ mediaType: `${mediaType}+${isGzip ? 'gzip' : 'zstd'}`, ...result }, blob)
+      assert.ok(toc !== undefined)
+      checkLayer(toc, blob.length)
+    },
+  )
+  await fc.assert(property, { seed, numRuns: rounds })
 }
 
 /** 0: the JSON of the table, 1: of the tar-split. */
