@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { promisify } from 'node:util'
 import { parentsOf, programFiles, textFile } from '../src/demo/programs.ts'
 import { hostPlatform } from '../src/formats/oci/platform.ts'
 import { LayoutBuilder } from './images.ts'
@@ -84,9 +85,10 @@ describe('programs', () => {
     })
 
     const able = ableBlocks(page, programs)
-    test(`${path}: they run`, () => {
+    test(`${path}: they run`, async () => {
       const folder = makePageFolder(path.replaceAll(/\W/g, '-'))
-      for (const block of able) runIn(folder, [process.execPath, writeProgram(folder, block)], `${path}:${block.line}`)
+      for (const block of able)
+        await runIn(folder, [process.execPath, writeProgram(folder, block)], `${path}:${block.line}`)
     })
   }
 })
@@ -111,16 +113,16 @@ function ableBlocks({ path }: Page, blocks: readonly Block[]): Block[] {
 }
 
 /** One shell for the page, as its reader has, which ends at the first command that fails. */
-function runShell(page: Page, blocks: readonly Block[]): void {
+async function runShell(page: Page, blocks: readonly Block[]): Promise<void> {
   const folder = makePageFolder(page.path.replaceAll(/\W/g, '-'))
   const parts = blocks.map(({ text, line }) => `echo '${page.path}:${line}' >&2\n${localized(text, folder)}`)
   // Bash, as it notices a failure in front of a pipe.
   writeFileSync(join(folder, 'script'), `set -euo pipefail\n${parts.join('\n')}`)
-  runIn(folder, ['bash', './script'], page.path)
+  await runIn(folder, ['bash', './script'], page.path)
 }
 
-/** Mounts end with the command, whatever becomes of it. */
-function runIn(folder: string, command: readonly string[], what: string): void {
+/** Mounts end with the command, whatever becomes of it. We are not blocked meanwhile: registries wait for who reads their logs. */
+async function runIn(folder: string, command: readonly string[], what: string): Promise<void> {
   const ordinary = folder.includes('without-root') && needsRoot === false && canEnter()
   const around = ordinary
     ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups']
@@ -130,8 +132,13 @@ function runIn(folder: string, command: readonly string[], what: string): void {
   if (ordinary) execFileSync('chown', ['-R', `${nobody}:${nobody}`, folder])
   const [program = '', ...args] = [...around, ...command]
   const env = environment(folder, ordinary || needsRoot !== false)
-  const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, encoding: 'utf8', env, timeout: 120_000 })
-  assert.equal(status, 0, `${what} ended with ${status}\n${stdout.slice(-2000)}\n${stderr.slice(-3000)}`)
+  const options = { cwd: folder, env, maxBuffer: 64 * 1024 * 1024 }
+  try {
+    await promisify(execFile)('timeout', ['--kill-after=5', '120', program, ...args], options)
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string }
+    assert.fail(`${what} ended with ${String(code)}\n${stdout.slice(-2000)}\n${stderr.slice(-3000)}`)
+  }
 }
 
 /** Whether an ordinary user may come to where the project lies. */
