@@ -2,7 +2,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync }
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { inlineMax } from '../formats/entry.ts'
-import { VerityHasher } from '../formats/fsverity/digest.ts'
+import { VerityHasher, blocksOf } from '../formats/fsverity/digest.ts'
 import { DigestStore } from './digest-store.ts'
 import { failed } from './failure.ts'
 import { pathBytes } from './files.ts'
@@ -31,6 +31,7 @@ export function identityOf(stats: BigIntStats): string {
 
 const hasher = new VerityHasher()
 const buffer = Buffer.allocUnsafe(1 << 20)
+const blocks = blocksOf(buffer)
 
 /** In the order of the files. When it fails, none of the job's objects has got its name unless it is whole. */
 export function measureFiles({ files, objects, link }: MeasureJob): Measured[] {
@@ -78,8 +79,9 @@ function readWhole(fd: number, file: ScannedFile): Buffer {
   return buffer.subarray(0, file.size)
 }
 
+/** Of what is at the start of `buffer`. */
 function hashBytes(bytes: Uint8Array): VerityDigest {
-  hasher.update(bytes)
+  hasher.update(bytes, blocks)
   return hasher.digest()
 }
 
@@ -88,7 +90,7 @@ function hashFile(fd: number, file: ScannedFile): VerityDigest {
   for (let at = 0; at < file.size;) {
     const length = readSync(fd, buffer, 0, Math.min(buffer.length, file.size - at), at)
     if (length === 0) throw changed(file)
-    own.update(buffer.subarray(0, length))
+    own.update(buffer.subarray(0, length), blocks)
     at += length
   }
   return own.digest()

@@ -2,7 +2,7 @@ import { closeSync, readSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { VerityDigest } from '../digest.ts'
-import { VerityHasher, groupBytes } from '../formats/fsverity/digest.ts'
+import { VerityHasher, blocksOf, groupBytes } from '../formats/fsverity/digest.ts'
 import { fileError, openRegular } from './files.ts'
 import { type GroupWork, hashGroups } from './group-digest.ts'
 
@@ -38,8 +38,9 @@ export async function openFileDigest(fd: number, size: number, threads: number):
     at = groups * groupBytes
   }
   const buffer = Buffer.allocUnsafe(chunkBytes)
+  const blocks = blocksOf(buffer)
   for (let length = readSync(fd, buffer, 0, chunkBytes, at); length > 0;) {
-    hasher.update(buffer.subarray(0, length))
+    hasher.update(buffer.subarray(0, length), blocks)
     at += length
     length = readSync(fd, buffer, 0, chunkBytes, at)
   }

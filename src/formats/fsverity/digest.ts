@@ -25,6 +25,13 @@ interface Level {
   count: number
 }
 
+/** Views of the whole blocks of a buffer. */
+export function blocksOf(bytes: Uint8Array): Uint8Array[] {
+  return Array.from({ length: Math.floor(bytes.length / blockSize) }, (_, i) =>
+    bytes.subarray(i * blockSize, (i + 1) * blockSize),
+  )
+}
+
 /** What one block of sha256 hashes covers. */
 export const groupBytes = (blockSize / algorithms.sha256.hashSize) * blockSize
 
@@ -32,9 +39,7 @@ export const groupBytes = (blockSize / algorithms.sha256.hashSize) * blockSize
 export class GroupHasher {
   /** To be filled with the bytes of the group. */
   readonly bytes: Buffer = Buffer.allocUnsafeSlow(groupBytes)
-  readonly #blocks = Array.from({ length: groupBytes / blockSize }, (_, i) =>
-    this.bytes.subarray(i * blockSize, (i + 1) * blockSize),
-  )
+  readonly #blocks = blocksOf(this.bytes)
   readonly #hashes = Buffer.allocUnsafeSlow(blockSize)
 
   hash(): Buffer {
@@ -67,11 +72,13 @@ class MerkleHasher<D extends string> {
     return this.#size
   }
 
-  update(bytes: Uint8Array): void {
+  /** `blocks`: what `blocksOf` made of the memory that `bytes` begin; who uses it again and again spares a view per block. */
+  update(bytes: Uint8Array, blocks?: readonly Uint8Array[]): void {
     this.#size += bytes.length
     let at = this.#fill > 0 ? this.#fillRest(bytes) : 0
+    const known = at === 0 ? blocks : undefined
     for (; at + blockSize <= bytes.length; at += blockSize)
-      this.#push(0, this.#hash(bytes.subarray(at, at + blockSize)))
+      this.#push(0, this.#hash(known?.[at / blockSize] ?? bytes.subarray(at, at + blockSize)))
     if (at < bytes.length) {
       this.#rest.set(bytes.subarray(at), 0)
       this.#fill = bytes.length - at
