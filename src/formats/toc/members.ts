@@ -71,7 +71,7 @@ export class Members {
 /** Yielded pieces are at least so long, but for the last. */
 const pieceBytes = 64 * 1024
 /** Members that are with the compressor are at most so long together, or it is one. */
-const aheadBytes = 32 * 2 ** 20
+const aheadBytes = 16 * 2 ** 20
 
 /** Compresses members, several ahead, and gives the blob in order. */
 export class BlobWriter {

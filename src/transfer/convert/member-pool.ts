@@ -5,6 +5,10 @@ import { type Batch, type CompressedBatch, placesOf } from './batch.ts'
 /** A batch is sent off when it has so many bytes, or when nothing more comes before the event loop turns. */
 const batchBytes = 256 * 1024
 
+/** A batch may take memory that is so many times too large. */
+const sizeRatioMax = 16
+const memoryBytesMin = 1024 * 1024
+
 /** Compresses gzip members or zstd frames on threads; the same bytes for the same member on any number of them. */
 export class MemberPool implements AsyncDisposable {
   readonly #coding: MemberCoding
@@ -12,6 +16,8 @@ export class MemberPool implements AsyncDisposable {
   readonly #threads: ThreadPool<Batch, CompressedBatch>
   #waiting: Waiting[] = []
   #bytes = 0
+  /** Memory of batches that are done: shared memory is given back late, and would pile up. */
+  readonly #free: Uint8Array[] = []
 
   constructor(coding: MemberCoding, level: number, threads?: number) {
     this.#coding = coding
@@ -44,17 +50,29 @@ export class MemberPool implements AsyncDisposable {
   async #run(waiting: readonly Waiting[]): Promise<void> {
     const lengths = waiting.map(({ bytes }) => bytes.length)
     const { inputs, outputs, size } = placesOf(lengths)
-    const memory = new Uint8Array(new SharedArrayBuffer(size))
+    const memory = this.#take(size)
     for (const [i, { bytes }] of waiting.entries()) memory.set(bytes, inputs[i])
     try {
       const done = await this.#threads.run({ memory, lengths, coding: this.#coding, level: this.#level })
       for (const [i, { result }] of waiting.entries()) {
         const from = outputs[i] ?? 0
-        result.resolve(memory.subarray(from, from + (done.lengths[i] ?? 0)))
+        result.resolve(memory.slice(from, from + (done.lengths[i] ?? 0)))
       }
+      this.#free.push(memory)
     } catch (error) {
+      // A thread may still be writing to it: it is not used again.
       for (const { result } of waiting) result.reject(error)
     }
+  }
+
+  #take(size: number): Uint8Array {
+    const index = this.#free.findIndex(
+      ({ length }) => length >= size && length <= Math.max(memoryBytesMin, size * sizeRatioMax),
+    )
+    if (index >= 0) return this.#free.splice(index, 1)[0]!
+    // Nobody fits a larger batch into these again.
+    this.#free.length = 0
+    return new Uint8Array(new SharedArrayBuffer(Math.max(memoryBytesMin, 2 ** Math.ceil(Math.log2(size)))))
   }
 }
 

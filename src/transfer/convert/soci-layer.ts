@@ -29,22 +29,26 @@ export interface SociParts {
 
 /** @param origin the source that the image was pulled from */
 export async function sendIndexed(parts: SociParts, layer: LayerRecord, origin: string): Promise<IndexedLayerBlob> {
-  const { store, target, encoder, options } = parts
-  const stream = (await openOriginal(parts, layer, origin)) ?? encoder.open(layer, [])
-  using ztoc = new Indexing(layer, options)
-  const sent = await sendLayer(target, { ...stream, bytes: ztoc.reading(stream.bytes) }, blobSizeMax(store, layer))
-  const bytes = sent.size < (options.minLayerSize ?? defaultMinLayerSize) ? undefined : ztoc.finish()
-  return { ...sent, ztoc: bytes && { digest: digestOf(bytes), size: bytes.length, bytes } }
+  const { store, target, encoder, originals, options } = parts
+  const chunks = originals.blob(layer.blob, origin)
+  try {
+    const stream = (await openOriginal(chunks, layer, options)) ?? encoder.open(layer, [])
+    using ztoc = new Indexing(layer, options)
+    const sent = await sendLayer(target, { ...stream, bytes: ztoc.reading(stream.bytes) }, blobSizeMax(store, layer))
+    const bytes = sent.size < (options.minLayerSize ?? defaultMinLayerSize) ? undefined : ztoc.finish()
+    return { ...sent, ztoc: bytes && { digest: digestOf(bytes), size: bytes.length, bytes } }
+  } finally {
+    // Also when nobody came to read it.
+    await chunks.return(undefined)
+  }
 }
 
 /** Undefined when the blob cannot be had, or is compressed in a way that SOCI cannot say. */
 async function openOriginal(
-  { originals, options }: SociParts,
+  chunks: AsyncGenerator<Uint8Array>,
   { blob, diffId }: LayerRecord,
-  origin: string,
+  { signal, onWarning, zstd }: ConvertOptions,
 ): Promise<LayerStream | undefined> {
-  const { signal, onWarning, zstd } = options
-  const chunks = originals.blob(blob, origin)
   try {
     // Its bytes are good until the next are asked for, which is after these have been used.
     const first = await chunks.next()
@@ -56,7 +60,6 @@ async function openOriginal(
       }
       return { bytes: bytes(), mediaType: String(ociLayerType(blob.mediaType)) }
     }
-    await chunks.return(undefined)
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof OnefoldError)) throw error
@@ -81,12 +84,16 @@ class Indexing implements Disposable {
   }
 
   async *reading<T>(chunks: AsyncGenerator<Uint8Array, T>): AsyncGenerator<Uint8Array, T> {
-    for (let step = await chunks.next(); ; step = await chunks.next()) {
-      if (step.done === true) return step.value
-      const chunk = step.value
+    let said: { readonly value: T } | undefined
+    const passing = (async function* () {
+      said = { value: yield* chunks }
+    })()
+    for await (const chunk of passing) {
       this.#unlessGivenUp(() => this.#builder.write(chunk))
       yield chunk
     }
+    if (said === undefined) throw new Error('a layer was not read to its end')
+    return said.value
   }
 
   finish(): Uint8Array | undefined {
