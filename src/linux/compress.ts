@@ -103,7 +103,7 @@ const gzHeaderSystemAt = 20
 
 /**
  * A state for each member: one that is used again remembers bytes of the member before. Small members get small windows
- * and tables, which cost less to set up than the member to compress.
+ * and tables, which are set up sooner.
  */
 function gzipCompressor(level: number): Compressor {
   const { init, setHeader, deflate, end, version } = functions()
