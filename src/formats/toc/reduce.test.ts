@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
+import { fuzzLosses } from '../../../test/fuzz/toc.ts'
 import { collect, openLayer, unpack } from '../../../test/table-layers.ts'
 import { file, header, pax, trailer } from '../../../test/tar-bytes.ts'
 import { entriesOfTar } from '../../../test/tar-entries.ts'
@@ -105,3 +106,5 @@ describe('with losses accepted, the table says what the tar says', () => {
       assert.ok(lost.length > 0)
     })
 })
+
+test('damaged tars, written with losses', () => fuzzLosses(1, 300))
