@@ -10,21 +10,11 @@
  *
  * Made for trees of OCI images, where content in the image has at most 64 bytes.
  */
-import { OnefoldError } from '../../error.ts'
 import { sizeOf } from '../entry.ts'
-import {
-  type Directory,
-  type Inode,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  compareNames,
-  isDirectory,
-  isHardLink,
-} from '../tree.ts'
-import { externalContent, metacopyValue, placeOf, redirectValue } from './external.ts'
+import { type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
+import { externalContent } from './external.ts'
 import { legacyVersion } from './meaning.ts'
+import { type Entry, type Node, limit, listNodes } from './nodes-v2.ts'
 import {
   align,
   blockBits,
@@ -42,7 +32,6 @@ import {
   header,
   headerMagic,
   layoutShift,
-  nameMax,
   nullChunk,
   slotSize,
   superblock,
@@ -50,14 +39,8 @@ import {
   superblockMagic,
   targetMax,
   xattrBody,
-  xattrFilterSeed,
-  xattrPrefixLustre,
 } from './records.ts'
-import { escapeXattrs, metacopyName, redirectName, splitName } from './xattrs.ts'
-import { xxh32 } from './xxh32.ts'
-
-/** The format counts shared attributes of an inode in a byte. */
-const sharedMax = 255
+import { type Xattr, shareXattrs } from './xattrs-v2.ts'
 
 /** Throws BAD_FORMAT for what is no tree, LIMIT for what the layout cannot hold. */
 export function writeErofsV2(root: Directory): Uint8Array {
@@ -65,172 +48,6 @@ export function writeErofsV2(root: Directory): Uint8Array {
   const table = shareXattrs(nodes)
   const layout = place(nodes, table)
   return new ImageV2(nodes, table, layout).write()
-}
-
-/** One inode of the image. */
-interface Node {
-  readonly inode: Inode
-  readonly parent: number
-  nlink: number
-  /** Of a directory, `.` and `..` included, in byte order once all are there. */
-  readonly entries: Entry[] | undefined
-  shared: Xattr[]
-  local: Xattr[]
-  xattrBytes: number
-  nameFilter: number
-  /** Filled in by `place`. */
-  start: number
-  /** The bytes behind inode and attributes, and the blocks elsewhere. */
-  tail: number
-  blocks: number
-  firstBlock: number
-}
-
-interface Entry {
-  readonly name: string
-  readonly target: number
-}
-
-interface Xattr {
-  readonly index: number
-  readonly suffix: string
-  readonly value: Buffer
-  readonly bytes: number
-  /** How many inodes have it, and where the table has it. */
-  uses: number
-  offset: number
-}
-
-/** Depth-first; a hard-linked inode stands at its first name. Without recursion: a tree may be as deep as it likes. */
-function listNodes(root: Directory): Node[] {
-  const nodes: Node[] = []
-  const numbers = new Map<Inode, number>()
-  const open = [openDirectory(nodes, root, 0)]
-  for (let current = open.at(-1); current !== undefined; current = open.at(-1)) {
-    const { value: name, done } = current.names.next()
-    if (done === true) {
-      open.pop()
-      current.entries.sort((a, b) => compareNames(a.name, b.name))
-      continue
-    }
-    const child = current.directory.children.get(name)
-    if (child === undefined) throw new Error('a directory changed while it was listed')
-    const inode = isHardLink(child) ? child.linkTo : child
-    const known = numbers.get(inode)
-    if (known !== undefined) {
-      ;(nodes[known] as Node).nlink++
-      current.entries.push({ name, target: known })
-      continue
-    }
-    const number = nodes.length
-    current.entries.push({ name: checkedName(name), target: number })
-    if (isDirectory(inode)) {
-      ;(nodes[current.number] as Node).nlink++
-      open.push(openDirectory(nodes, inode, current.number))
-    } else {
-      numbers.set(inode, number)
-      nodes.push(newNode(inode, current.number, undefined))
-    }
-  }
-  return nodes
-}
-
-interface OpenDirectory {
-  readonly directory: Directory
-  readonly number: number
-  readonly entries: Entry[]
-  readonly names: Iterator<string, undefined>
-}
-
-function openDirectory(nodes: Node[], directory: Directory, parent: number): OpenDirectory {
-  const number = nodes.length
-  const entries = [
-    { name: '.', target: number },
-    { name: '..', target: parent },
-  ]
-  nodes.push(newNode(directory, parent, entries))
-  return { directory, number, entries, names: [...directory.children.keys()].sort(compareNames).values() }
-}
-
-function newNode(inode: Inode, parent: number, entries: Entry[] | undefined): Node {
-  return {
-    inode,
-    parent,
-    nlink: entries === undefined ? 1 : 2,
-    entries,
-    shared: [],
-    local: [],
-    xattrBytes: 0,
-    nameFilter: 0xffffffff,
-    start: 0,
-    tail: 0,
-    blocks: 0,
-    firstBlock: 0,
-  }
-}
-
-/** Gives every inode its attributes; returns the shared ones in table order. */
-function shareXattrs(nodes: readonly Node[]): Xattr[] {
-  const known = new Map<string, Xattr>()
-  for (const node of nodes)
-    for (const [name, value] of xattrsOf(node.inode)) {
-      const xattr = intern(known, name, value)
-      xattr.uses++
-      node.local.push(xattr)
-      node.nameFilter &= ~(1 << (xxh32(xattr.suffix, (xattrFilterSeed + xattr.index) | 0) & 31))
-    }
-  for (const node of nodes) {
-    if (node.local.length === 0) continue
-    node.shared = node.local.filter(({ uses }) => uses > 1)
-    node.local = node.local.filter(({ uses }) => uses === 1)
-    node.xattrBytes = areaBytes(node)
-  }
-  return [...known.values()].filter(({ uses }) => uses > 1).sort(tableOrder)
-}
-
-function xattrsOf(inode: Inode): [name: string, value: Uint8Array][] {
-  const content = externalContent(inode)
-  const own = [...escapeXattrs(inode.xattrs)].sort(([a], [b]) => compareNames(unescaped(a), unescaped(b)))
-  if (content === undefined) return own
-  const metacopy: [string, Uint8Array] = [metacopyName, metacopyValue(content)]
-  return placeOf(content) === '' ? [metacopy, ...own] : [metacopy, [redirectName, redirectValue(content)], ...own]
-}
-
-/** They are sorted before they are escaped. */
-function unescaped(name: string): string {
-  return name.replace(/^trusted\.overlay\.overlay\./, 'trusted.overlay.')
-}
-
-function intern(known: Map<string, Xattr>, name: string, value: Uint8Array): Xattr {
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
-  const key = `${name}\0${bytes.toString('latin1')}`
-  let xattr = known.get(key)
-  if (xattr === undefined) {
-    const { index, suffix } = splitNameV2(name)
-    if (suffix.length > nameMax || bytes.length > 0xffff)
-      throw limit(`an extended attribute has a name of ${suffix.length} and a value of ${bytes.length} bytes`)
-    const size = align(4 + suffix.length + bytes.length, 4)
-    known.set(key, (xattr = { index, suffix, value: bytes, bytes: size, uses: 0, offset: 0 }))
-  }
-  return xattr
-}
-
-/** Unlike mkcomposefs, this layout knows `lustre.`. */
-function splitNameV2(name: string): { index: number; suffix: string } {
-  return name.startsWith('lustre.')
-    ? { index: xattrPrefixLustre, suffix: name.slice('lustre.'.length) }
-    : splitName(name)
-}
-
-function areaBytes({ shared, local }: Node): number {
-  if (shared.length > sharedMax) throw limit(`an inode has ${shared.length} attributes that others have as well`)
-  const bytes = local.reduce((sum, xattr) => sum + xattr.bytes, xattrBody.bytes + 4 * shared.length)
-  if (bytes > xattrBody.bytes + 4 * 0xfffe) throw limit(`an inode has ${bytes} bytes of attributes`)
-  return bytes
-}
-
-function tableOrder(a: Xattr, b: Xattr): number {
-  return a.index - b.index || compareNames(a.suffix, b.suffix) || Buffer.compare(a.value, b.value)
 }
 
 interface LayoutV2 {
@@ -436,17 +253,8 @@ function unionOf({ inode, blocks, firstBlock }: Node): number {
   }
 }
 
-function checkedName(name: string): string {
-  if (name === '' || name.length > nameMax) throw limit(`a name has ${name.length} bytes; expected 1 to ${nameMax}`)
-  return name
-}
-
 function checkedTarget(target: string): string {
   if (target === '' || target.length > targetMax)
     throw limit(`a symlink's target has ${target.length} bytes; expected 1 to ${targetMax}`)
   return target
-}
-
-function limit(found: string): OnefoldError {
-  return new OnefoldError('LIMIT', `Cannot write image in layout 2: ${found}`)
 }
