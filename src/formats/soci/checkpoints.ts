@@ -35,10 +35,14 @@ const gzipBytes = placeBytes + 1 + windowBytes
 const gzipHeaderBytes = 10
 const noWindow = new Uint8Array(0)
 
-/** Throws BAD_FORMAT for what has not the length it says, or checkpoints that do not ascend. */
-export function readCheckpoints(bytes: Uint8Array, algorithm: ZtocAlgorithm): Checkpoints {
+/**
+ * Throws BAD_FORMAT for what has not the length it says, or checkpoints that do not ascend.
+ * @param spans how many there have to be: where they follow from two numbers, those alone could ask for any memory
+ */
+export function readCheckpoints(bytes: Uint8Array, algorithm: ZtocAlgorithm, spans: number): Checkpoints {
   const read = algorithm === 'gzip' ? readGzip : algorithm === 'zstd' ? readZstd : readUncompressed
-  const { spanSize, list } = read(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+  const { spanSize, list } = read(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), spans)
+  if (list.length !== spans) throw badZtoc(`it has ${list.length} checkpoints and the digests of ${spans} spans`)
   let last: Checkpoint | undefined
   for (const checkpoint of list) {
     const { in: input, out, bits } = checkpoint
@@ -94,15 +98,14 @@ function readHeader(bytes: Buffer): { count: number; spanSize: number } {
   return { count, spanSize }
 }
 
-/** The most spans an uncompressed layer may be said to have. */
-const maxSpans = 1 << 22
-
-function readUncompressed(bytes: Buffer): Checkpoints {
+function readUncompressed(bytes: Buffer, spans: number): Checkpoints {
   const table = Table.root(bytes)
   const spanSize = table.int64(1)
   const size = table.int64(2)
-  if (spanSize < 1 || size < 0 || size / spanSize > maxSpans) throw badZtoc(`spans of ${spanSize} bytes in ${size}`)
-  const list = Array.from({ length: Math.max(1, Math.ceil(size / spanSize)) }, (_, i) => {
+  if (spanSize < 1 || size < 0) throw badZtoc(`spans of ${spanSize} bytes in ${size}`)
+  const count = Math.max(1, Math.ceil(size / spanSize))
+  if (count !== spans) throw badZtoc(`it has ${count} checkpoints and the digests of ${spans} spans`)
+  const list = Array.from({ length: count }, (_, i) => {
     return { in: i * spanSize, out: i * spanSize, bits: 0, window: noWindow }
   })
   return { spanSize, list }

@@ -6,8 +6,9 @@
  *     vtable   u16 bytes of the vtable, u16 bytes of the table, u16 → field, from the table's start, for each; 0: absent
  *     vector   u32 count, elements;  string: the same, of bytes, with a NUL behind
  *
- * All offsets are an attacker's, so each is followed only within the buffer, and nothing is read by recursion. Source:
- * flatbuffers' doc "internals.md".
+ * All offsets are an attacker's, so each is followed only within the buffer, and nothing is read by recursion. Many may lead
+ * to the same string, which would make a small buffer large when it is read: all strings together may be no more than the
+ * buffer holds, as they are where each is written once. Source: flatbuffers' doc "internals.md".
  */
 import { OnefoldError } from '../../error.ts'
 
@@ -16,9 +17,11 @@ export class Table {
   readonly #at: number
   readonly #vtable: number
   readonly #fields: number
+  readonly #strings: { left: number }
 
-  private constructor(bytes: Buffer, at: number) {
+  private constructor(bytes: Buffer, at: number, strings: { left: number }) {
     this.#bytes = bytes
+    this.#strings = strings
     this.#at = at
     need(bytes, at, 4)
     this.#vtable = at - bytes.readInt32LE(at)
@@ -33,13 +36,13 @@ export class Table {
   static root(source: Uint8Array): Table {
     const bytes = Buffer.from(source.buffer, source.byteOffset, source.length)
     need(bytes, 0, 4)
-    return new Table(bytes, bytes.readUInt32LE(0))
+    return new Table(bytes, bytes.readUInt32LE(0), { left: bytes.length })
   }
 
   /** Latin1: one char per byte; '' when absent. */
   string(field: number): string {
-    const { at, count } = this.#vector(field, 1)
-    return this.#bytes.toString('latin1', at, at + count)
+    const at = this.#offset(field)
+    return at === undefined ? '' : this.#stringOf(at)
   }
 
   /** A view; empty when absent. */
@@ -74,7 +77,7 @@ export class Table {
 
   table(field: number): Table | undefined {
     const at = this.#offset(field)
-    return at === undefined ? undefined : new Table(this.#bytes, at)
+    return at === undefined ? undefined : new Table(this.#bytes, at, this.#strings)
   }
 
   /** How many elements the vector of tables or strings has. */
@@ -83,11 +86,17 @@ export class Table {
   }
 
   tableAt(field: number, index: number): Table {
-    return new Table(this.#bytes, this.#element(field, index))
+    return new Table(this.#bytes, this.#element(field, index), this.#strings)
   }
 
   stringAt(field: number, index: number): string {
-    const { at, count } = this.#vectorAt(this.#element(field, index), 1)
+    return this.#stringOf(this.#element(field, index))
+  }
+
+  #stringOf(place: number): string {
+    const { at, count } = this.#vectorAt(place, 1)
+    this.#strings.left -= count + 4
+    if (this.#strings.left < 0) throw damaged('its strings are used more than once, and add up to more than it holds')
     return this.#bytes.toString('latin1', at, at + count)
   }
 

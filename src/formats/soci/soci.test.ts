@@ -14,6 +14,7 @@ import {
   writeUncompressedCheckpoints,
   writeZstdCheckpoints,
 } from './checkpoints.ts'
+import { FlatBuilder } from './flatbuffer-write.ts'
 import { writeSociIndex, ztocsOf } from './index-manifest.ts'
 import { readSociLayer } from './layer.ts'
 import { type Ztoc, type ZtocFile, readZtoc, writeZtoc } from './ztoc.ts'
@@ -39,7 +40,7 @@ describe('zTOCs of soci 0.15', { skip: withoutVectors('one-tree') }, () => {
       const ztoc = readZtoc(bytes, limits)
       assert.deepEqual(Buffer.from(writeZtoc(ztoc)), bytes)
       assert.deepEqual(
-        Buffer.from(writeGzipCheckpoints(readCheckpoints(ztoc.checkpoints, 'gzip'))),
+        Buffer.from(writeGzipCheckpoints(readCheckpoints(ztoc.checkpoints, 'gzip', ztoc.spanDigests.length))),
         Buffer.from(ztoc.checkpoints),
       )
     })
@@ -111,24 +112,52 @@ describe('writeZtoc', () => {
   })
 })
 
+test('a string that many fields share cannot multiply itself', () => {
+  const builder = new FlatBuilder()
+  const version = builder.string('0.9')
+  const long = builder.string('x'.repeat(100_000))
+  const files = Array.from({ length: 100 }, () => {
+    builder.startTable(14)
+    builder.addOffset(0, long)
+    return builder.endTable()
+  })
+  const vector = builder.vector(files)
+  builder.startTable(1)
+  builder.addOffset(0, vector)
+  const toc = builder.endTable()
+  const digests = builder.vector([builder.string(digestOf('a'))])
+  builder.startTable(4)
+  builder.addOffset(2, digests)
+  const compression = builder.endTable()
+  builder.startTable(6)
+  builder.addOffset(0, version)
+  builder.addOffset(4, toc)
+  builder.addOffset(5, compression)
+  const bytes = builder.finish(builder.endTable())
+  assert.throws(() => readZtoc(bytes, limits), { code: 'BAD_FORMAT', message: /used more than once/ })
+})
+
 describe('checkpoints', () => {
   const point = { in: 10, out: 0, bits: 0, window: Buffer.alloc(32_768) }
   const second = { in: 400, out: 5000, bits: 3, window: Buffer.alloc(32_768, 7) }
 
   test('of a gzip layer come back', () => {
     const list = [point, second]
-    assert.deepEqual(readCheckpoints(writeGzipCheckpoints({ spanSize: 4096, list }), 'gzip'), { spanSize: 4096, list })
+    assert.deepEqual(readCheckpoints(writeGzipCheckpoints({ spanSize: 4096, list }), 'gzip', 2), {
+      spanSize: 4096,
+      list,
+    })
   })
 
   test('of version 1 have a first one that is implied', () => {
     const bytes = Buffer.from(writeGzipCheckpoints({ spanSize: 4096, list: [second] }))
     bytes.writeInt32LE(2, 0)
-    assert.deepEqual(readCheckpoints(bytes, 'gzip').list, [point, second])
+    assert.deepEqual(readCheckpoints(bytes, 'gzip', 2).list, [point, second])
   })
 
   test('of a zstd layer come back', () => {
     const list = [point, second].map((each) => ({ ...each, bits: 0, window: Buffer.alloc(0) }))
-    const read = readCheckpoints(writeZstdCheckpoints({ spanSize: 4096, list }), 'zstd')
+    const read = readCheckpoints(writeZstdCheckpoints({ spanSize: 4096, list }), 'zstd', 2)
     assert.deepEqual(
       read.list.map(({ in: input, out }) => [input, out]),
       [
@@ -139,7 +168,7 @@ describe('checkpoints', () => {
   })
 
   test('of a layer that is not compressed are its spans', () => {
-    const { list } = readCheckpoints(writeUncompressedCheckpoints(1000, 2500), 'uncompressed')
+    const { list } = readCheckpoints(writeUncompressedCheckpoints(1000, 2500), 'uncompressed', 3)
     assert.deepEqual(
       list.map(({ in: input, out }) => [input, out]),
       [
@@ -152,12 +181,17 @@ describe('checkpoints', () => {
 
   test('that do not ascend are refused', () => {
     const bytes = writeGzipCheckpoints({ spanSize: 4096, list: [point, { ...second, in: 10 }] })
-    assert.throws(() => readCheckpoints(bytes, 'gzip'), coded('BAD_FORMAT'))
+    assert.throws(() => readCheckpoints(bytes, 'gzip', 2), coded('BAD_FORMAT'))
+  })
+
+  test('that are more than there are digests are refused before they are made', () => {
+    const bytes = writeUncompressedCheckpoints(1, 2 ** 40)
+    assert.throws(() => readCheckpoints(bytes, 'uncompressed', 2), coded('BAD_FORMAT'))
   })
 
   test('that are not as many as they say are refused', () => {
     const bytes = writeGzipCheckpoints({ spanSize: 4096, list: [point, second] })
-    assert.throws(() => readCheckpoints(bytes.subarray(0, -1), 'gzip'), coded('BAD_FORMAT'))
+    assert.throws(() => readCheckpoints(bytes.subarray(0, -1), 'gzip', 2), coded('BAD_FORMAT'))
   })
 })
 
