@@ -12,9 +12,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Verity512Digest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
-import { Verity512Hasher } from '../formats/fsverity/digest.ts'
+import { Verity512Hasher, VerityHasher } from '../formats/fsverity/digest.ts'
 import { Database, changing } from './database.ts'
-import { openRegular } from './files.ts'
+import { fileError, openRegular } from './files.ts'
 import { objectPath } from './layout.ts'
 
 const chunkBytes = 1024 * 1024
@@ -28,7 +28,7 @@ export interface WideOptions {
 
 /**
  * The sha512 digests of objects, remembered in the store at `root`.
- * @throws NOT_FOUND when an object is in none of the places
+ * @throws NOT_FOUND when an object is in none of the places, CORRUPT when it is not what its name says
  */
 export async function wideDigests(
   root: string,
@@ -49,19 +49,29 @@ export async function wideDigests(
   return new Map([...found, ...hashed])
 }
 
+/** What is remembered outlives a repair, so an object has to be what its name says before it gets another. */
 class FileHasher512 {
-  readonly #hasher = new Verity512Hasher()
   readonly #buffer = Buffer.allocUnsafe(chunkBytes)
 
   hash(object: VerityDigest, places: readonly string[]): Verity512Digest {
+    const narrow = new VerityHasher()
+    const wide = new Verity512Hasher()
     const fd = openObjectIn(object, places)
     try {
-      for (let length = readSync(fd, this.#buffer); length > 0; length = readSync(fd, this.#buffer))
-        this.#hasher.update(this.#buffer.subarray(0, length))
-      return this.#hasher.digest()
+      for (let length = readSync(fd, this.#buffer); length > 0; length = readSync(fd, this.#buffer)) {
+        const bytes = this.#buffer.subarray(0, length)
+        narrow.update(bytes)
+        wide.update(bytes)
+      }
+    } catch (error) {
+      throw fileError('read', `object ${object}`, error)
     } finally {
       closeSync(fd)
     }
+    if (narrow.digest() === object) return wide.digest()
+    throw new OnefoldError('CORRUPT', `Cannot use object ${object}: its bytes have another digest`, {
+      hint: 'onefold fsck --repair fetches it again.',
+    })
   }
 }
 
