@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ConvertFormat } from '../src/transfer/convert/options.ts'
+import type { ConvertFormat } from '../src/transfer/convert/convert-options.ts'
 import { type BuiltImage, buildImages } from './build.ts'
 import { output, started } from './command.ts'
 import { app } from './images.ts'

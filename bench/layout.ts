@@ -3,7 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, w
 import { join } from 'node:path'
 import { type DiffId, type Digest, digestOf, hexOf, parseDiffId, parseDigest } from '../src/digest.ts'
 import type { Descriptor } from '../src/formats/entry.ts'
-import { writeConfig } from '../src/formats/oci/config.ts'
+import { writeConfig } from '../src/formats/oci/image-config.ts'
 import { parseIndex, writeIndex, writeManifest } from '../src/formats/oci/manifest.ts'
 import { mediaTypes } from '../src/formats/oci/media-types.ts'
 import { hostPlatform } from '../src/formats/oci/platform.ts'

@@ -1,7 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { LayoutBuilder, type TestEntry, directory, file, symlink } from '../test/images.ts'
+import { LayoutBuilder, type TestEntry, directory, file, symlink } from '../test/fixtures/images.ts'
 import { benchFolder } from './images.ts'
 
 /** Images whose shape, not content, is what counts: `files` names spread over `layers` layers. */

@@ -1,5 +1,5 @@
 import { serveLayout } from '../src/sources/registry/serve.ts'
-import type { PullPlan } from '../src/transfer/plan-pull.ts'
+import type { PullPlan } from '../src/transfer/pull/plan-pull.ts'
 import { buildImages, layout } from './build.ts'
 import { output } from './command.ts'
 import { updates } from './images.ts'

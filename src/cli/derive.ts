@@ -1,5 +1,5 @@
 import { OnefoldError } from '../error.ts'
-import type { DeriveOptions, DerivedImage } from '../transfer/commit/derive.ts'
+import type { DeriveOptions, DerivedImage } from '../transfer/commit/derive-image.ts'
 import type { Call } from './command.ts'
 import { formatBytes } from './output.ts'
 import type { Progress } from './progress.ts'

@@ -1,10 +1,10 @@
 import { OnefoldError } from '../error.ts'
-import type { ErofsView } from '../formats/erofs/tree.ts'
+import type { ErofsView } from '../formats/composefs/read-image.ts'
 import type { Found } from '../formats/lookup.ts'
 import type { Directory } from '../formats/tree.ts'
-import type { StoredImage } from '../store/find.ts'
+import type { StoredImage } from '../store/records/find-image.ts'
 import type { Store } from '../store/store.ts'
-import type { ObtainOptions } from '../transfer/obtain.ts'
+import type { ObtainOptions } from '../transfer/pull/obtain.ts'
 import type { Call, OptionSpecs } from './command.ts'
 import { nameFrom } from './output.ts'
 import { showProgress } from './progress.ts'
@@ -27,7 +27,7 @@ export async function obtainImage(
   name: string,
   how: Pick<ObtainOptions, 'allPlatforms' | 'partial'> = {},
 ): Promise<StoredImage> {
-  const { obtain } = await import('../transfer/obtain.ts')
+  const { obtain } = await import('../transfer/pull/obtain.ts')
   const platform = await platformOf(call.options)
   using progress = showProgress(call.out)
   // Awaited here: the progress ends with this function.
@@ -49,14 +49,14 @@ export async function openCallStore(call: Call, create = true): Promise<Store> {
 
 /** The merged tree of a stored image, as its user sees it. */
 export async function treeOf(store: Store, image: StoredImage): Promise<Directory> {
-  const { readTree } = await import('../api.ts')
+  const { readTree } = await import('../library/library.ts')
   return readTree(store, image)
 }
 
 /** The same tree for those who look at a few places of it: of a large image it is there at once. */
 export async function viewOf(store: Store, image: StoredImage): Promise<ErofsView> {
-  const { openErofs } = await import('../formats/erofs/tree.ts')
-  const { imageBytes } = await import('../transfer/image.ts')
+  const { openErofs } = await import('../formats/composefs/read-image.ts')
+  const { imageBytes } = await import('../transfer/ensure-image.ts')
   return openErofs(await imageBytes(store, image.record))
 }
 

@@ -1,6 +1,6 @@
 import { sizeOf } from '../formats/entry.ts'
-import type { ErofsView, FileInfo } from '../formats/erofs/tree.ts'
-import { deviceOf, nodeTypeOf, type NodeType, walk } from '../image/json.ts'
+import type { ErofsView, FileInfo } from '../formats/composefs/read-image.ts'
+import { deviceOf, nodeTypeOf, type NodeType, walk } from '../image/tree-json.ts'
 import type { Found } from '../formats/lookup.ts'
 import { type Directory, type InodeInfo, isDirectory } from '../formats/tree.ts'
 import { printableName } from './output.ts'

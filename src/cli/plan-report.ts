@@ -1,4 +1,4 @@
-import type { PlannedLayer, PullPlan } from '../transfer/plan-pull.ts'
+import type { PlannedLayer, PullPlan } from '../transfer/pull/plan-pull.ts'
 import { formatBytes, type Output } from './output.ts'
 
 /** What a pull would do, for people. */

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
 import type { VerityDigest } from '../digest.ts'
 import type { Platform } from '../formats/entry.ts'
-import type { SourceOptions } from '../sources/options.ts'
-import type { ImportLimits } from '../transfer/import/job.ts'
-import type { SealOptions } from '../transfer/seal-check.ts'
+import type { SourceOptions } from '../sources/source-options.ts'
+import type { ImportLimits } from '../transfer/import/layer-job.ts'
+import type { SealOptions } from '../transfer/seal/seal-check.ts'
 import type { Options } from './command.ts'
 import { parseBytes } from './output.ts'
 
@@ -50,7 +50,8 @@ export async function sealOptionsOf(options: Options): Promise<SealOptions> {
   const ignoreSeal = options.flag('ignore-seal')
   if (requireSealed && ignoreSeal)
     throw new OnefoldError('USAGE', 'Cannot require and ignore a seal: choose --require-sealed or --ignore-seal')
-  const expectImage = text === undefined ? undefined : (await import('../formats/oci/seal.ts')).parseImageDigest(text)
+  const expectImage =
+    text === undefined ? undefined : (await import('../formats/oci/seal-claims.ts')).parseImageDigest(text)
   return { requireSealed, ignoreSeal, ...(expectImage === undefined ? {} : { expectImage }) }
 }
 
@@ -63,7 +64,7 @@ export async function integrityOf(
 }
 
 async function mountableDigest(text: string): Promise<VerityDigest> {
-  const { parseImageDigest } = await import('../formats/oci/seal.ts')
+  const { parseImageDigest } = await import('../formats/oci/seal-claims.ts')
   const { parseVerityDigest } = await import('../digest.ts')
   const { algorithm, hex } = parseImageDigest(text)
   if (algorithm === 'sha256') return parseVerityDigest(hex)

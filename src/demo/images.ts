@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type DiffId, digestOf, parseDiffId } from '../digest.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import { writeConfig } from '../formats/oci/config.ts'
+import { writeConfig } from '../formats/oci/image-config.ts'
 import { writeIndex, writeManifest } from '../formats/oci/manifest.ts'
 import { mediaTypes } from '../formats/oci/media-types.ts'
 import { hostPlatform } from '../formats/oci/platform.ts'
-import { tarPadding, tarTrailer, writeTarHeader } from '../formats/tar/write.ts'
+import { tarPadding, tarTrailer, writeTarHeader } from '../formats/tar/tar-writer.ts'
 import { type DemoFile, parentsOf, programFiles, textFile } from './programs.ts'
 
 export interface DemoImage {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { treeOf } from '../../test/tree-text.ts'
-import { openErofs } from './erofs/tree.ts'
-import { writeErofs } from './erofs/write.ts'
+import { treeOf } from '../../test/fixtures/tree-text.ts'
+import { openErofs } from './composefs/read-image.ts'
+import { writeErofs } from './composefs/write-image.ts'
 import { type Found, type LookupOptions, lookup } from './lookup.ts'
 import type { Directory, InodeInfo } from './tree.ts'
 

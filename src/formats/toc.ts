@@ -1,6 +1,6 @@
 /**
  * A layer whose table of contents is known before its bytes: the one shape in which eStargz, zstd:chunked, stargz' zstd
- * dialect and SOCI are planned, fetched and checked (src/transfer/partial).
+ * dialect and SOCI are planned, fetched and checked (src/transfer/fetch).
  *
  * Two levels, since what can be decoded alone and what a file needs are different things: a *unit* is the smallest range
  * of the blob that a decoder can start at (a gzip member, zstd frames, a SOCI span); a *chunk* is a range of one file and

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { entriesOf, formatTree, parseEntry } from '../../test/tree-text.ts'
+import { entriesOf, formatTree, parseEntry } from '../../test/fixtures/tree-text.ts'
 import type { Entry } from '../formats/entry.ts'
-import { Merge } from './apply.ts'
+import { Merge } from './merge/apply-layers.ts'
 import { inodeOf, isHardLink } from '../formats/tree.ts'
 
 function merged(...layers: string[]): string[] {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { needsPrograms, needsRoot } from '../../test/needs.ts'
-import { OverlayStack, Refused } from '../../test/overlayfs.ts'
-import { scratch } from '../../test/scratch.ts'
-import { type Example, formatTree, readExamples } from '../../test/tree-text.ts'
-import { unpackWithUmoci } from '../../test/umoci.ts'
+import { needsPrograms, needsRoot } from '../../test/fixtures/needs.ts'
+import { OverlayStack, Refused } from '../../test/fixtures/overlayfs.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
+import { type Example, formatTree, readExamples } from '../../test/fixtures/tree-text.ts'
+import { unpackWithUmoci } from '../../test/fixtures/umoci.ts'
 import { emptyDirectory } from '../formats/tree.ts'
 
 /** What docs/tree.md says of the peers has to be true: where it says nothing they agree, where it says so they do not. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { scratch } from '../../test/scratch.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
 import { readNames } from './directory.ts'
 
 test('reads all names, however many and of whatever bytes', () => {

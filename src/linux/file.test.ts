@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { test } from 'node:test'
 import { OnefoldError } from '../error.ts'
-import { needsPrograms, needsRoot } from '../../test/needs.ts'
-import { scratch } from '../../test/scratch.ts'
+import { needsPrograms, needsRoot } from '../../test/fixtures/needs.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
 import * as file from './file.ts'
 
 const codeOf = (code: string) => (error: unknown) => error instanceof OnefoldError && error.code === code

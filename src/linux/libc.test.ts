@@ -7,7 +7,7 @@ import { cString, isErrno, libcCall, systemError } from './libc.ts'
 test('nothing is loaded before the first call', () => {
   const program = `
     import { createRequire } from 'node:module'
-    const modules = ['libc', 'file', 'lock', 'loop', 'mount', 'mountinfo', 'namespace', 'statfs', 'verity', 'xattr']
+    const modules = ['libc', 'file', 'flock', 'loop', 'mount-calls', 'mountinfo', 'namespace', 'statfs', 'fs-verity', 'xattr']
     const here = ${JSON.stringify(import.meta.url)}
     const loaded = []
     for (const name of modules) loaded.push(await import(new URL(name + '.ts', here)))

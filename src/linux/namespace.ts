@@ -1,6 +1,6 @@
 import { namespaces } from './abi.ts'
 import { cString, libcCall } from './libc.ts'
-import { legacyMount } from './mount.ts'
+import { legacyMount } from './mount-calls.ts'
 
 const unshareCall = libcCall('unshare', 'i')
 const chrootCall = libcCall('chroot', 'p')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { closeSync, linkSync, lstatSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { scratch } from '../../test/scratch.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
 import { setMtime } from './file.ts'
 import { StatRecord } from './stat.ts'
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { needsRoot } from '../../test/needs.ts'
-import { scratch } from '../../test/scratch.ts'
+import { needsRoot } from '../../test/fixtures/needs.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
 import { getXattr, listXattrs, removeXattr, setXattr } from './xattr.ts'
 
 const names = fc.string({

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { OnefoldError, hasCode } from '../error.ts'
-import { unmount } from '../linux/mount.ts'
+import { unmount } from '../linux/mount-calls.ts'
 import { type Mount as TableEntry, readMounts } from '../linux/mountinfo.ts'
-import { findMount, noMount } from './find.ts'
-import { isUntouched } from './root.ts'
+import { findMount, noMount } from './find-mount.ts'
+import { isUntouched } from './copy-root.ts'
 import {
   type MountRecord,
   type MountStore,
@@ -18,8 +18,8 @@ import {
   removeMountFolder,
   utf8,
   writeMountRecord,
-} from './state.ts'
-import { entriesOf, statusOf } from './status.ts'
+} from './mount-state.ts'
+import { entriesOf, statusOf } from './mount-status.ts'
 
 export interface UnmountOptions {
   /** Throw changes away; without it they are kept, and `mountImage({ upper: id })` brings them back. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasCode } from '../error.ts'
-import type { RunConfig } from '../formats/oci/config.ts'
+import type { RunConfig } from '../formats/oci/image-config.ts'
 import { parseBind } from './bind.ts'
 import { bundleConfig, writeBundleConfig } from './bundle.ts'
 import { type ProcessOptions, processSpec } from './process.ts'

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { OnefoldError } from '../error.ts'
-import type { RunConfig } from '../formats/oci/config.ts'
+import type { RunConfig } from '../formats/oci/image-config.ts'
 import type { Account } from './user.ts'
 
 /** What the user asked for in place of what the image says. */

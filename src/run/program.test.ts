@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { scratch } from '../../test/scratch.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
 import { checkProgram } from './program.ts'
-import { Rootfs } from './rootfs.ts'
+import { Rootfs } from './container-root.ts'
 import { ProgramError } from './runtime.ts'
 
 const node = fs.readFileSync(process.execPath).subarray(0, 4096)

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { posix } from 'node:path'
 import type { ProcessSpec } from './process.ts'
-import type { Rootfs } from './rootfs.ts'
+import type { Rootfs } from './container-root.ts'
 import { ProgramError } from './runtime.ts'
 
 /**

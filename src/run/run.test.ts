@@ -3,13 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import * as fs from 'node:fs'
 import { describe, test } from 'node:test'
-import type { RunConfig } from '../formats/oci/config.ts'
+import type { RunConfig } from '../formats/oci/image-config.ts'
 import { S_IFREG } from '../formats/tree.ts'
 import { readMounts } from '../linux/mountinfo.ts'
-import { type ImageStore, directory, file, imageStore, symlink } from '../../test/image-store.ts'
-import { needsPrograms, needsRoot } from '../../test/needs.ts'
-import { programTree } from '../../test/program-image.ts'
-import { scratch } from '../../test/scratch.ts'
+import { type ImageStore, directory, file, imageStore, symlink } from '../../test/fixtures/image-store.ts'
+import { needsPrograms, needsRoot } from '../../test/fixtures/needs.ts'
+import { programTree } from '../../test/fixtures/program-image.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
 import { knownRuntimes } from './runtime.ts'
 
 const config: RunConfig = {
@@ -57,7 +57,7 @@ const abortCall = `
       process.exitCode = exitCode`
 const chrootCall = `
       const { chrootRun } = await import(new URL('chroot.ts', here))
-      const { mountImage } = await import(new URL('../mount/mount.ts', here))
+      const { mountImage } = await import(new URL('../mount/mount-image.ts', here))
       const { unmountImage } = await import(new URL('../mount/unmount.ts', here))
       const mount = mountImage(store, image, { rw: true })
       try {

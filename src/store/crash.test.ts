@@ -6,20 +6,20 @@ import { basename, dirname } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { file } from '../../test/images.ts'
-import { needsPrograms } from '../../test/needs.ts'
-import { LoopDisk, ext4, needsLoop, xfs } from '../../test/loop-disk.ts'
-import { scratch } from '../../test/scratch.ts'
-import { stageImage } from '../../test/store-image.ts'
+import { file } from '../../test/fixtures/images.ts'
+import { needsPrograms } from '../../test/fixtures/needs.ts'
+import { LoopDisk, ext4, needsLoop, xfs } from '../../test/fixtures/loop-disk.ts'
+import { scratch } from '../../test/fixtures/scratch.ts'
+import { stageImage } from '../../test/fixtures/store-image.ts'
 import { hasCode } from '../error.ts'
-import { verityDigest } from '../formats/fsverity/digest.ts'
-import { objectPath } from './layout.ts'
+import { verityDigest } from '../formats/fsverity/verity-digest.ts'
+import { objectPath } from './store-layout.ts'
 import { openStore } from './store.ts'
-import type { Transaction } from './transaction.ts'
+import type { Transaction } from './transaction/transaction.ts'
 
 /** Processes that are killed, disks that are full, power that fails: what is left must be a store all the same. */
 
-const program = fileURLToPath(new URL('../../test/store-writer.ts', import.meta.url))
+const program = fileURLToPath(new URL('../../test/fixtures/store-writer.ts', import.meta.url))
 
 class Writer {
   readonly done: number[] = []

@@ -2,31 +2,31 @@ import { existsSync } from 'node:fs'
 import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/entry.ts'
-import { readRecipe } from '../formats/tar/recipe.ts'
-import type { CompressedLayers } from './compressed.ts'
-import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './find.ts'
-import { openFolder, requireOwn } from './folder.ts'
-import type { FsckOptions, FsckReport } from './fsck/report.ts'
-import type { DiskUse } from './du.ts'
-import type { GcOptions, GcReport } from './gc.ts'
-import { defaultRoot, imagePath, recipePath } from './layout.ts'
-import { type ByteRange, type OpenObject, openObject, readObject } from './objects.ts'
-import { rebuildTar } from './rebuild.ts'
-import { readRecipeFile } from './recipes.ts'
-import { readBlob, readImageFile, readRecord, recordsWith } from './records.ts'
-import type { ImageRecord } from './record.ts'
-import { listRefs, readRef } from './refs.ts'
-import { type VerityPolicy, verityPolicy } from './settings.ts'
-import { removeImage, tagImage } from './tag.ts'
-import { type AbortOptions, type RefCondition, type Transaction, beginTransaction } from './transaction.ts'
-import type { Sealed } from './verity.ts'
+import { readRecipe } from '../recipe/recipe.ts'
+import type { CompressedLayers } from './transaction/compressed-layers.ts'
+import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './records/find-image.ts'
+import { openFolder, requireOwn } from './store-folder.ts'
+import type { FsckOptions, FsckReport } from './fsck/fsck-report.ts'
+import type { DiskUse } from './usage/disk-usage.ts'
+import type { GcOptions, GcReport } from './gc/collect-garbage.ts'
+import { defaultRoot, imagePath, recipePath } from './store-layout.ts'
+import { type ByteRange, type OpenObject, openObject, readObject } from './objects/object-files.ts'
+import { rebuildTar } from './recipes/rebuild-tar.ts'
+import { readRecipeFile } from './recipes/recipe-files.ts'
+import { readBlob, readImageFile, readRecord, recordsWith } from './records/record-files.ts'
+import type { ImageRecord } from './records/image-record.ts'
+import { listRefs, readRef } from './records/refs.ts'
+import { type VerityPolicy, verityPolicy } from './store-settings.ts'
+import { removeImage, tagImage } from './records/tagging.ts'
+import { type AbortOptions, type RefCondition, type Transaction, beginTransaction } from './transaction/transaction.ts'
+import type { Sealed } from './seal/seal-files.ts'
 
-export type { FindOptions, ListedImage, StoredImage } from './find.ts'
-export type { CheckEvent, Damage, DamageKind, FsckOptions, FsckReport } from './fsck/report.ts'
-export type { DiskUse, ImageUse, StoreUse } from './du.ts'
-export type { GcOptions, GcReport } from './gc.ts'
-export type { VerityPolicy } from './settings.ts'
-export type { Sealed } from './verity.ts'
+export type { FindOptions, ListedImage, StoredImage } from './records/find-image.ts'
+export type { CheckEvent, Damage, DamageKind, FsckOptions, FsckReport } from './fsck/fsck-report.ts'
+export type { DiskUse, ImageUse, StoreUse } from './usage/disk-usage.ts'
+export type { GcOptions, GcReport } from './gc/collect-garbage.ts'
+export type { VerityPolicy } from './store-settings.ts'
+export type { Sealed } from './seal/seal-files.ts'
 
 export interface OpenOptions {
   /** Make the store when there is none; default true. Commands that only read say false. */
@@ -93,14 +93,14 @@ export class Store implements AsyncDisposable {
 
   /** What the store and each of its images take on the disk, and what removing them would free. */
   async du(): Promise<DiskUse> {
-    const { measureUse } = await import('./du.ts')
+    const { measureUse } = await import('./usage/disk-usage.ts')
     return measureUse(this.root)
   }
 
   /** Deletes what no name, mount or living transaction needs. BUSY when another collection is at it. */
   async gc(options?: GcOptions): Promise<GcReport> {
     requireOwn(this.root)
-    const { collectGarbage } = await import('./gc.ts')
+    const { collectGarbage } = await import('./gc/collect-garbage.ts')
     return await collectGarbage(this.root, options)
   }
 
@@ -109,7 +109,7 @@ export class Store implements AsyncDisposable {
    * is in the report, not an error.
    */
   async fsck(options?: FsckOptions): Promise<FsckReport> {
-    const { checkStore } = await import('./fsck/check.ts')
+    const { checkStore } = await import('./fsck/check-store.ts')
     return await checkStore(this.root, options)
   }
 
@@ -124,7 +124,7 @@ export class Store implements AsyncDisposable {
    */
   async setVerity(policy: VerityPolicy, options?: AbortOptions): Promise<Sealed> {
     requireOwn(this.root)
-    const { setVerityPolicy } = await import('./seal-store.ts')
+    const { setVerityPolicy } = await import('./seal/seal-store.ts')
     return await setVerityPolicy(this.root, policy, options)
   }
 
@@ -158,7 +158,7 @@ export class Store implements AsyncDisposable {
 
   /** What layers came out as when they were compressed here before. */
   async compressedLayers(): Promise<CompressedLayers> {
-    const { openCompressed } = await import('./compressed.ts')
+    const { openCompressed } = await import('./transaction/compressed-layers.ts')
     return await openCompressed(this.root)
   }
 

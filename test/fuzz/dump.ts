@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
-import { parseDump } from '../../src/formats/dump/read.ts'
-import { writeDump } from '../../src/formats/dump/write.ts'
-import { writeErofs } from '../../src/formats/erofs/write.ts'
-import { outline, randomTree } from '../random-tree.ts'
+import { parseDump } from '../../src/formats/dump/read-dump.ts'
+import { writeDump } from '../../src/formats/dump/write-dump.ts'
+import { writeErofs } from '../../src/formats/composefs/write-image.ts'
+import { outline, randomTree } from '../fixtures/random-tree.ts'
 
 /**
  * Dumps of random trees with bytes changed and lines moved: a tree or an OnefoldError. A tree that was read can be dumped, which

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
-import { visitImageObjects } from '../../src/formats/erofs/objects.ts'
-import { openErofs, readErofs } from '../../src/formats/erofs/tree.ts'
-import { writeErofs } from '../../src/formats/erofs/write.ts'
+import { visitImageObjects } from '../../src/formats/composefs/image-objects.ts'
+import { openErofs, readErofs } from '../../src/formats/composefs/read-image.ts'
+import { writeErofs } from '../../src/formats/composefs/write-image.ts'
 import { type Directory, isDirectory, isHardLink } from '../../src/formats/tree.ts'
-import { randomTree } from '../random-tree.ts'
+import { randomTree } from '../fixtures/random-tree.ts'
 
 /**
  * Images of random trees with bytes, words and whole stretches changed: a tree no larger than the image, or an OnefoldError. A tree

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { hasCode } from '../../src/error.ts'
-import { readGzipMembers } from '../../src/formats/gzip/members.ts'
+import { readGzipMembers } from '../../src/codecs/gzip-members.ts'
 import { type Damage, damage, hurt } from './damage.ts'
 
 const maxBytes = 1 << 16

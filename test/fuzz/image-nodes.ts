@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
-import { imageNodes } from '../../src/composefs/image-nodes.ts'
-import { listingLine, writeDumpLine } from '../../src/composefs/print.ts'
-import { DumpBytes } from '../../src/formats/dump/bytes.ts'
-import { ErofsReader } from '../../src/formats/erofs/read.ts'
-import { writeErofs } from '../../src/formats/erofs/write.ts'
-import { randomTree } from '../random-tree.ts'
+import { imageNodes } from '../../src/formats/composefs/image-nodes.ts'
+import { listingLine, writeDumpLine } from '../../src/cli/composefs/print-listing.ts'
+import { DumpBytes } from '../../src/formats/dump/dump-bytes.ts'
+import { ErofsReader } from '../../src/formats/erofs/erofs-reader.ts'
+import { writeErofs } from '../../src/formats/composefs/write-image.ts'
+import { randomTree } from '../fixtures/random-tree.ts'
 import { damage, hurt } from './damage.ts'
 
 /** Damaged images, listed file by file as `composefs-info` does: no more names than the image can hold, or an OnefoldError. */

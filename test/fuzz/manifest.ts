@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../src/error.ts'
-import { parseConfig } from '../../src/formats/oci/config.ts'
+import { parseConfig } from '../../src/formats/oci/image-config.ts'
 import { parseDockerSave } from '../../src/formats/oci/docker-save.ts'
 import { parseArtifact, parseManifest } from '../../src/formats/oci/manifest.ts'
 

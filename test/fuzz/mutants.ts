@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { imageNodes } from '../../src/composefs/image-nodes.ts'
+import { imageNodes } from '../../src/formats/composefs/image-nodes.ts'
 import { OnefoldError } from '../../src/error.ts'
-import { parseDump } from '../../src/formats/dump/read.ts'
-import { writeDump } from '../../src/formats/dump/write.ts'
-import { ErofsReader } from '../../src/formats/erofs/read.ts'
-import { readErofs } from '../../src/formats/erofs/tree.ts'
-import { writeErofs } from '../../src/formats/erofs/write.ts'
+import { parseDump } from '../../src/formats/dump/read-dump.ts'
+import { writeDump } from '../../src/formats/dump/write-dump.ts'
+import { ErofsReader } from '../../src/formats/erofs/erofs-reader.ts'
+import { readErofs } from '../../src/formats/composefs/read-image.ts'
+import { writeErofs } from '../../src/formats/composefs/write-image.ts'
 import { type Directory, isDirectory, isHardLink } from '../../src/formats/tree.ts'
-import { randomTree } from '../random-tree.ts'
+import { randomTree } from '../fixtures/random-tree.ts'
 
 /**
  * A million mutants in minutes: a few trees are made for each batch, and every round changes some bytes of one of them,

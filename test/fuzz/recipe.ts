@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { hasCode } from '../../src/error.ts'
-import { readRecipe } from '../../src/formats/tar/recipe.ts'
-import { file, header, padded, pax, tar } from '../tar-bytes.ts'
-import { takeApart } from '../tar-parts.ts'
+import { readRecipe } from '../../src/recipe/recipe.ts'
+import { file, header, padded, pax, tar } from '../fixtures/tar-bytes.ts'
+import { takeApart } from '../fixtures/tar-parts.ts'
 import { type Damage, damage, hurt } from './damage.ts'
 
 const sparse = {

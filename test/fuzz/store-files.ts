@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { type Digest, digestOf, parseDiffId, parseRecipeDigest, parseVerityDigest } from '../../src/digest.ts'
 import { OnefoldError } from '../../src/error.ts'
 import type { Descriptor } from '../../src/formats/entry.ts'
-import { parseHolds } from '../../src/store/holds.ts'
-import { unpackRecipe } from '../../src/store/recipes.ts'
-import { type ImageRecord, formatRecord, parseLayer, parseRecord } from '../../src/store/record.ts'
-import { decodeRef, formatRef, parseRef } from '../../src/store/refs.ts'
+import { parseHolds } from '../../src/store/transaction/holds.ts'
+import { unpackRecipe } from '../../src/store/recipes/recipe-files.ts'
+import { type ImageRecord, formatRecord, parseLayer, parseRecord } from '../../src/store/records/image-record.ts'
+import { decodeRef, formatRef, parseRef } from '../../src/store/records/refs.ts'
 
 const hex = fc.stringMatching(/^[0-9a-f]{64}$/)
 const digest = hex.map((text): Digest => digestOf(text))

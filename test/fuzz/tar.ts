@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
-import type { TarOptions } from '../../src/formats/tar/parse.ts'
-import { type RawHeader, base256, file, gnuLong, gnuPairs, header, padded, pax, record, trailer } from '../tar-bytes.ts'
-import { type TarParts, checkRecipe, takeApart } from '../tar-parts.ts'
+import type { TarOptions } from '../../src/formats/tar/tar-parser.ts'
+import {
+  type RawHeader,
+  base256,
+  file,
+  gnuLong,
+  gnuPairs,
+  header,
+  padded,
+  pax,
+  record,
+  trailer,
+} from '../fixtures/tar-bytes.ts'
+import { type TarParts, checkRecipe, takeApart } from '../fixtures/tar-parts.ts'
 import { type Damage, damage, hurt } from './damage.ts'
 
 /** Sizes small enough that a sparse file can be built in memory. */

@@ -3,12 +3,12 @@ import fc from 'fast-check'
 import { hasCode } from '../../src/error.ts'
 import type { Entry, EntryType } from '../../src/formats/entry.ts'
 import { noContent } from '../../src/formats/entry.ts'
-import { Merge } from '../../src/image/apply.ts'
+import { Merge } from '../../src/image/merge/apply-layers.ts'
 import type { Directory } from '../../src/formats/tree.ts'
-import { needsRoot } from '../needs.ts'
-import { OverlayStack, Refused } from '../overlayfs.ts'
-import { scratch } from '../scratch.ts'
-import { contentOf, formatTree } from '../tree-text.ts'
+import { needsRoot } from '../fixtures/needs.ts'
+import { OverlayStack, Refused } from '../fixtures/overlayfs.ts'
+import { scratch } from '../fixtures/scratch.ts'
+import { contentOf, formatTree } from '../fixtures/tree-text.ts'
 
 /** For whoever runs what is in here. */
 export const needs = needsRoot

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { constants, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { OnefoldError } from '../../src/error.ts'
-import { type ZstdFrame, ZstdWalk } from '../../src/formats/zstd/frames.ts'
+import { type ZstdFrame, ZstdWalk } from '../../src/codecs/zstd-frames.ts'
 import { type Damage, damage, hurt } from './damage.ts'
 
 /** Damaged zstd files are walked the same way in pieces of any size, and the frames found fill what was walked. */

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
-import { projectRoot } from '../markdown.ts'
+import { projectRoot } from '../docs/markdown.ts'
 import type { GuestFiles } from './packages.ts'
 
 const guestScript = `#!/bin/sh

@@ -1,5 +1,5 @@
 import { openStore } from '../../src/store/store.ts'
-import { scratch } from '../scratch.ts'
+import { scratch } from '../fixtures/scratch.ts'
 import { type Action, expectWhole, makeWorld, refsOf, start } from './actions.ts'
 
 /** Commands that ended, by what they were. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStore } from '../../src/store/store.ts'
-import { scratch } from '../scratch.ts'
+import { scratch } from '../fixtures/scratch.ts'
 import { type Action, expectWhole, makeWorld, start, unfinishedIn } from './actions.ts'
 import type { Random } from './random.ts'
 

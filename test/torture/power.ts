@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStore } from '../../src/store/store.ts'
-import { LoopDisk, ext4, xfs } from '../loop-disk.ts'
-import { scratch } from '../scratch.ts'
+import { LoopDisk, ext4, xfs } from '../fixtures/loop-disk.ts'
+import { scratch } from '../fixtures/scratch.ts'
 import { type Action, type World, applied, expectWhole, makeWorld, start } from './actions.ts'
 import type { Random } from './random.ts'
 

@@ -60,7 +60,7 @@ function knownTo(call: Call, words: readonly string[]): Known {
       ),
     mounts: () =>
       fromStore(root, async (store) => {
-        const { listMounts } = await import('../../mount/status.ts')
+        const { listMounts } = await import('../../mount/mount-status.ts')
         return listMounts(store).map(({ id, name, state }) => ({ word: id, help: `${name}, ${state}` }))
       }),
   }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { OnefoldError, errnoOf } from '../../error.ts'
-import type { ConvertOptions } from '../../transfer/convert/options.ts'
+import type { ConvertOptions } from '../../transfer/convert/convert-options.ts'
 import type { Command, Options } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore } from '../image.ts'
 import { formatBytes, parseBytes } from '../output.ts'
@@ -51,12 +51,12 @@ export const convert: Command = {
     const [name = '', destination = ''] = operands
     const allPlatforms = options.flag('all-platforms')
     usageUnless(!allPlatforms || options.text('platform') === undefined, 'choose one platform, or all', 'convert')
-    const { convertFormats, checkConvertOptions } = await import('../../transfer/convert/options.ts')
+    const { convertFormats, checkConvertOptions } = await import('../../transfer/convert/convert-options.ts')
     const format = convertFormats.find((known) => known === options.text('to'))
     usageUnless(format !== undefined, `--to is one of ${formats}`, 'convert')
     const chosen = choicesOf(options)
     checkConvertOptions(format, chosen)
-    const { convertImage } = await import('../../transfer/convert/convert.ts')
+    const { convertImage } = await import('../../transfer/convert/convert-image.ts')
     await using store = await openCallStore(call)
     await obtainImage(call, store, name, { allPlatforms, partial: 'never' })
     using progress = showProgress(out)

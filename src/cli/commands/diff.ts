@@ -1,6 +1,6 @@
 import type { Directory } from '../../formats/tree.ts'
-import { type Change, diffTrees } from '../../image/diff.ts'
-import { jsonEntry } from '../../image/json.ts'
+import { type Change, diffTrees } from '../../image/diff-trees.ts'
+import { jsonEntry } from '../../image/tree-json.ts'
 import type { Store } from '../../store/store.ts'
 import type { Call, Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
@@ -49,7 +49,7 @@ function compare({ out }: Call, before: Directory, after: Directory): number {
 
 /** What a mount has changed; of a directory that was deleted or replaced only itself. */
 async function changesOf(call: Call, store: Store, mount: string): Promise<Change[]> {
-  const { readMount } = await import('../../api.ts')
+  const { readMount } = await import('../../library/library.ts')
   const { before, after } = await readMount(store, mount, { signal: call.signal, onWarning: call.out.note })
   let gone: string | undefined
   return [...diffTrees(before, after)].filter((change) => {
@@ -66,9 +66,9 @@ function printChanges({ out }: Call, changes: readonly Change[]): void {
 
 /** A mount's id is no name of an image in practice; a path is one of a mount only where something is mounted. */
 async function treeAt(call: Call, store: Store, text: string): Promise<Directory> {
-  const { isMountOf } = await import('../../mount/find.ts')
+  const { isMountOf } = await import('../../mount/find-mount.ts')
   if (!isMountOf(store, text)) return treeOf(store, await obtainImage(call, store, text))
-  const { readMount } = await import('../../api.ts')
+  const { readMount } = await import('../../library/library.ts')
   return (await readMount(store, text, { signal: call.signal, onWarning: call.out.note })).after
 }
 

@@ -1,5 +1,5 @@
 import type { RecipeDigest } from '../../digest.ts'
-import type { ImageRecord } from '../../store/record.ts'
+import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import type { Call, Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore } from '../image.ts'
@@ -53,10 +53,10 @@ type Digester = (record: ImageRecord) => Promise<string>
 
 async function digester({ options, signal }: Call, store: Store): Promise<Digester> {
   if (!options.flag('composefs-rs')) {
-    const { ensureImage } = await import('../../transfer/image.ts')
+    const { ensureImage } = await import('../../transfer/ensure-image.ts')
     return (record) => ensureImage(store, record)
   }
-  const { composefsRsId } = await import('../../transfer/composefs-rs.ts')
+  const { composefsRsId } = await import('../../transfer/seal/composefs-rs-id.ts')
   const algorithm = options.text('algorithm') ?? 'sha512'
   usageUnless(algorithm === 'sha256' || algorithm === 'sha512', '--algorithm is sha256 or sha512', 'digest')
   const layout = Number(options.text('layout') ?? 1)
@@ -70,7 +70,7 @@ async function digester({ options, signal }: Call, store: Store): Promise<Digest
 }
 
 async function digestFiles(paths: readonly string[]): Promise<Named[]> {
-  const { fileDigest } = await import('../../store/file-digest.ts')
+  const { fileDigest } = await import('../../store/objects/file-digest.ts')
   const { OnefoldError } = await import('../../error.ts')
   const found: Named[] = []
   for (const path of paths) {

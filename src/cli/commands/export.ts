@@ -29,7 +29,7 @@ export const exportCommand: Command = {
     const [name = '', destination = ''] = operands
     const allPlatforms = options.flag('all-platforms')
     usageUnless(!allPlatforms || options.text('platform') === undefined, 'choose one platform, or all', 'export')
-    const { exportImage } = await import('../../transfer/export.ts')
+    const { exportImage } = await import('../../transfer/send/export-image.ts')
     await using store = await openCallStore(call, false)
     using progress = showProgress(out)
     const result = await exportImage(store, name, destination, {

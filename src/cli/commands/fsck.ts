@@ -1,4 +1,4 @@
-import type { Damage, FsckOptions, FsckReport } from '../../store/fsck/report.ts'
+import type { Damage, FsckOptions, FsckReport } from '../../store/fsck/fsck-report.ts'
 import type { RepairReport } from '../../transfer/repair/repair.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import type { Call, Command, Options } from '../command.ts'
@@ -112,7 +112,7 @@ function sampleOf(options: Options): FsckOptions['sample'] {
 
 /** Paths as `ls --json` has names: text, or the bytes where they are none. */
 async function withNames(damage: readonly Damage[]): Promise<object[]> {
-  const { jsonBytes } = await import('../../image/json.ts')
+  const { jsonBytes } = await import('../../image/tree-json.ts')
   return damage.map((each) => ({
     ...each,
     affected: each.affected.map((image) => ({ ...image, paths: image.paths.map(jsonBytes) })),

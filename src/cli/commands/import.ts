@@ -43,7 +43,7 @@ export const importCommand: Command = {
     const isUpper = options.flag('upper') || options.flag('userxattr')
     usageUnless(!isUpper || base !== undefined, 'an upper directory needs the image below it: --base', 'import')
     const platform = await platformOf(options)
-    const { importImage } = await import('../../transfer/commit/import.ts')
+    const { importImage } = await import('../../transfer/commit/import-tree.ts')
     await using store = await openCallStore(call)
     using progress = showProgress(call.out)
     const image = await importImage(store, path, name, {

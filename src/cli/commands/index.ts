@@ -26,7 +26,7 @@ export const index: Command = {
   async run({ operands, options, out, signal }) {
     const [reference] = operands
     usageUnless(reference !== undefined && operands.length === 1, 'index takes one REFERENCE', 'index')
-    const { indexImage } = await import('../../transfer/soci/index-image.ts')
+    const { indexImage } = await import('../../transfer/index/index-image.ts')
     const sizeOf = (name: string): number | undefined => {
       const text = options.text(name)
       return text === undefined ? undefined : parseBytes(text)

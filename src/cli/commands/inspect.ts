@@ -1,8 +1,8 @@
 import { formatPlatform } from '../../formats/oci/platform.ts'
-import type { SealState } from '../../transfer/seal-check.ts'
-import type { StoredImage } from '../../store/find.ts'
+import type { SealState } from '../../transfer/seal/seal-check.ts'
+import type { StoredImage } from '../../store/records/find-image.ts'
 import type { Store } from '../../store/store.ts'
-import { whyOf } from '../../transfer/proof.ts'
+import { whyOf } from '../../transfer/verify/proof.ts'
 import type { Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
 import { formatBytes, jsonText, type Output } from '../output.ts'
@@ -41,7 +41,7 @@ export const inspect: Command = {
 }
 
 async function printTree(out: Output, store: Store, image: StoredImage): Promise<void> {
-  const { treeToJson } = await import('../../image/json.ts')
+  const { treeToJson } = await import('../../image/tree-json.ts')
   const entries = treeToJson(await treeOf(store, image))
   if (out.json) out.list(entries)
   else out.lines(entries.map((entry) => jsonText(entry)))
@@ -59,9 +59,9 @@ interface ImageDigests {
 }
 
 async function digestsOf(store: Store, { record, imageDigest }: StoredImage): Promise<ImageDigests> {
-  const { sealStates } = await import('../../transfer/seal-check.ts')
+  const { sealStates } = await import('../../transfer/seal/seal-check.ts')
   const { digestOf } = await import('../../digest.ts')
-  const { isSealed } = await import('../../store/verity.ts')
+  const { isSealed } = await import('../../store/seal/seal-files.ts')
   const seals = imageDigest === undefined ? [] : await sealStates(store, record)
   const bytes = imageDigest === undefined ? undefined : store.image(imageDigest)
   return {

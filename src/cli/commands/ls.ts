@@ -1,4 +1,4 @@
-import type { StoredImage } from '../../store/find.ts'
+import type { StoredImage } from '../../store/records/find-image.ts'
 import type { Store } from '../../store/store.ts'
 import type { Command } from '../command.ts'
 import { findPath, imageOptions, obtainImage, openCallStore, treeOf, viewOf } from '../image.ts'
@@ -32,7 +32,7 @@ export const ls: Command = {
     const image = await obtainImage(call, store, name)
     const entries = await (options.flag('recursive') ? listBelow : listIn)(store, image, path, name)
     if (out.json) {
-      const { jsonEntry } = await import('../../image/json.ts')
+      const { jsonEntry } = await import('../../image/tree-json.ts')
       out.list(entries.map((entry) => jsonEntry(entry.path, entry.inode, entry.link)))
     } else if (options.flag('long')) {
       const { longColumns } = await import('../listing.ts')

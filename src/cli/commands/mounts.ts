@@ -16,7 +16,7 @@ export const mounts: Command = {
   async run(call) {
     usageUnless(call.operands.length === 0, 'mounts takes no operands', 'mounts')
     await using store = await openCallStore(call, false)
-    const { listMounts } = await import('../../mount/status.ts')
+    const { listMounts } = await import('../../mount/mount-status.ts')
     const found = listMounts(store).filter(({ state }) => state === 'mounted' || call.options.flag('all'))
     if (call.out.json) return call.out.value(found.map((mount) => ({ ...mount, upper: mount.upper ?? null })))
     call.out.table(

@@ -1,4 +1,4 @@
-import type { PartialPolicy } from '../../transfer/partial/outlook.ts'
+import type { PartialPolicy } from '../../transfer/fetch/layer-outlook.ts'
 import type { Command, Options } from '../command.ts'
 import { formatBytes } from '../output.ts'
 import { showProgress } from '../progress.ts'
@@ -57,13 +57,13 @@ export const pull: Command = {
     const limits = limitsOf(options)
     const demands = await sealOptionsOf(options)
     const { openStore } = await import('../../store/store.ts')
-    const { openSource } = await import('../../sources/open.ts')
-    const { pull: pullImage } = await import('../../transfer/pull.ts')
+    const { openSource } = await import('../../sources/open-source.ts')
+    const { pull: pullImage } = await import('../../transfer/pull/pull.ts')
     const partial = partialOf(options)
     await using store = await openStore(storeRoot)
     await using source = await openSource(text, { ...sourceOptionsOf(options, out.note, signal), omit: [store.root] })
     if (options.flag('plan')) {
-      const { planPull } = await import('../../transfer/plan-pull.ts')
+      const { planPull } = await import('../../transfer/pull/plan-pull.ts')
       const chosen = { ...(platform === undefined ? {} : { platform }), allPlatforms: options.flag('all-platforms') }
       const plan = await planPull(store, source, { ...chosen, partial, limits, signal })
       if (out.json) return out.value(plan)

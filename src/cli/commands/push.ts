@@ -28,7 +28,7 @@ export const push: Command = {
     const [name = '', reference = ''] = operands
     const allPlatforms = options.flag('all-platforms')
     usageUnless(!allPlatforms || options.text('platform') === undefined, 'choose one platform, or all', 'push')
-    const { pushImage } = await import('../../transfer/push.ts')
+    const { pushImage } = await import('../../transfer/send/push-image.ts')
     const origin = sourceOptionsOf(options, out.note, signal)
     await using store = await openCallStore(call, false)
     using progress = showProgress(out)

@@ -25,7 +25,7 @@ export const seal: Command = {
     const [image = '', name] = operands
     const allPlatforms = options.flag('all-platforms')
     usageUnless(!allPlatforms || options.text('platform') === undefined, 'choose one platform, or all', 'seal')
-    const { sealImage } = await import('../../transfer/seal-image.ts')
+    const { sealImage } = await import('../../transfer/seal/seal-image.ts')
     await using store = await openCallStore(call, false)
     const platform = await platformOf(options)
     using progress = showProgress(out)

@@ -1,4 +1,4 @@
-import { proofOf } from '../../transfer/proof.ts'
+import { proofOf } from '../../transfer/verify/proof.ts'
 import type { Command } from '../command.ts'
 import { exitCodes } from '../globals.ts'
 import { openCallStore } from '../image.ts'
@@ -44,8 +44,8 @@ export const verify: Command = {
     const image = store.find(name, { platform })
     let found = proofOf(image.record)
     if (options.flag('fetch') && found.proof !== 'proven') {
-      const { openSource } = await import('../../sources/open.ts')
-      const { proveImage } = await import('../../transfer/verify.ts')
+      const { openSource } = await import('../../sources/open-source.ts')
+      const { proveImage } = await import('../../transfer/verify/prove-image.ts')
       const origin = options.text('from') ?? image.record.origin.source
       await using source = await openSource(origin, {
         ...sourceOptionsOf(options, out.note, signal),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { anyContent } from '../../../test/table-layers.ts'
-import { noise } from '../../../test/registry.ts'
+import { anyContent } from '../../../test/fixtures/table-layers.ts'
+import { noise } from '../../../test/servers/registry.ts'
 import { RollsumChunker } from './rollsum.ts'
 
 /** Length of each chunk; holes are negative. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { entriesOf } from '../../../test/tree-text.ts'
+import { entriesOf } from '../../../test/fixtures/tree-text.ts'
 import { prioritize } from './prioritize.ts'
 
 const entries = entriesOf(`

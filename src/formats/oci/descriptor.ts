@@ -1,7 +1,7 @@
 import { isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor, Platform } from '../entry.ts'
-import type { Fields } from './json.ts'
+import type { Fields } from '../json.ts'
 
 /** `algorithm:encoded` of the image-spec, also of algorithms we cannot compute. */
 const anyDigest = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/

@@ -1,5 +1,5 @@
-import type { Fields } from './json.ts'
-import { readJsonList } from './json.ts'
+import type { Fields } from '../json.ts'
+import { readJsonList } from '../json.ts'
 
 /**
  * The `manifest.json` that `docker save` writes, one object per image:

@@ -8,7 +8,7 @@ import { digestOf } from '../../digest.ts'
 import { type Code, hasCode } from '../../error.ts'
 import type { Descriptor } from '../entry.ts'
 import { parseDockerSave } from './docker-save.ts'
-import { jsonLimits, membersMax } from './json.ts'
+import { jsonLimits, membersMax } from '../json.ts'
 import { detectMediaType, parseArtifact, parseIndex, parseManifest, writeIndex, writeManifest } from './manifest.ts'
 import { documentKind, mediaTypes } from './media-types.ts'
 

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../entry.ts'
 import { descriptorValue, readDescriptor, sortedMap } from './descriptor.ts'
-import { type Fields, type JsonLimits, readJson } from './json.ts'
+import { type Fields, type JsonLimits, readJson } from '../json.ts'
 import {
   type DocumentKind,
   bareMediaType,

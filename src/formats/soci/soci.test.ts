@@ -7,7 +7,7 @@ import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import type { Descriptor } from '../entry.ts'
-import { defaultTocLimits } from '../toc/json.ts'
+import { defaultTocLimits } from '../toc-json/toc-json.ts'
 import {
   readCheckpoints,
   writeGzipCheckpoints,
@@ -16,7 +16,7 @@ import {
 } from './checkpoints.ts'
 import { FlatBuilder } from './flatbuffer-write.ts'
 import { writeSociIndex, ztocsOf } from './index-manifest.ts'
-import { readSociLayer } from './layer.ts'
+import { readSociLayer } from './read-soci.ts'
 import { type Ztoc, type ZtocFile, readZtoc, writeZtoc } from './ztoc.ts'
 
 const limits = { maxEntries: 1000 }

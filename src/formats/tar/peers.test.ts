@@ -13,9 +13,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { describe, test } from 'node:test'
-import { needsPrograms, needsRoot } from '../../../test/needs.ts'
-import { scratch } from '../../../test/scratch.ts'
-import { checkRecipe, rebuild, takeApart } from '../../../test/tar-parts.ts'
+import { needsPrograms, needsRoot } from '../../../test/fixtures/needs.ts'
+import { scratch } from '../../../test/fixtures/scratch.ts'
+import { checkRecipe, rebuild, takeApart } from '../../../test/fixtures/tar-parts.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import type { Entry } from '../entry.ts'
 

@@ -9,7 +9,7 @@
  * GNU tar manual, "Storing Sparse Files". Offsets and lengths are an attacker's until `checkRanges` has seen them.
  */
 import { OnefoldError } from '../../error.ts'
-import { type Block, blockBytes, readNumber } from './header.ts'
+import { type Block, blockBytes, readNumber } from './tar-header.ts'
 
 /** Where stored bytes lie in the file, in order and apart; everything else is zeros. */
 export type Ranges = readonly (readonly [offset: number, length: number])[]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
-import { scratch } from '../../../test/scratch.ts'
+import { scratch } from '../../../test/fixtures/scratch.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Credentials, findCredentials } from './credentials.ts'
 

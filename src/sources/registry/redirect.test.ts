@@ -2,9 +2,17 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { type Fault, type Seen, startFaultProxy } from '../../../test/fault-proxy.ts'
-import { type FaultySource, ann, behind, collect, everyBlob, failure, faultySuite } from '../../../test/faulty.ts'
-import { closeServer, listenOn, makeKeyPair } from '../../../test/registry.ts'
+import { type Fault, type Seen, startFaultProxy } from '../../../test/servers/fault-proxy.ts'
+import {
+  type FaultySource,
+  ann,
+  behind,
+  collect,
+  everyBlob,
+  failure,
+  faultySuite,
+} from '../../../test/fixtures/faulty.ts'
+import { closeServer, listenOn, makeKeyPair } from '../../../test/servers/registry.ts'
 import { registrySource } from './registry.ts'
 
 faultySuite('a registry that sends its readers elsewhere', (registry) => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { after, before, suite, test } from 'node:test'
-import { ann, collect, failure } from '../../../test/faulty.ts'
-import { needsPrograms } from '../../../test/needs.ts'
+import { ann, collect, failure } from '../../../test/fixtures/faulty.ts'
+import { needsPrograms } from '../../../test/fixtures/needs.ts'
 import {
   type TestImage,
   type TestRegistry,
@@ -12,8 +12,8 @@ import {
   noise,
   startRegistry,
   startTokenServer,
-} from '../../../test/registry.ts'
-import { scratch } from '../../../test/scratch.ts'
+} from '../../../test/servers/registry.ts'
+import { scratch } from '../../../test/fixtures/scratch.ts'
 import type { Digest } from '../../digest.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import type { Source } from '../source.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type Server, type Socket, createServer } from 'node:net'
 import { test } from 'node:test'
-import { noise } from '../../../test/registry.ts'
+import { noise } from '../../../test/servers/registry.ts'
 import { OnefoldError } from '../../error.ts'
 import { feedChunks } from './feed.ts'
 import { Transport } from './transport.ts'

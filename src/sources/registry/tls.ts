@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SecureContext } from 'node:tls'
 import { OnefoldError, errnoOf } from '../../error.ts'
-import { attempt } from '../files.ts'
+import { attempt } from '../local/file-set.ts'
 
 /**
  * Certificates for one host, in the places docker and podman look at:

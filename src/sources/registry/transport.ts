@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Agent as Http
 import type { Agent as HttpsAgent } from 'node:https'
 import type { SecureContext } from 'node:tls'
 import { OnefoldError } from '../../error.ts'
-import { Failure, explain, shownUrl } from './failure.ts'
+import { Failure, explain, shownUrl } from './registry-failure.ts'
 import { type Feed, MessageFeed } from './feed.ts'
 import { isLoopback } from './reference.ts'
 import { type RequestBody, sendBody } from './request-body.ts'

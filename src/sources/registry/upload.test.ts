@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { failure } from '../../../test/faulty.ts'
-import { noise } from '../../../test/registry.ts'
-import { type UploadHabits, type UploadRegistry, startUploadRegistry } from '../../../test/upload-registry.ts'
+import { failure } from '../../../test/fixtures/faulty.ts'
+import { noise } from '../../../test/servers/registry.ts'
+import { type UploadHabits, type UploadRegistry, startUploadRegistry } from '../../../test/servers/upload-registry.ts'
 import { digestOf } from '../../digest.ts'
 import { parseReference } from './reference.ts'
-import { RegistryTarget } from './target.ts'
+import { RegistryTarget } from './upload-target.ts'
 
 const bytes = noise(1_200_000)
 const blob = { digest: digestOf(bytes), size: bytes.length }

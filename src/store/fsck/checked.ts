@@ -12,10 +12,10 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, fstatSync, openSync, rmSync } from 'node:fs'
 import { OnefoldError } from '../../error.ts'
-import { readJson } from '../../formats/oci/json.ts'
-import { fileError, readWhole, replaceFile } from '../files.ts'
-import { checkedFile, tmpFolder } from '../layout.ts'
-import { jsonBytes } from '../record.ts'
+import { readJson } from '../../formats/json.ts'
+import { fileError, readWhole, replaceFile } from '../store-files.ts'
+import { checkedFile, tmpFolder } from '../store-layout.ts'
+import { jsonBytes } from '../records/image-record.ts'
 
 export interface CheckedState {
   readonly hashed: number

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { DamageKind, DamageState } from './report.ts'
+import type { DamageKind, DamageState } from './fsck-report.ts'
 
 /** Damage while it is being looked for. */
 export interface Found {

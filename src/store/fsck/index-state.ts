@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { indexFile } from '../layout.ts'
-import type { ImageRecord } from '../record.ts'
-import type { IndexState } from './report.ts'
+import { indexFile } from '../store-layout.ts'
+import type { ImageRecord } from '../records/image-record.ts'
+import type { IndexState } from './fsck-report.ts'
 
 /** A pull that is bringing it up to date takes this long at most; who does not end was killed. */
 const tries = 5

@@ -1,11 +1,11 @@
 import { type Content, type Entry, inlineMax, sizeOf } from '../../formats/entry.ts'
-import { VerityHasher } from '../../formats/fsverity/digest.ts'
+import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
 import type { Directory } from '../../formats/tree.ts'
-import { Merge } from '../../image/apply.ts'
-import type { LayerName } from '../../image/upper.ts'
-import { directoryRoot } from '../../sources/rootfs.ts'
-import { type Found, walkTree } from '../../sources/walk.ts'
-import { changesIn } from './layer.ts'
+import { Merge } from '../../image/merge/apply-layers.ts'
+import type { LayerName } from '../../image/upper/upper-layer.ts'
+import { directoryRoot } from '../../sources/local/rootfs-source.ts'
+import { type Found, walkTree } from '../../scan/walk-tree.ts'
+import { changesIn } from './commit-layer.ts'
 
 export interface ChangedTreeOptions {
   readonly keepSelinux: boolean

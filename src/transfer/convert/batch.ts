@@ -1,4 +1,4 @@
-import { type Compressor, type MemberCoding, compressedMax } from '../../linux/compress.ts'
+import { type Compressor, type MemberCoding, compressedMax } from '../../codecs/member-compressor.ts'
 
 /**
  * Members on their way to be compressed, in memory that threads share, since a message for each small file would cost more

@@ -1,5 +1,5 @@
-import type { MemberCoding } from '../../linux/compress.ts'
-import { ThreadPool, threadCount } from '../send/threads.ts'
+import type { MemberCoding } from '../../codecs/member-compressor.ts'
+import { ThreadPool, threadCount } from '../../threads/pool.ts'
 import { type Batch, type CompressedBatch, placesOf } from './batch.ts'
 
 /** A batch is sent off when it has so many bytes, or when nothing more comes before the event loop turns. */

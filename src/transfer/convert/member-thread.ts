@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads'
-import { type Compressor, memberCompressor } from '../../linux/compress.ts'
-import { serveThread } from '../import/thread.ts'
+import { type Compressor, memberCompressor } from '../../codecs/member-compressor.ts'
+import { serveThread } from '../import/serve-thread.ts'
 import { type Batch, type CompressedBatch, compressBatch } from './batch.ts'
 
 /** Of the last batch: nearly always the next is alike. */

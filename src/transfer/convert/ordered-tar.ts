@@ -1,11 +1,11 @@
 /** A layer's tar with its entries in another order, those first that somebody reads first. */
 import { prioritize } from '../../formats/estargz/prioritize.ts'
 import type { Entry } from '../../formats/entry.ts'
-import { paddingOf } from '../../formats/tar/header.ts'
-import { noTarLimits } from '../../formats/tar/limits.ts'
-import { TarParser } from '../../formats/tar/parse.ts'
-import { type ObjectPiece, type Recipe, readRecipe } from '../../formats/tar/recipe.ts'
-import type { LayerRecord } from '../../store/record.ts'
+import { paddingOf } from '../../formats/tar/tar-header.ts'
+import { noTarLimits } from '../../formats/tar/tar-limits.ts'
+import { TarParser } from '../../formats/tar/tar-parser.ts'
+import { type ObjectPiece, type Recipe, readRecipe } from '../../recipe/recipe.ts'
+import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import { objectBytes } from '../send/tree-tar.ts'
 

@@ -1,18 +1,18 @@
 /** A layer with a zTOC: its blob as it came where that can be had and be indexed, or else compressed anew. */
 import { type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import { detectCompression } from '../../formats/compression.ts'
+import { detectCompression } from '../../codecs/detect.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import { ociLayerType } from '../../formats/oci/media-types.ts'
-import type { LayerRecord } from '../../store/record.ts'
+import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
-import { defaultLimits } from '../import/job.ts'
-import type { ImageTarget } from '../send/image.ts'
+import { defaultLimits } from '../import/layer-job.ts'
+import type { ImageTarget } from '../send/encoder.ts'
 import type { Originals } from '../send/originals.ts'
-import { ZtocBuilder } from '../soci/build.ts'
-import { defaultMinLayerSize, defaultSpanSize } from '../soci/index-image.ts'
-import { type ConvertedLayer, type LayerEncoder, type LayerStream, blobSizeMax, sendLayer } from './layer.ts'
-import type { ConvertOptions } from './options.ts'
+import { ZtocBuilder } from '../index/build-ztoc.ts'
+import { defaultMinLayerSize, defaultSpanSize } from '../index/index-image.ts'
+import { type ConvertedLayer, type LayerEncoder, type LayerStream, blobSizeMax, sendLayer } from './convert-layer.ts'
+import type { ConvertOptions } from './convert-options.ts'
 
 export interface IndexedLayerBlob extends ConvertedLayer {
   /** Undefined where the blob is too small for one, or cannot be indexed and losses are accepted. */

@@ -1,11 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { Staging } from '../../store/staging.ts'
-import { inflateLayer } from './inflate.ts'
-import type { LaneSetup, LayerJob, LayerResult } from './job.ts'
-import { Scratch } from './intake.ts'
+import { Staging } from '../../store/transaction/staging.ts'
+import { inflateLayer } from './inflate-layer.ts'
+import type { LaneSetup, LayerJob, LayerResult } from './layer-job.ts'
+import { Scratch } from './file-intake.ts'
 import { LayerImport } from './layer-import.ts'
-import { Ring } from './ring.ts'
-import { serveThread } from './thread.ts'
+import { Ring } from '../../threads/ring.ts'
+import { serveThread } from './serve-thread.ts'
 
 /** Second thread of a lane, or its only one: tar bytes in, staged objects and a recipe out. */
 

@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { inflateLayer } from './inflate.ts'
-import type { LaneSetup, LayerJob } from './job.ts'
-import { Ring } from './ring.ts'
-import { serveThread } from './thread.ts'
+import { inflateLayer } from './inflate-layer.ts'
+import type { LaneSetup, LayerJob } from './layer-job.ts'
+import { Ring } from '../../threads/ring.ts'
+import { serveThread } from './serve-thread.ts'
 
 /** First thread of a lane that has two: blob bytes in, tar bytes out, both hashed on the way. */
 

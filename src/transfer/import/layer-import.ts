@@ -1,9 +1,9 @@
 import type { Entry } from '../../formats/entry.ts'
-import { TarParser, type TarBody, type TarHandler } from '../../formats/tar/parse.ts'
-import { RecipeWriter, recipeDigest } from '../../formats/tar/recipe.ts'
-import type { Staging } from '../../store/staging.ts'
-import { FileIntake, type Scratch } from './intake.ts'
-import type { LayerJob, LayerResult } from './job.ts'
+import { TarParser, type TarBody, type TarHandler } from '../../formats/tar/tar-parser.ts'
+import { RecipeWriter, recipeDigest } from '../../recipe/recipe.ts'
+import type { Staging } from '../../store/transaction/staging.ts'
+import { FileIntake, type Scratch } from './file-intake.ts'
+import type { LayerJob, LayerResult } from './layer-job.ts'
 
 /** Takes a layer apart: framing into the recipe, files into the store. */
 export class LayerImport implements TarHandler {

@@ -3,9 +3,9 @@ import type { Descriptor } from '../../formats/entry.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Source } from '../../sources/source.ts'
 import { replaceBlob, replaceRef } from '../../store/fsck/mend.ts'
-import type { Damage } from '../../store/fsck/report.ts'
-import { pull } from '../pull.ts'
-import type { RepairJob } from './job.ts'
+import type { Damage } from '../../store/fsck/fsck-report.ts'
+import { pull } from '../pull/pull.ts'
+import type { RepairJob } from './repair-job.ts'
 import { isPlace, looksLikeSource } from './origin.ts'
 
 /** Names first, then the documents that they lead to, then what is still missing below them. */

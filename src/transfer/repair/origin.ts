@@ -1,8 +1,8 @@
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import type { SourceOptions } from '../../sources/options.ts'
+import type { SourceOptions } from '../../sources/source-options.ts'
 import type { Source } from '../../sources/source.ts'
-import type { ImageRecord } from '../../store/record.ts'
+import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 
 /** Opens each origin once, however many images came from it, when the first byte is needed. */
@@ -51,7 +51,7 @@ export class Origins implements AsyncDisposable {
   #open(origin: string): Promise<Source> {
     const opened =
       this.#opened.get(origin) ??
-      import('../../sources/open.ts').then(({ openSource }) =>
+      import('../../sources/open-source.ts').then(({ openSource }) =>
         openSource(origin, { ...this.#options, omit: [this.#store.root] }),
       )
     this.#opened.set(origin, opened)

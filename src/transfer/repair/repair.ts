@@ -2,17 +2,17 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import { type CheckResult, checkSince } from '../../store/fsck/check.ts'
+import { type CheckResult, checkSince } from '../../store/fsck/check-store.ts'
 import { mendFrame, mendMode, removeIndex } from '../../store/fsck/mend.ts'
 import { quarantine } from '../../store/fsck/quarantine.ts'
-import type { Damage, FsckReport } from '../../store/fsck/report.ts'
-import { defaultRoot } from '../../store/layout.ts'
+import type { Damage, FsckReport } from '../../store/fsck/fsck-report.ts'
+import { defaultRoot } from '../../store/store-layout.ts'
 import { type Store, openStore } from '../../store/store.ts'
-import { type RepairFailure, RepairJob, type RepairOptions } from './job.ts'
+import { type RepairFailure, RepairJob, type RepairOptions } from './repair-job.ts'
 import { mendNames } from './mend-names.ts'
 import { imagesToRestore, restoreImage } from './restore.ts'
 
-export type { RepairFailure, RepairOptions } from './job.ts'
+export type { RepairFailure, RepairOptions } from './repair-job.ts'
 
 export interface RepairReport extends Omit<FsckReport, 'damage'> {
   /** There is no damage any more, or was none. */

@@ -1,11 +1,11 @@
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { parseManifest } from '../../formats/oci/manifest.ts'
-import type { Selected } from '../../formats/oci/select.ts'
+import type { Selected } from '../../formats/oci/select-image.ts'
 import { remainsOf } from '../../store/fsck/mend.ts'
-import type { Damage, FsckReport } from '../../store/fsck/report.ts'
-import { restore } from '../pull.ts'
-import type { RepairJob } from './job.ts'
+import type { Damage, FsckReport } from '../../store/fsck/fsck-report.ts'
+import { restore } from '../pull/pull.ts'
+import type { RepairJob } from './repair-job.ts'
 import { looksLikeSource, originIn } from './origin.ts'
 
 /** Those that some name leads to, and that miss something. */

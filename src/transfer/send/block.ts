@@ -1,4 +1,4 @@
-import { deflateBlock, deflateVersion, deflatedMax, dictionaryBytes } from '../../linux/deflate.ts'
+import { deflateBlock, deflateVersion, deflatedMax, dictionaryBytes } from '../../codecs/deflate-block.ts'
 
 /**
  * A part of a tar on its way to be compressed, in memory that threads share:

@@ -1,9 +1,9 @@
 import { DigestCheck, algorithmOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import type { SourceOptions } from '../../sources/options.ts'
+import type { SourceOptions } from '../../sources/source-options.ts'
 import type { Source } from '../../sources/source.ts'
-import type { WatchOptions } from './layer.ts'
+import type { WatchOptions } from './layer-tar.ts'
 
 /** Blobs as images were pulled with them, read once more where they came from. */
 export class Originals implements AsyncDisposable {
@@ -52,7 +52,7 @@ export class Originals implements AsyncDisposable {
   #open(origin: string): Promise<Source> {
     let source = this.#sources.get(origin)
     if (source === undefined) {
-      source = import('../../sources/open.ts').then(({ openSource }) => openSource(origin, this.#options))
+      source = import('../../sources/open-source.ts').then(({ openSource }) => openSource(origin, this.#options))
       this.#sources.set(origin, source)
     }
     return source

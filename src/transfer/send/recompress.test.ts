@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { digestOf } from '../../digest.ts'
 import { blockBytes } from './block.ts'
-import { noise } from '../../../test/registry.ts'
+import { noise } from '../../../test/servers/registry.ts'
 import { Recompressor } from './recompress.ts'
 
 /** Words in no order, the same for the same length: about as programs compress, with many ways to do it. */

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
-import { dictionaryBytes } from '../../linux/deflate.ts'
+import { dictionaryBytes } from '../../codecs/deflate-block.ts'
 import { type Block, type Deflated, type Slot, blockBytes, compressBlock, newSlot } from './block.ts'
-import { ThreadPool, threadCount } from './threads.ts'
+import { ThreadPool, threadCount } from '../../threads/pool.ts'
 
 /**
  * Gzip (RFC 1952), one member, the same bytes for the same input however many threads there are and in whatever pieces it

@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { isatty } from 'node:tty'
-import type { ScanOptions } from '../../../composefs/scan.ts'
+import type { ScanOptions } from '../../../scan/scan-directory.ts'
 import { OnefoldError } from '../../../error.ts'
-import type { ErofsOptions, ErofsPlan } from '../../../formats/erofs/write.ts'
+import type { ErofsOptions, ErofsPlan } from '../../../formats/composefs/write-image.ts'
 import type { Call, Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
 import { type Action, compatOption } from './action.ts'
@@ -42,8 +42,8 @@ export const create: Action = {
     const { options, out } = call
     checkTarget(target, out.json)
     const plan = options.flag('dump') ? await planDump(source, options) : await planScan(source, call)
-    const { VerityHasher } = await import('../../../formats/fsverity/digest.ts')
-    const { streamErofs } = await import('../../../formats/erofs/write.ts')
+    const { VerityHasher } = await import('../../../formats/fsverity/verity-digest.ts')
+    const { streamErofs } = await import('../../../formats/composefs/write-image.ts')
     const hasher = new VerityHasher()
     using sink = await openSink(call, target)
     streamErofs(plan, (piece) => {
@@ -73,7 +73,7 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
   if (target === undefined) return undefined
   if (target === '-') return { write: out.bytes, done() {}, [Symbol.dispose]() {} }
   const { OutputFile } = await import('./files.ts')
-  const { writeAll } = await import('../../../store/files.ts')
+  const { writeAll } = await import('../../../store/store-files.ts')
   const file = new OutputFile(target)
   return {
     write: (piece) => writeAll(file.fd, piece),
@@ -83,9 +83,9 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
 }
 
 async function planDump(path: string, options: Options): Promise<ErofsPlan> {
-  const { DumpReader } = await import('../../../formats/dump/read.ts')
-  const { planErofs } = await import('../../../formats/erofs/write.ts')
-  const { readPieces } = await import('../../../composefs/files.ts')
+  const { DumpReader } = await import('../../../formats/dump/read-dump.ts')
+  const { planErofs } = await import('../../../formats/composefs/write-image.ts')
+  const { readPieces } = await import('../../composefs/tool-files.ts')
   const { openInput } = await import('./files.ts')
   const reader = new DumpReader({ compat: options.flag('compat') })
   const fd = openInput(path)
@@ -100,8 +100,8 @@ async function planDump(path: string, options: Options): Promise<ErofsPlan> {
 }
 
 async function planScan(path: string, { options, out }: Call): Promise<ErofsPlan> {
-  const { scanTree } = await import('../../../composefs/scan.ts')
-  const { planErofs } = await import('../../../formats/erofs/write.ts')
+  const { scanTree } = await import('../../../scan/scan-directory.ts')
+  const { planErofs } = await import('../../../formats/composefs/write-image.ts')
   const { showProgress } = await import('../../progress.ts')
   using progress = showProgress(out)
   progress.event({ type: 'step', step: 'reading files' })

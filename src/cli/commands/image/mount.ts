@@ -19,8 +19,8 @@ export const mountImage: Action = {
   },
   examples: [{ command: 'onefold image mount --objects /srv/objects tree.cfs /mnt', meaning: 'read-only' }],
   async run({ options, out }, [image = '', target = '']) {
-    const { mountComposefsImage } = await import('../../../composefs/mount.ts')
-    const { requireInside } = await import('../../../composefs/inside.ts')
+    const { mountComposefsImage } = await import('../../../mount/standalone.ts')
+    const { requireInside } = await import('../../composefs/require-inside.ts')
     const command = { image: latin1(image), target: latin1(target), ...(await settings(options)) }
     requireInside(command.image)
     mountComposefsImage(command)

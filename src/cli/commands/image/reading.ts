@@ -10,7 +10,7 @@ interface Read {
 }
 
 async function read({ options }: Call, path: string): Promise<Read> {
-  const { readErofs } = await import('../../../formats/erofs/tree.ts')
+  const { readErofs } = await import('../../../formats/composefs/read-image.ts')
   const { readInput } = await import('./files.ts')
   const bytes = readInput(path)
   return { bytes, tree: readErofs(bytes, { foreignPaths: options.flag('compat') }) }
@@ -27,10 +27,10 @@ export const dump: Action = {
   ],
   async run(call, [path = '']) {
     const { bytes, tree } = await read(call, path)
-    const { openErofs } = await import('../../../formats/erofs/tree.ts')
-    const { writeDump } = await import('../../../formats/dump/write.ts')
+    const { openErofs } = await import('../../../formats/composefs/read-image.ts')
+    const { writeDump } = await import('../../../formats/dump/write-dump.ts')
     if (call.out.json) {
-      const { treeToJson } = await import('../../../image/json.ts')
+      const { treeToJson } = await import('../../../image/tree-json.ts')
       return call.out.list(treeToJson(tree))
     }
     const version = openErofs(bytes).version === 1 ? 1 : 0
@@ -57,7 +57,7 @@ export const list: Action = {
       findPath((each) => lookup(tree, each), place, path),
     )
     if (out.json) {
-      const { jsonEntry } = await import('../../../image/json.ts')
+      const { jsonEntry } = await import('../../../image/tree-json.ts')
       return out.list(entries.map((entry) => jsonEntry(entry.path, entry.inode, entry.link)))
     }
     out.lines(
@@ -74,7 +74,7 @@ export const info: Action = {
   options: compatOption,
   examples: [{ command: 'onefold image info --json tree.cfs | jq -r ".[].digest"', meaning: 'the name of the tree' }],
   async run(call, paths) {
-    const { describeImage } = await import('../../../composefs/describe.ts')
+    const { describeImage } = await import('../../composefs/describe-image.ts')
     const found = []
     for (const path of paths) {
       const { bytes, tree } = await read(call, path)
@@ -105,7 +105,7 @@ export const objects: Action = {
   },
   examples: [{ command: 'onefold image objects --missing /srv/objects tree.cfs', meaning: 'what has to be brought' }],
   async run(call, paths) {
-    const { objectsOf, isPresent } = await import('../../../composefs/describe.ts')
+    const { objectsOf, isPresent } = await import('../../composefs/describe-image.ts')
     const needed = new Map<string, number>()
     for (const path of paths)
       for (const [place, size] of objectsOf((await read(call, path)).tree)) needed.set(place, size)

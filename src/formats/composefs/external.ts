@@ -1,0 +1,35 @@
+/**
+ * A file whose bytes lie outside of the image: what its content becomes as a metacopy and a redirect.
+ *
+ *     metacopy    len  4  36 00   overlay.metacopy  00 24 00 01  32 bytes of digest       (or nothing, when it is not known)
+ *     redirect    len  4  66 00   overlay.redirect  /ab/cdef…
+ *
+ * With sha512, as in composefs-rs' images, it is `00 44 00 02` and 64 bytes.
+ */
+import { type Inode, S_IFMT, S_IFREG } from '../tree.ts'
+import { type Content, sizeOf } from '../entry.ts'
+import { metacopyHead, metacopyHead512 } from './overlay-xattrs.ts'
+
+/** The content that a file has outside of the image, if it has. */
+export function externalContent(inode: Inode): Content | undefined {
+  const { content } = inode
+  if (content.kind === 'empty' || content.kind === 'inline' || (inode.mode & S_IFMT) !== S_IFREG) return undefined
+  return sizeOf(content) > 0 ? content : undefined
+}
+
+/** Where the bytes lie below the object directory; '' is nowhere. */
+export function placeOf(content: Content): string {
+  if (content.kind !== 'object') return content.kind === 'unknown' ? (content.path ?? '') : ''
+  return content.path ?? `${content.digest.slice(0, 2)}/${content.digest.slice(2)}`
+}
+
+/** The value alone. */
+export function metacopyValue(content: Content): Uint8Array {
+  if (content.kind !== 'object') return new Uint8Array(0)
+  const head = content.digest.length === 64 ? metacopyHead : metacopyHead512
+  return Buffer.from([...head, ...Buffer.from(content.digest, 'hex')])
+}
+
+export function redirectValue(content: Content): Uint8Array {
+  return Buffer.from(`/${placeOf(content)}`, 'latin1')
+}

@@ -1,0 +1,284 @@
+/**
+ * An image as the tree its user sees: whole, or a file at a time.
+ *
+ * Everything in the image is hostile. Directories are visited once and never found twice, so there are no cycles; what the
+ * directories, targets and contents of all inodes add up to may not exceed the image, so records that overlap
+ * cannot multiply it; the depth is bounded for whoever walks the tree by recursion.
+ */
+import { OnefoldError } from '../../error.ts'
+import { type Found, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
+import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
+import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning, legacyVersion } from './inode-meaning.ts'
+import { type Move, PrimaryNames, type Step } from './primary-names.ts'
+import { bad, ErofsReader, type RawInode } from '../erofs/erofs-reader.ts'
+import { chunkBased, fileTypes } from '../erofs/erofs-records.ts'
+
+export type { ErofsReadOptions, FileInfo } from './inode-meaning.ts'
+
+/** More levels than a path of the kernel's length can have. */
+const depthMax = 4096
+
+/**
+ * The tree of a composefs image (versions 0 and 1), or of a plain EROFS image with uncompressed data. Attribute values are views of `bytes`.
+ * Throws BAD_FORMAT for a damaged or malicious image, UNSUPPORTED for features it does not know, LIMIT for absurd depth.
+ */
+export function readErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): Directory {
+  const image = new ErofsReader(bytes)
+  return new TreeBuilder(image, new Meaning(image, options)).build()
+}
+
+/** An image of which only what is asked for is read. */
+export function openErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): ErofsView {
+  return new ErofsView(new ErofsReader(bytes), options)
+}
+
+interface OpenDirectory extends Step {
+  readonly raw: RawInode
+  readonly parent: number
+}
+
+class TreeBuilder {
+  readonly #image: ErofsReader
+  readonly #meaning: Meaning
+  readonly #inodes = new Map<number, Inode>()
+  /** Inodes that so far were met under names that are not their primary one, with their i_ino. */
+  readonly #homeless = new Map<Inode, number>()
+  /** Directories yet to be read, breadth-first. */
+  readonly #queue: OpenDirectory[] = []
+  /** Where the empty files stand that may be whiteouts. */
+  readonly #maybeWhiteouts = new Map<Inode, Directory>()
+  /** The number composefs gave to the next inode under its primary name. */
+  #nextIno = 1
+  readonly #primaryNames: PrimaryNames
+  /** Bytes that directories and flat data may still take up. */
+  #budget: number
+  #stubs = 0
+
+  constructor(image: ErofsReader, meaning: Meaning) {
+    this.#image = image
+    this.#meaning = meaning
+    this.#budget = image.length
+    this.#primaryNames = new PrimaryNames(image.length, (inode, directory) => this.#mayStand(inode, directory))
+  }
+
+  build(): Directory {
+    const raw = this.#image.inode(this.#image.rootNid)
+    const root = this.#add(raw)
+    if (!isDirectory(root)) throw bad(`the root, inode ${raw.nid}, is no directory`)
+    this.#queue.push({ raw, directory: root, parent: raw.nid, above: undefined, name: '', depth: 0 })
+    for (let i = 0; i < this.#queue.length; i++) this.#fill(this.#queue[i] as OpenDirectory)
+    this.#meaning.checkRoot(raw, root, this.#stubs)
+    this.#move(this.#primaryNames.end())
+    if (this.#homeless.size > 0) this.#settleInOrder(root)
+    this.#restoreWhiteouts()
+    return root
+  }
+
+  #fill(open: OpenDirectory): void {
+    const { raw, directory } = open
+    let dots = 0
+    directory.nlink = 2
+    this.#image.entries(raw, (name, nid, fileType) => {
+      if (name === '.' || name === '..') {
+        if (nid !== (name === '.' ? raw.nid : open.parent))
+          throw bad(`${name} of directory ${raw.nid} leads to inode ${nid}`)
+        dots++
+      } else this.#meet(open, name, nid, fileType)
+    })
+    if (dots !== 2) throw bad(`directory ${raw.nid} lacks its . or ..`)
+  }
+
+  #meet(open: OpenDirectory, name: string, nid: number, fileType: number): void {
+    let inode = this.#inodes.get(nid)
+    if (inode === undefined) {
+      const raw = this.#image.inode(nid)
+      checkType(nid, raw.mode, fileType)
+      if (this.#meaning.isStub(open.raw, name, raw)) {
+        this.#stubs++
+        this.#nextIno++
+        this.#move(this.#primaryNames.end())
+        return
+      }
+      inode = this.#add(raw)
+      if (isDirectory(inode)) this.#enter(open, name, raw, inode)
+      else this.#homeless.set(inode, raw.ino)
+    } else {
+      if (isDirectory(inode)) throw bad(`directory ${nid} has two names`)
+      checkType(nid, inode.mode, fileType)
+    }
+    const home = isDirectory(inode) || this.#isPrimary(inode)
+    open.directory.children.set(name, home ? inode : { linkTo: inode })
+    if (!home) {
+      this.#primaryNames.further(inode, open, name)
+    } else {
+      this.#settle(inode, open.directory)
+      if (!isDirectory(inode) && inode.nlink > 1) this.#primaryNames.counted(inode, open, name)
+      else this.#move(this.#primaryNames.end())
+    }
+  }
+
+  /** A whiteout stands in a directory that says it holds some. */
+  #mayStand(inode: Inode, directory: Directory): boolean {
+    return !this.#maybeWhiteouts.has(inode) || this.#meaning.mayHoldWhiteouts(directory)
+  }
+
+  #move(moves: readonly Move[]): void {
+    for (const { inode, from, to } of moves) {
+      from.step.directory.children.set(from.name, { linkTo: inode })
+      to.step.directory.children.set(to.name, inode)
+      if (this.#maybeWhiteouts.has(inode)) this.#maybeWhiteouts.set(inode, to.step.directory)
+    }
+  }
+
+  #enter(open: OpenDirectory, name: string, raw: RawInode, directory: Directory): void {
+    const depth = open.depth + 1
+    if (depth > depthMax) throw new OnefoldError('LIMIT', `Cannot read EROFS image: more than ${depthMax} levels deep`)
+    open.directory.nlink++
+    this.#queue.push({ raw, directory, parent: open.raw.nid, above: open, name, depth })
+  }
+
+  #add(raw: RawInode): Inode {
+    if (raw.layout !== chunkBased) this.#budget -= raw.size
+    if (this.#budget < 0) throw bad(`its inodes claim more data than its ${this.#image.length} bytes`)
+    const { nid, ...info } = this.#meaning.describe(raw)
+    const inode: Inode = { ...info, children: (raw.mode & S_IFMT) === S_IFDIR ? new Map<string, Child>() : undefined }
+    this.#inodes.set(nid, inode)
+    return inode
+  }
+
+  /** mkcomposefs numbers inodes in the order of their primary names, so the next number in line is at home. */
+  #isPrimary(inode: Inode): boolean {
+    const { composefsVersion } = this.#image
+    if (composefsVersion === undefined || composefsVersion === legacyVersion) return false
+    return this.#homeless.get(inode) === this.#nextIno
+  }
+
+  #settle(inode: Inode, directory: Directory): void {
+    this.#homeless.delete(inode)
+    this.#nextIno++
+    if (this.#meaning.mayBeWhiteout(inode)) this.#maybeWhiteouts.set(inode, directory)
+  }
+
+  /** Images with another numbering: the first name in depth-first order is the primary one. */
+  #settleInOrder(root: Directory): void {
+    const stack = [{ directory: root, names: root.children.entries() }]
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const next = top.names.next()
+      if (next.done === true) {
+        stack.pop()
+        continue
+      }
+      const [name, child] = next.value
+      if (isDirectory(child)) stack.push({ directory: child, names: child.children.entries() })
+      else if (isHardLink(child) && this.#homeless.has(child.linkTo)) {
+        top.directory.children.set(name, child.linkTo)
+        this.#settle(child.linkTo, top.directory)
+      }
+    }
+  }
+
+  /** Only now is it known which directories hold some: marks on any other are its user's own. */
+  #restoreWhiteouts(): void {
+    const holders = new Set<Directory>()
+    for (const [inode, directory] of this.#maybeWhiteouts) {
+      if (!this.#meaning.mayHoldWhiteouts(directory)) continue
+      Object.assign(inode, asWhiteout(inode))
+      holders.add(directory)
+    }
+    for (const directory of holders) directory.xattrs = this.#meaning.withoutWhiteoutMarks(directory.xattrs)
+  }
+}
+
+interface Place {
+  readonly raw: RawInode
+  /** The directory in which it was found; undefined for the root. */
+  readonly parent: RawInode | undefined
+}
+
+/** An open image: every question reads no more than it must. */
+export class ErofsView {
+  readonly #image: ErofsReader
+  readonly #meaning: Meaning
+  /** On the way inodes are only met: describing a directory may mean reading all of it. */
+  readonly #steps: Steps<Place> = {
+    isDirectory: ({ raw }) => (raw.mode & S_IFMT) === S_IFDIR,
+    child: ({ raw: parent }, name) => {
+      const nid = this.#image.find(parent, name)
+      if (nid === undefined) return undefined
+      const raw = this.#image.inode(nid)
+      return this.#meaning.isStub(parent, name, raw) ? undefined : { raw, parent }
+    },
+    target: ({ raw }) => ((raw.mode & S_IFMT) === S_IFLNK ? this.#image.target(raw) : ''),
+  }
+
+  constructor(image: ErofsReader, options: ErofsReadOptions) {
+    this.#image = image
+    this.#meaning = new Meaning(image, options)
+  }
+
+  /** Of the composefs format; undefined for a plain EROFS image. */
+  get version(): number | undefined {
+    return this.#image.composefsVersion
+  }
+
+  get root(): FileInfo {
+    return this.#info(this.#image.inode(this.#image.rootNid), undefined)
+  }
+
+  /** The same as `lookup` finds in the whole tree. */
+  lookup(path: string, options: LookupOptions = {}): Found<FileInfo> | undefined {
+    const root: Place = { raw: this.#image.inode(this.#image.rootNid), parent: undefined }
+    const found = walkPath(root, this.#steps, path, options)
+    return found && { path: found.path, inode: this.#info(found.inode.raw, found.inode.parent) }
+  }
+
+  /** The children of a directory in byte order of name. */
+  list(directory: FileInfo): [name: string, info: FileInfo][] {
+    const raw = this.#image.inode(directory.nid)
+    const children = this.#children(raw)
+    const inodes = new Map(children.map(([, child]) => [child.nid, child]))
+    // Records that overlap could make much more of the image than it has bytes.
+    const claimed = inodes.values().reduce((sum, { layout, size }) => sum + (layout === chunkBased ? 0 : size), 0)
+    if (claimed > this.#image.length)
+      throw bad(`the inodes in directory ${raw.nid} claim more data than its ${this.#image.length} bytes`)
+    const infos = new Map(inodes.values().map((child) => [child.nid, this.#info(child, raw)]))
+    return children.map(([name, { nid }]) => [name, infos.get(nid) as FileInfo])
+  }
+
+  /** The bytes of a file that lie in the image. */
+  data(file: FileInfo): Iterable<Uint8Array> {
+    return file.content.kind === 'inline' ? [file.content.bytes] : this.#image.data(this.#image.inode(file.nid))
+  }
+
+  #children(directory: RawInode): [name: string, raw: RawInode][] {
+    const children: [string, RawInode][] = []
+    this.#image.entries(directory, (name, nid, fileType) => {
+      if (name === '.' || name === '..') return
+      const raw = this.#image.inode(nid)
+      checkType(nid, raw.mode, fileType)
+      if (!this.#meaning.isStub(directory, name, raw)) children.push([name, raw])
+    })
+    return children
+  }
+
+  #info(raw: RawInode, parent: RawInode | undefined): FileInfo {
+    const info = this.#meaning.describe(raw)
+    if (this.#meaning.mayHoldWhiteouts(info) && this.#holdsWhiteouts(raw))
+      return { ...info, xattrs: this.#meaning.withoutWhiteoutMarks(info.xattrs) }
+    // A hard link to a whiteout does not mark its own directory; looking for the others would mean reading the whole image.
+    const isWhiteout =
+      this.#meaning.mayBeWhiteout(info) &&
+      parent !== undefined &&
+      (info.nlink > 1 || this.#meaning.mayHoldWhiteouts(this.#meaning.describe(parent)))
+    return isWhiteout ? asWhiteout(info) : info
+  }
+
+  #holdsWhiteouts(directory: RawInode): boolean {
+    return this.#children(directory).some(([, raw]) => this.#meaning.mayBeWhiteout(this.#meaning.describe(raw)))
+  }
+}
+
+function checkType(nid: number, mode: number, fileType: number): void {
+  if (fileTypes[(mode & S_IFMT) >> 12] !== fileType)
+    throw bad(`an entry gives inode ${nid} the type ${fileType}, its mode is 0${mode.toString(8)}`)
+}

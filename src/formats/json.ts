@@ -1,0 +1,197 @@
+import { isUtf8 } from 'node:buffer'
+import { OnefoldError } from '../error.ts'
+
+/** Limits on documents from outside. All are far above what images have and far below what hurts. */
+export interface JsonLimits {
+  /** Bytes of the whole document. */
+  readonly bytes: number
+  /** Depth of nested arrays and objects. */
+  readonly depth: number
+}
+
+/** 4 MiB is the least that the distribution spec wants registries to accept, and so the most that travels everywhere. */
+export const jsonLimits: JsonLimits = { bytes: 4 * 1024 * 1024, depth: 64 }
+
+/** Members of one array or object that we are ready to look at: layers, manifests, annotations, variables. */
+export const membersMax = 10_000
+
+/** A JSON object as parsed. Keys such as `__proto__` are plain own properties of it; read it with `Fields` only. */
+type Members = Readonly<Record<string, unknown>>
+
+/** Reads a document that must be one JSON object in UTF-8. `what` names it in errors: `manifest sha256:…`. */
+export function readJson(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): Fields {
+  return fieldsOf(readValue(bytes, what, limits), what, 'the document')
+}
+
+/** Reads a document that must be one JSON list of objects. */
+export function readJsonList(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): Fields[] {
+  return new Fields({ list: readValue(bytes, what, limits) }, what, 'the document').objects('list') ?? []
+}
+
+function readValue(bytes: Uint8Array, what: string, limits: JsonLimits): unknown {
+  if (bytes.length > limits.bytes)
+    throw new OnefoldError(
+      'LIMIT',
+      `Cannot read ${what}: it has ${bytes.length} bytes, at most ${limits.bytes} are read`,
+    )
+  if (!isUtf8(bytes)) throw new OnefoldError('BAD_FORMAT', `Cannot read ${what}: it is not UTF-8`)
+  checkDepth(bytes, limits.depth, what)
+  return parse(bytes, what)
+}
+
+/**
+ * One JSON object whose members are taken by name and type. `null` means absent, as in the documents Go programs
+ * write (they print empty lists that way). Anything of another type is BAD_FORMAT, with the path of the member.
+ */
+export class Fields {
+  readonly #members: Members
+  readonly #what: string
+  readonly #at: string
+
+  constructor(members: Members, what: string, at: string) {
+    this.#members = members
+    this.#what = what
+    this.#at = at
+  }
+
+  has(name: string): boolean {
+    return this.#get(name) !== undefined
+  }
+
+  string(name: string): string | undefined {
+    const value = this.#get(name)
+    if (value === undefined || typeof value === 'string') return value
+    throw this.bad(name, 'a string')
+  }
+
+  /** A string that must be there. */
+  text(name: string): string {
+    return this.string(name) ?? this.#absent(name)
+  }
+
+  boolean(name: string): boolean | undefined {
+    const value = this.#get(name)
+    if (value === undefined || typeof value === 'boolean') return value
+    throw this.bad(name, 'true or false')
+  }
+
+  /** A count or size that must be there: 0 … 2^53−1. */
+  size(name: string): number {
+    const value = this.#get(name)
+    if (value === undefined) return this.#absent(name)
+    // -0 is excluded too: it would not be written back as it was read.
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0)) return value
+    throw this.bad(name, 'a whole number from 0 to 2^53-1')
+  }
+
+  object(name: string): Fields | undefined {
+    const value = this.#get(name)
+    return value === undefined ? undefined : fieldsOf(value, this.#what, this.path(name))
+  }
+
+  list(name: string): readonly unknown[] | undefined {
+    const value = this.#get(name)
+    if (value === undefined) return undefined
+    if (!Array.isArray(value)) throw this.bad(name, 'a list')
+    return this.#counted(name, value)
+  }
+
+  objects(name: string): Fields[] | undefined {
+    return this.list(name)?.map((item, i) => fieldsOf(item, this.#what, `${this.path(name)}[${i}]`))
+  }
+
+  strings(name: string): string[] | undefined {
+    return this.list(name)?.map((item, i) => {
+      if (typeof item !== 'string') throw this.bad(`${name}[${i}]`, 'a string')
+      return item
+    })
+  }
+
+  /** An object of strings, such as annotations; its own prototype is null, so every key is data. */
+  map(name: string): Record<string, string> | undefined {
+    const keys = this.keys(name)
+    const members = this.object(name)
+    if (keys === undefined || members === undefined) return undefined
+    const map: Record<string, string> = Object.create(null)
+    for (const key of keys) map[key] = members.string(key) ?? ''
+    return map
+  }
+
+  /** The names in an object that is used as a set, in byte order. */
+  keys(name: string): string[] | undefined {
+    const value = this.#get(name)
+    if (value === undefined) return undefined
+    return this.#counted(name, Object.keys(fieldsOf(value, this.#what, this.path(name)).#members)).toSorted()
+  }
+
+  /** The path of a member for an error: `layers[2].digest`. */
+  path(name: string): string {
+    return this.#at === 'the document' ? name : `${this.#at}.${name}`
+  }
+
+  bad(name: string, expected: string, cause?: unknown): OnefoldError {
+    const message = `Cannot read ${this.#what}: ${this.path(name)} is ${brief(this.#get(name))}, expected ${expected}`
+    return new OnefoldError('BAD_FORMAT', message, cause === undefined ? {} : { cause })
+  }
+
+  #get(name: string): unknown {
+    // Own members only: every object inherits a "constructor".
+    return Object.hasOwn(this.#members, name) ? (this.#members[name] ?? undefined) : undefined
+  }
+
+  #absent(name: string): never {
+    throw new OnefoldError('BAD_FORMAT', `Cannot read ${this.#what}: ${this.path(name)} is missing`)
+  }
+
+  #counted<T>(name: string, list: readonly T[]): readonly T[] {
+    if (list.length <= membersMax) return list
+    const message = `Cannot read ${this.#what}: ${this.path(name)} has ${list.length} members, at most ${membersMax} are read`
+    throw new OnefoldError('LIMIT', message)
+  }
+}
+
+function fieldsOf(value: unknown, what: string, at: string): Fields {
+  if (isMembers(value)) return new Fields(value, what, at)
+  throw new OnefoldError('BAD_FORMAT', `Cannot read ${what}: ${at} is ${brief(value)}, expected an object`)
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function parse(bytes: Uint8Array, what: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString())
+  } catch (cause) {
+    throw new OnefoldError('BAD_FORMAT', `Cannot read ${what}: it is not JSON`, { cause })
+  }
+}
+
+/**
+ * Nesting is counted before parsing: what reads or prints a value later may recurse. A document that is not JSON may be
+ * miscounted; the parser refuses it afterwards.
+ */
+function checkDepth(bytes: Uint8Array, max: number, what: string): void {
+  let depth = 0
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]
+    if (byte === 0x22) i = endOfString(bytes, i + 1)
+    else if (byte === 0x5b || byte === 0x7b) depth++
+    else if (byte === 0x5d || byte === 0x7d) depth--
+    if (depth > max) throw new OnefoldError('LIMIT', `Cannot read ${what}: it is nested deeper than ${max} levels`)
+  }
+}
+
+/** The index of the closing quote of a string that starts at `i`, or the end of the bytes. */
+function endOfString(bytes: Uint8Array, i: number): number {
+  while (i < bytes.length && bytes[i] !== 0x22) i += bytes[i] === 0x5c ? 2 : 1
+  return i
+}
+
+/** A value, short enough for a message; an attacker chose it. */
+function brief(value: unknown): string {
+  if (value === undefined) return 'missing'
+  if (typeof value !== 'object') return JSON.stringify(typeof value === 'string' ? value.slice(0, 100) : value)
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'a list' : 'an object'
+}

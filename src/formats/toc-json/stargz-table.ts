@@ -1,0 +1,86 @@
+/**
+ * What the table of eStargz and of stargz' zstd dialect says of the blob. Each offset is the start of a gzip member, or of
+ * zstd frames, that goes on to the next offset and holds, behind the content, the headers of the entries that follow:
+ *
+ *     offset → member:  [innerOffset bytes]  chunk  [padding, headers, with min-chunk-size also further chunks]
+ */
+import { parseDigest } from '../../digest.ts'
+import type { TocFile, TocLayer, Unit } from '../toc.ts'
+import { type Place, type RawFile, badOrder, groupEntries, readChunks } from './toc-files.ts'
+import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn } from './toc-json.ts'
+
+/** What stargz-snapshotter's writer cuts at unless told otherwise. */
+export const defaultChunkSize = 4 * 2 ** 20
+
+export const tocName = 'stargz.index.json'
+export const prefetchLandmark = '.prefetch.landmark'
+export const noPrefetchLandmark = '.no.prefetch.landmark'
+export const landmarkByte = 0x0f
+const landmarkDigest = parseDigest('sha256:dc0e9c3658a1a3ed1ec94274d8b19925c93e1abb7ddba294923ad9bde30f8cb8')
+export const ownNames: ReadonlySet<string> = new Set([prefetchLandmark, noPrefetchLandmark, tocName])
+
+export interface StargzBlob {
+  readonly format: 'estargz' | 'stargz-zstd'
+  readonly bound: boolean
+  /** Where the members with the tar end: at the table, or at the footer when the table is elsewhere. */
+  readonly payloadEnd: number
+}
+
+export function readStargzLayer(document: TocDocument, blob: StargzBlob, limits: Required<TocLimits>): TocLayer {
+  const members = new Members(blob)
+  const groups = groupEntries(document, limits)
+  const files = groups.map((group) => readChunks(group, (raw, _, length) => members.place(raw, length)))
+  return {
+    format: blob.format,
+    bound: blob.bound,
+    files: withoutOwn(files),
+    units: members.units(),
+    chunking: { kind: 'fixed', size: chunkSizeOf(groups) },
+  }
+}
+
+/** Gathers the units as the chunks go by, which must be in the order of the tar. */
+class Members {
+  readonly #blob: StargzBlob
+  readonly #starts: number[] = []
+  /** How far the last member is in use. */
+  #inner = 0
+
+  constructor(blob: StargzBlob) {
+    this.#blob = blob
+  }
+
+  place(raw: RawEntry, length: number): Place {
+    const [start, skip] = [sizeIn(raw, 'offset'), sizeIn(raw, 'innerOffset')]
+    const last = this.#starts.at(-1) ?? -1
+    if (start < last || (start === last && skip < this.#inner)) throw badOrder(raw)
+    if (start >= this.#blob.payloadEnd) throw badEntry(raw, `its offset ${start} is behind the tar's end in the blob`)
+    if (skip + length > Number.MAX_SAFE_INTEGER) throw badEntry(raw, 'its innerOffset is beyond 2^53')
+    if (start > last) this.#starts.push(start)
+    this.#inner = skip + length
+    return { unit: this.#starts.length - 1, skip }
+  }
+
+  units(): Unit[] {
+    const coding = { kind: this.#blob.format === 'estargz' ? 'gzip' : 'zstd' } as const
+    return this.#starts.map((start, i) => ({ start, end: this.#starts[i + 1] ?? this.#blob.payloadEnd, coding }))
+  }
+}
+
+/** Known by the landmark, as in a layer that is pulled whole: see docs/tree.md. */
+function withoutOwn(files: readonly TocFile[]): readonly TocFile[] {
+  const isOwn = ({ entry }: TocFile): boolean => ownNames.has(entry.path) && entry.type === 'file'
+  const isLandmark = (file: TocFile): boolean =>
+    isOwn(file) && file.entry.path !== tocName && file.chunks.length === 1 && file.chunks[0]!.digest === landmarkDigest
+  return files.some(isLandmark) ? files.filter((file) => !isOwn(file)) : files
+}
+
+/** Only files that were cut say it. */
+function chunkSizeOf(groups: readonly RawFile[]): number {
+  let largest = defaultChunkSize
+  for (const { size, parts } of groups) {
+    if (parts.length > 1) return sizeIn(parts[0]!, 'chunkSize')
+    if (size > largest) largest = size
+  }
+  return largest
+}

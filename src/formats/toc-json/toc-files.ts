@@ -1,0 +1,133 @@
+/** The entries of a table with the chunks that belong to each, and the rules that hold in every dialect. */
+import type { Digest } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
+import { type Entry, sizeOf } from '../entry.ts'
+import { cleanPath, quoteName } from '../path.ts'
+import type { TocChunk, TocFile } from '../toc.ts'
+import { digestIn, readTocEntry } from './toc-entry.ts'
+import { type RawEntry, type TocDocument, type TocLimits, badEntry, badToc, sizeIn } from './toc-json.ts'
+
+/** An entry with what the table says of its content, none of it checked yet. */
+export interface RawFile {
+  readonly entry: Entry
+  readonly digest: Digest | undefined
+  readonly size: number
+  /** The entry itself, then its entries of type "chunk"; empty for what is empty or no file. */
+  readonly parts: readonly RawEntry[]
+}
+
+const noParts: readonly RawEntry[] = []
+
+/** Where a chunk lies, as its dialect says it. */
+export type Place = Pick<TocChunk, 'unit' | 'skip'>
+
+export function groupEntries({ entries }: TocDocument, limits: Required<TocLimits>): RawFile[] {
+  const files: RawFile[] = []
+  const names = new Set<string>()
+  const totals = new Totals(limits)
+  for (let at = 0; at < entries.length;) {
+    const raw = entries[at]!
+    if (raw['type'] === 'chunk') throw badEntry(raw, 'it is a chunk without a file before it')
+    const entry = readTocEntry(raw)
+    let end = at + 1
+    while (end < entries.length && entries[end]!['type'] === 'chunk') checkName(entries[end++]!, raw)
+    const size = sizeOf(entry.content)
+    if (size === 0 && end > at + 1) throw badEntry(raw, 'it has chunks and no content')
+    if (names.has(entry.path)) throw twice(entry.path)
+    names.add(entry.path)
+    totals.add(size)
+    const parts = size === 0 ? noParts : end === at + 1 ? [raw] : entries.slice(at, end)
+    const digest = size === 0 ? undefined : digestIn(raw, 'digest')
+    files.push({ entry, digest, size, parts })
+    at = end
+  }
+  return files
+}
+
+function checkName(chunk: RawEntry, file: RawEntry): void {
+  const [a, b] = [chunk['name'], file['name']]
+  if (a === b) return
+  if (typeof a !== 'string' || typeof b !== 'string' || cleanPath(a) !== cleanPath(b))
+    throw badEntry(chunk, 'it is a chunk of another file than the one before it')
+}
+
+/**
+ * The chunks of a file, which must follow one another from its beginning to its end.
+ * @param place is asked for each chunk in order
+ */
+export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, length: number) => Place): TocFile {
+  const { entry, size, parts, digest } = file
+  const chunks: TocChunk[] = []
+  let offset = 0
+  for (let i = 0; i < parts.length; i++) {
+    const raw = parts[i]!
+    if (sizeIn(raw, 'chunkOffset') !== offset) throw badEntry(raw, `its chunk ${i} does not begin at ${offset}`)
+    // 0 is "up to the end of the file".
+    const length = sizeIn(raw, 'chunkSize') || size - offset
+    if (length <= 0 || offset + length > size) throw badEntry(raw, `its chunk ${i} is not within its ${size} bytes`)
+    const { unit, skip } = place(raw, i, length)
+    chunks.push({ offset, length, digest: chunkDigest(file, raw), unit, skip })
+    offset += length
+  }
+  if (offset !== size) throw badEntry(parts[0]!, `its chunks have ${offset} of its ${size} bytes`)
+  return { entry, digest, chunks }
+}
+
+/** Content must be bound by a digest of the whole or of every part. A single chunk is the whole. */
+function chunkDigest({ entry, digest, parts }: RawFile, raw: RawEntry): Digest | undefined {
+  const own = digestIn(raw, 'chunkDigest')
+  if (own === undefined && digest === undefined) throw noDigest(entry)
+  if (parts.length > 1) return own
+  if (own !== undefined && digest !== undefined && own !== digest)
+    throw badEntry(raw, 'it has two digests for the same content')
+  return own ?? digest
+}
+
+class Totals {
+  readonly #limits: Required<TocLimits>
+  #entries = 0
+  #bytes = 0
+
+  constructor(limits: Required<TocLimits>) {
+    this.#limits = limits
+  }
+
+  add(size: number): void {
+    this.#bytes += size
+    if (++this.#entries > this.#limits.maxEntries) throw this.#over('maxEntries', 'too many entries')
+    if (size > this.#limits.maxEntrySize) throw this.#over('maxEntrySize', `a file of ${size} bytes`)
+    if (this.#bytes > this.#limits.maxTotal) throw this.#over('maxTotal', 'too many bytes in its files')
+  }
+
+  #over(limit: keyof TocLimits, found: string): OnefoldError {
+    return new OnefoldError(
+      'LIMIT',
+      `Cannot read a table of contents: it has ${found}, the limit ${limit} is ${this.#limits[limit]}`,
+      { hint: `Raise the limit ${limit} if you trust the image.` },
+    )
+  }
+}
+
+/** Tars with a name twice exist, and their last one counts; a table cannot say that in a way that all its readers share. */
+function twice(path: string): OnefoldError {
+  return new OnefoldError('UNSUPPORTED', `Cannot use a table of contents: ${quoteName(path)} is in it twice`, {
+    hint: 'Pull the layer whole.',
+  })
+}
+
+function noDigest({ path }: Entry): OnefoldError {
+  return new OnefoldError('UNSUPPORTED', `Cannot use a table of contents: ${quoteName(path)} has no digest in it`, {
+    hint: 'Pull the layer whole.',
+  })
+}
+
+/** Units come in the order of the blob, and no byte of it is claimed twice. */
+export function badOrder(raw: RawEntry): OnefoldError {
+  return badEntry(raw, 'its content overlaps what comes before it in the blob, or lies before it')
+}
+
+/** A part of the blob that the manifest or a footer names. */
+export function checkWithin(what: string, start: number, end: number, blobEnd: number): void {
+  if (!(start >= 0 && start < end && end <= blobEnd))
+    throw badToc(`${what} would lie from ${start} to ${end} in ${blobEnd} bytes`)
+}

@@ -1,0 +1,162 @@
+import type { VerityDigest } from '../digest.ts'
+import { groupsOf } from './diff-trees.ts'
+import {
+  type Directory,
+  type Inode,
+  type InodeInfo,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  inodeOf,
+  isDirectory,
+  sortedNames,
+} from '../formats/tree.ts'
+
+/** Text where the bytes are UTF-8, as they nearly always are; else the bytes in hexadecimal. */
+export type JsonBytes = string | { readonly hex: string }
+
+/** One name of a tree; docs/tree.md describes the form. Fields that have nothing to say are left out. */
+export interface JsonEntry {
+  /** From the root, with a leading slash; the root is "/". */
+  readonly path: JsonBytes
+  readonly type: NodeType
+  /** Octal, four digits, without the type. */
+  readonly mode: string
+  readonly uid: number
+  readonly gid: number
+  /** Whole seconds; `mtimeNsec` is to be added. */
+  readonly mtime: number
+  readonly mtimeNsec?: number
+  /** Files. */
+  readonly size?: number
+  /** Files with an object of their own: its fs-verity digest. */
+  readonly object?: VerityDigest
+  /** Small files: the bytes in base64. */
+  readonly inline?: string
+  /** Symlinks. */
+  readonly target?: JsonBytes
+  /** Devices: major and minor number. */
+  readonly device?: readonly [number, number]
+  /** In byte order of name; values in base64. */
+  readonly xattrs?: readonly { readonly name: JsonBytes; readonly value: string }[]
+  /** How many names the inode has, where it has several. */
+  readonly names?: number
+  /** The first of those names, on all the others. */
+  readonly link?: JsonBytes
+}
+
+export type NodeType = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo' | 'socket'
+
+const types: ReadonlyMap<number, NodeType> = new Map([
+  [S_IFREG, 'file'],
+  [S_IFDIR, 'directory'],
+  [S_IFLNK, 'symlink'],
+  [S_IFCHR, 'char'],
+  [S_IFBLK, 'block'],
+  [S_IFIFO, 'fifo'],
+  [S_IFSOCK, 'socket'],
+])
+
+export function nodeTypeOf(inode: Pick<Inode, 'mode'>): NodeType {
+  return types.get(inode.mode & S_IFMT) ?? 'file'
+}
+
+/** Device numbers out of Linux's 32-bit form. */
+export function deviceOf(rdev: number): [major: number, minor: number] {
+  return [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)]
+}
+
+/** Every name of a finished tree, the root first, in depth-first byte order. */
+export function* treeToJson(root: Directory): Generator<JsonEntry> {
+  for (const { path, inode, link } of walk(root)) yield jsonEntry(path, inode, link)
+}
+
+export interface Walked {
+  /** '' is the root. */
+  readonly path: string
+  readonly inode: Inode
+  /** The inode's first name, when this is another one. */
+  readonly link: string | undefined
+}
+
+/** Every name of a finished tree, the root first, in depth-first byte order. */
+export function* walk(root: Directory): Generator<Walked> {
+  const groups = groupsOf(root)
+  const pending: [path: string, inode: Inode][] = [['', root]]
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const [path, inode] = next
+    const first = groups.get(inode)
+    yield { path, inode, link: first === path ? undefined : first }
+    if (!isDirectory(inode)) continue
+    for (const name of sortedNames(inode).reverse()) {
+      const child = inode.children.get(name)
+      if (child !== undefined) pending.push([path === '' ? name : `${path}/${name}`, inodeOf(child)])
+    }
+  }
+}
+
+/** One name as JSON; `path` and `link` as in `Walked`. */
+export function jsonEntry(path: string, inode: InodeInfo, link: string | undefined): JsonEntry {
+  return {
+    path: jsonBytes(`/${path}`),
+    type: nodeTypeOf(inode),
+    mode: (inode.mode & 0o7777).toString(8).padStart(4, '0'),
+    uid: inode.uid,
+    gid: inode.gid,
+    mtime: inode.mtime,
+    ...(inode.mtimeNsec !== 0 && { mtimeNsec: inode.mtimeNsec }),
+    ...bodyOf(inode),
+    ...(inode.xattrs.size > 0 && { xattrs: xattrsOf(inode) }),
+    ...(nodeTypeOf(inode) !== 'directory' && inode.nlink > 1 && { names: inode.nlink }),
+    ...(link !== undefined && { link: jsonBytes(`/${link}`) }),
+  }
+}
+
+function bodyOf(inode: InodeInfo): Partial<JsonEntry> {
+  switch (nodeTypeOf(inode)) {
+    case 'file':
+      return contentOf(inode)
+    case 'symlink':
+      return { target: jsonBytes(inode.target) }
+    case 'char':
+    case 'block':
+      return { device: deviceOf(inode.rdev) }
+    default:
+      return {}
+  }
+}
+
+function contentOf({ content }: InodeInfo): Partial<JsonEntry> {
+  switch (content.kind) {
+    case 'empty':
+      return { size: 0 }
+    case 'inline':
+      return { size: content.bytes.length, inline: Buffer.from(content.bytes).toString('base64') }
+    case 'object':
+      return { size: content.size, object: content.digest }
+    case 'unknown':
+      return { size: content.size }
+  }
+}
+
+function xattrsOf(inode: InodeInfo): { name: JsonBytes; value: string }[] {
+  return [...inode.xattrs.keys()]
+    .sort()
+    .map((name) => ({ name: jsonBytes(name), value: Buffer.from(inode.xattrs.get(name) ?? []).toString('base64') }))
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export function jsonBytes(latin1: string): JsonBytes {
+  const bytes = Buffer.from(latin1, 'latin1')
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return { hex: bytes.toString('hex') }
+  }
+}

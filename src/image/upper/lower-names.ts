@@ -1,0 +1,49 @@
+import type { Entry } from '../../formats/entry.ts'
+import { quoteName } from '../../formats/path.ts'
+import { type Inode, isDirectory, sortedNames } from '../../formats/tree.ts'
+import { entryOf } from '../tree-entries.ts'
+import { nodeTypeOf } from '../tree-json.ts'
+import { childOf, join, refuseUnspeakable } from '../layer-names.ts'
+import { layerXattrs } from './upper-xattrs.ts'
+
+export interface LowerNamesOptions {
+  readonly keepSelinux: boolean
+  readonly onWarning?: ((message: string) => void) | undefined
+}
+
+/** Repeats parts of the image below in a layer: what lies in a directory that shows in another place now. */
+export class LowerNames {
+  readonly #options: LowerNamesOptions
+  /** First names, in this layer, of files that have several. */
+  readonly #firstNames = new Map<Inode, string>()
+
+  constructor(options: LowerNamesOptions) {
+    this.#options = options
+  }
+
+  /** An inode of the image as `path`, and all that is below it. */
+  *all(path: string, inode: Inode | undefined): Generator<Entry> {
+    const pending: [path: string, inode: Inode | undefined][] = [[path, inode]]
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const [at, here] = next
+      if (here === undefined) continue
+      if (nodeTypeOf(here) === 'socket') {
+        this.#options.onWarning?.(`${quoteName(at)}: a socket cannot be in a layer; it is left out`)
+        continue
+      }
+      const entry = entryOf(at, here, this.#firstName(here, at))
+      refuseUnspeakable(entry, at.slice(at.lastIndexOf('/') + 1))
+      yield { ...entry, xattrs: layerXattrs(entry, { prefix: undefined, keepSelinux: this.#options.keepSelinux }) }
+      if (!isDirectory(here)) continue
+      for (const child of sortedNames(here).reverse()) pending.push([join(at, child), childOf(here, child)])
+    }
+  }
+
+  /** Undefined for the first name itself. */
+  #firstName(inode: Inode, path: string): string | undefined {
+    if (isDirectory(inode) || inode.nlink < 2) return undefined
+    const first = this.#firstNames.get(inode)
+    if (first === undefined) this.#firstNames.set(inode, path)
+    return first
+  }
+}

@@ -1,0 +1,21 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { OnefoldError } from '../error.ts'
+import { findMount } from './find-mount.ts'
+import { type MountRecord, type MountStore, mountFolder } from './mount-state.ts'
+
+export interface MountChanges {
+  readonly mount: MountRecord
+  /** The directory that holds what was changed; undefined when the mount is read-only. */
+  readonly upper: string | undefined
+}
+
+/** What a mount, or a run, has changed so far: mounted still, or kept since. `verb` is what it is wanted for. */
+export function findChanges(store: MountStore, which: string, verb: string): MountChanges {
+  const mount = findMount(store, which, verb)
+  if (mount.changes === undefined) return { mount, upper: undefined }
+  const folder = mount.ownsChanges ? mountFolder(store, mount.id) : mount.changes
+  const upper = join(folder, 'upper')
+  if (existsSync(upper)) return { mount, upper }
+  throw new OnefoldError('NOT_FOUND', `Cannot ${verb} ${mount.id}: its changes in ${JSON.stringify(upper)} are gone`)
+}

@@ -1,0 +1,58 @@
+import { type Digest, type DiffId, digestOf } from '../../digest.ts'
+import type { Platform } from '../../formats/entry.ts'
+import { writeConfig } from '../../formats/oci/image-config.ts'
+import { writeManifest } from '../../formats/oci/manifest.ts'
+import { mediaTypes } from '../../formats/oci/media-types.ts'
+import { hostPlatform } from '../../formats/oci/platform.ts'
+import { type Located, localSource, once } from './local-source.ts'
+import type { AbortOptions, Artifact, Source } from '../source.ts'
+
+/** The one layer of a plain tree, once it has been read through. */
+export interface PlainLayer {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly diffId: DiffId
+  readonly blob: Located
+}
+
+/**
+ * A source for a tree that is no image: it becomes one of a single layer, with a config that says nothing but the
+ * platform. `read` is called once, when something is first asked for: it hashes the whole tree.
+ */
+export function plainSource(parts: {
+  readonly name: string
+  readonly platform: Platform | undefined
+  read(options: AbortOptions): Promise<PlainLayer>
+  readonly close: () => Promise<void>
+}): Source {
+  const platform = parts.platform ?? hostPlatform()
+  const image = once(async (options) => makeImage(await parts.read(options), platform))
+  return localSource({
+    name: parts.name,
+    kind: 'plain',
+    resolve: async (options) => (await image(options)).top,
+    locate: async ({ digest }) => (await image({})).blobs.get(digest),
+    close: parts.close,
+  })
+}
+
+interface PlainImage {
+  readonly top: Artifact
+  readonly blobs: ReadonlyMap<Digest, Located>
+}
+
+function makeImage({ mediaType, digest, diffId, blob }: PlainLayer, platform: Platform): PlainImage {
+  const config = writeConfig({ platform, diffIds: [diffId] })
+  const configDigest = digestOf(config)
+  const bytes = writeManifest({
+    config: { mediaType: mediaTypes.config, digest: configDigest, size: config.length },
+    layers: [{ mediaType, digest, size: blob.length }],
+  })
+  const descriptor = { mediaType: mediaTypes.manifest, digest: digestOf(bytes), size: bytes.length }
+  const blobs = new Map<Digest, Located>([
+    [digest, blob],
+    [configDigest, config],
+    [descriptor.digest, bytes],
+  ])
+  return { top: { descriptor, bytes }, blobs }
+}

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto'
+import { parseDiffId, parseDigest } from '../../digest.ts'
+import { type Entry, sizeOf } from '../../formats/entry.ts'
+import { mediaTypes } from '../../formats/oci/media-types.ts'
+import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
+import type { PlainLayer } from './plain-source.ts'
+import type { AbortOptions, BlobOptions } from '../source.ts'
+import { type Found, changedWhileRead } from '../../scan/walk-tree.ts'
+
+/** A name of a tar that is being made; its bytes are read before the next name is asked for. */
+export interface TarName {
+  readonly entry: Entry
+  /** Exactly as many bytes as `entry.content` says; a chunk is good until the next one. */
+  content(): Iterable<Uint8Array>
+}
+
+/**
+ * Walks a directory from its beginning. Everything that is found goes through `seen` before its bytes are read, also
+ * what gets no name in the tar.
+ */
+export type Walk = (onWarning: (message: string) => void, seen: (found: Found) => void) => Iterable<TarName>
+
+/**
+ * A directory as one uncompressed tar, made while it is read and kept nowhere. It is made twice, once for its digest and
+ * once to be served; a tree that changes in between is noticed by the change times of its inodes.
+ * @param root for errors, one char per byte
+ */
+export async function readWalked(
+  root: string,
+  walk: Walk,
+  options: AbortOptions & { readonly onWarning?: ((message: string) => void) | undefined },
+): Promise<PlainLayer> {
+  const tar = new WalkedTar(root, walk)
+  const hash = createHash('sha256')
+  let length = 0
+  for await (const chunk of tar.first(options.onWarning ?? (() => {}), { signal: options.signal, lent: true })) {
+    hash.update(chunk)
+    length += chunk.length
+  }
+  const hex = hash.digest('hex')
+  return {
+    mediaType: mediaTypes.layer,
+    digest: parseDigest(`sha256:${hex}`),
+    diffId: parseDiffId(`sha256:${hex}`),
+    blob: { length, read: (blobOptions) => tar.again(blobOptions) },
+  }
+}
+
+const batchSize = 1024 * 1024
+
+/** The tar of one directory, the same bytes each time as long as nobody writes to it. */
+class WalkedTar {
+  readonly #root: string
+  readonly #walk: Walk
+  /** Change times of the first pass, in order: eight bytes a name are all that is kept of a tree. */
+  #changed: bigint[] = []
+
+  constructor(root: string, walk: Walk) {
+    this.#root = root
+    this.#walk = walk
+  }
+
+  /** Makes the tar and remembers the change times. */
+  first(onWarning: (message: string) => void, options: BlobOptions): AsyncGenerator<Uint8Array> {
+    const changed: bigint[] = []
+    this.#changed = changed
+    return batches(
+      this.#pieces(onWarning, (found) => void changed.push(found.changed)),
+      options,
+    )
+  }
+
+  /** Makes it again, and stops at the first name that is not as it was. */
+  async *again(options: BlobOptions): AsyncGenerator<Uint8Array> {
+    let at = 0
+    const pieces = this.#pieces(
+      () => {},
+      (found) => {
+        if (found.changed !== this.#changed[at++]) throw changedWhileRead(this.#show(found.entry.path))
+      },
+    )
+    yield* skipping(batches(pieces, options), options.offset ?? 0)
+  }
+
+  *#pieces(onWarning: (message: string) => void, seen: (found: Found) => void): Generator<Uint8Array> {
+    for (const name of this.#walk(onWarning, seen)) {
+      const size = sizeOf(name.entry.content)
+      yield writeTarHeader(name.entry, size)
+      yield* name.content()
+      yield tarPadding(size)
+    }
+    yield tarTrailer()
+  }
+
+  #show(path: string): string {
+    return Buffer.from(path === '' ? this.#root : `${this.#root}/${path}`, 'latin1').toString()
+  }
+}
+
+/** Joins small pieces: what takes them pays per chunk. */
+async function* batches(pieces: Iterable<Uint8Array>, { signal, lent }: BlobOptions): AsyncGenerator<Uint8Array> {
+  let batch = new Uint8Array(batchSize)
+  let used = 0
+  for (const piece of pieces) {
+    if (used + piece.length > batchSize) {
+      signal?.throwIfAborted()
+      if (used > 0) yield batch.subarray(0, used)
+      if (lent !== true) batch = new Uint8Array(batchSize)
+      used = 0
+    }
+    if (piece.length > batchSize) {
+      yield piece
+      continue
+    }
+    batch.set(piece, used)
+    used += piece.length
+  }
+  if (used > 0) yield batch.subarray(0, used)
+}
+
+async function* skipping(chunks: AsyncIterable<Uint8Array>, offset: number): AsyncGenerator<Uint8Array> {
+  let left = offset
+  for await (const chunk of chunks) {
+    if (chunk.length > left) yield left === 0 ? chunk : chunk.subarray(left)
+    left = Math.max(0, left - chunk.length)
+  }
+}

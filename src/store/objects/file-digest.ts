@@ -1,0 +1,79 @@
+import { closeSync, readSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import type { VerityDigest } from '../../digest.ts'
+import { VerityHasher, blocksOf, groupBytes } from '../../formats/fsverity/verity-digest.ts'
+import { fileError, openRegular } from '../store-files.ts'
+import { type GroupWork, hashGroups } from './group-digest.ts'
+
+/** A thread takes as long to start as this much to hash. */
+const bytesPerThread = 32 << 20
+const threadsMax = 64
+const chunkBytes = 1 << 20
+
+/**
+ * The fs-verity digest of a regular file, or undefined when there is none. A large one is hashed by several threads, this one
+ * among them.
+ */
+export async function fileDigest(path: string, threads = availableParallelism()): Promise<VerityDigest | undefined> {
+  const file = openRegular(path, 'a file to be hashed')
+  if (file === undefined) return undefined
+  try {
+    return await openFileDigest(file.fd, file.size, threads)
+  } catch (error) {
+    throw fileError('read', path, error)
+  } finally {
+    closeSync(file.fd)
+  }
+}
+
+/** The same of an open file; what it has grown by meanwhile counts. */
+export async function openFileDigest(fd: number, size: number, threads: number): Promise<VerityDigest> {
+  const hasher = new VerityHasher()
+  const most = Math.min(threads, threadsMax, Math.floor(size / bytesPerThread))
+  let at = 0
+  if (most > 1) {
+    const groups = Math.floor(size / groupBytes)
+    hasher.appendGroups(await hashTogether(fd, groups, most))
+    at = groups * groupBytes
+  }
+  const buffer = Buffer.allocUnsafe(chunkBytes)
+  const blocks = blocksOf(buffer)
+  for (let length = readSync(fd, buffer, 0, chunkBytes, at); length > 0;) {
+    hasher.update(buffer.subarray(0, length), blocks)
+    at += length
+    length = readSync(fd, buffer, 0, chunkBytes, at)
+  }
+  return hasher.digest()
+}
+
+/** The descriptor is in use until every thread has ended. */
+async function hashTogether(fd: number, groups: number, threads: number): Promise<Uint8Array> {
+  const work: GroupWork = {
+    fd,
+    groups,
+    next: new SharedArrayBuffer(4),
+    hashes: new SharedArrayBuffer(groups * 32),
+  }
+  const helpers = Array.from({ length: threads - 1 }, () => startThread(work))
+  let failure: unknown
+  try {
+    hashGroups(work)
+  } catch (error) {
+    failure = error
+    Atomics.store(new Int32Array(work.next), 0, groups)
+  }
+  const ended = await Promise.allSettled(helpers)
+  failure ??= ended.find((each) => each.status === 'rejected')?.reason
+  if (failure !== undefined) throw failure
+  return Buffer.from(new Uint8Array(work.hashes))
+}
+
+function startThread(work: GroupWork): Promise<void> {
+  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
+  const worker = new Worker(new URL(`./group-thread.${extension}`, import.meta.url), { workerData: work })
+  return new Promise((resolve, reject) => {
+    worker.once('error', reject)
+    worker.once('exit', () => resolve())
+  })
+}

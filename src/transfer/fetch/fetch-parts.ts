@@ -1,0 +1,159 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Digest, checkDigest } from '../../digest.ts'
+import { OnefoldError, hasCode } from '../../error.ts'
+import { type Content, type Descriptor, sizeOf } from '../../formats/entry.ts'
+import { recipeDigest } from '../../recipe/recipe.ts'
+import type { Source } from '../../sources/source.ts'
+import type { Transaction } from '../../store/transaction/transaction.ts'
+import { FileIntake, Scratch } from '../import/file-intake.ts'
+import type { ImportLimits, LayerResult } from '../import/layer-job.ts'
+import type { OnProgress } from '../progress.ts'
+import { Arena } from './arena.ts'
+import { assembleLayer } from './assemble-layer.ts'
+import type { LayerOutlook } from './layer-outlook.ts'
+import type { LayerPlan } from './plan-layers.ts'
+import { Prefetch } from './range-queue.ts'
+import { checkObject, proveRecipe } from './prove-recipe.ts'
+import { splitRecipe, tableRecipe } from './table-recipe.ts'
+import { UnitReader } from './unit-reader.ts'
+
+export interface FetchOptions {
+  readonly source: Source
+  readonly transaction: Transaction
+  readonly limits: ImportLimits
+  readonly signal: AbortSignal | undefined
+  readonly onProgress: OnProgress | undefined
+  readonly onLayer: (layer: PlannedLayer, result: LayerResult) => void
+  /** Hears of a layer that has to be pulled whole after all. */
+  readonly onFailed: (layer: PlannedLayer, error: OnefoldError) => Promise<void>
+}
+
+export type PlannedLayer = LayerOutlook & { readonly plan: LayerPlan }
+
+/**
+ * Carries out plans, the lowest layer first: what one assembles, those above it take. A layer whose parts are not what
+ * its table says, or that its source does not give out in parts, is left for a whole pull, which says what is wrong.
+ * Returns what was assembled, by sha256.
+ */
+export async function fetchParts(
+  layers: readonly PlannedLayer[],
+  options: FetchOptions,
+): Promise<ReadonlyMap<Digest, Content>> {
+  const requests = layers.flatMap(({ blob, plan }) => plan.requests.map((span) => ({ blob, span })))
+  const done = new Map<Descriptor, number>()
+  const { signal, onProgress } = options
+  const onBytes = (blob: Descriptor, bytes: number): void => {
+    done.set(blob, (done.get(blob) ?? 0) + bytes)
+    onProgress?.({ type: 'layer', ...sizesOf(blob, layers), done: done.get(blob) ?? 0, finished: false })
+  }
+  using prefetch = new Prefetch(options.source, requests, { signal, onBytes })
+  using work = new PartWork(options, prefetch)
+  for (const layer of layers) {
+    const result = await work.layer(layer).catch((error: unknown) => {
+      if (isLayersFault(error)) return error
+      throw error
+    })
+    prefetch.drop(layer.blob)
+    if (result instanceof OnefoldError) {
+      await options.onFailed(layer, result)
+      continue
+    }
+    options.onLayer(layer, result)
+    const { digest, size } = sizesOf(layer.blob, layers)
+    onProgress?.({ type: 'layer', digest, size, done: size, finished: true })
+  }
+  return work.assembled
+}
+
+function sizesOf(blob: Descriptor, layers: readonly PlannedLayer[]): { digest: Digest; size: number } {
+  const layer = layers.find((candidate) => candidate.blob === blob)
+  return { digest: blob.digest, size: layer?.plan.count.fetchBytes ?? blob.size }
+}
+
+/** What a whole pull may do better, or says better. A network that fails, or a full disk, is neither. */
+function isLayersFault(error: unknown): error is OnefoldError {
+  const codes = ['BAD_FORMAT', 'DIGEST_MISMATCH', 'LIMIT', 'UNSUPPORTED', 'NOT_FOUND', 'CORRUPT'] as const
+  return codes.some((code) => hasCode(error, code))
+}
+
+class PartWork implements Disposable {
+  readonly #options: FetchOptions
+  readonly #prefetch: Prefetch
+  readonly #staging
+  readonly #intake: FileIntake
+  readonly #arena: Arena
+  readonly assembled = new Map<Digest, Content>()
+
+  constructor(options: FetchOptions, prefetch: Prefetch) {
+    this.#options = options
+    this.#prefetch = prefetch
+    this.#staging = options.transaction.staging('parts')
+    this.#intake = new FileIntake(this.#staging, new Scratch())
+    this.#arena = new Arena(() => this.#intake.settle())
+  }
+
+  async layer(layer: PlannedLayer): Promise<LayerResult> {
+    const { plan, diffId, proof } = layer
+    const before = { objects: this.#intake.newObjects, bytes: this.#intake.newBytes }
+    const contents = await this.#contents(plan)
+    const { tarSplit } = plan.toc
+    const { transaction } = this.#options
+    let recipeBytes: Uint8Array
+    if (proof === 'proven' && tarSplit !== undefined) {
+      recipeBytes = splitRecipe(tarSplit, contents, diffId)
+      await proveRecipe(transaction.root, transaction.folder, recipeBytes, this.#options.signal)
+    } else {
+      await this.#checkHeld(plan)
+      recipeBytes = tableRecipe(plan.toc, contents, diffId)
+    }
+    const recipe = recipeDigest(recipeBytes)
+    this.#staging.stageRecipe(recipe, recipeBytes)
+    return {
+      recipe,
+      recipeBytes,
+      files: plan.files.filter((file) => file !== undefined).length,
+      blobBytes: plan.count.fetchBytes + layer.table.bytes,
+      tarBytes: tarSplit?.tarSize ?? 0,
+      newObjects: this.#intake.newObjects - before.objects,
+      newBytes: this.#intake.newBytes - before.bytes,
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#staging.close()
+  }
+
+  async #contents(plan: LayerPlan): Promise<Content[]> {
+    const { signal, limits, transaction } = this.#options
+    const next = () => this.#prefetch.next(plan.blob)
+    const unitOptions = { arena: this.#arena, next, zstdWindowLog: limits.zstdWindowLog }
+    using units = new UnitReader(plan.toc, unitOptions)
+    return await assembleLayer(plan, {
+      storeRoot: transaction.root,
+      units,
+      arena: this.#arena,
+      intake: this.#intake,
+      assembled: this.assembled,
+      signal,
+    })
+  }
+
+  /** The index says which object has which sha256, and is not believed; where no diffID will show it, it is hashed. */
+  async #checkHeld({ toc, files }: LayerPlan): Promise<void> {
+    const checked = new Set<Digest>()
+    for (const [index, plan] of files.entries()) {
+      const digest = toc.files[index]?.digest
+      if (plan?.kind !== 'held' || digest === undefined || checked.has(digest)) continue
+      checked.add(digest)
+      const { file } = plan
+      if (file.kind === 'inline') {
+        checkDigest(file.bytes, digest, 'a file of the index')
+        continue
+      }
+      const size = sizeOf(toc.files[index]?.entry.content ?? { kind: 'empty' })
+      await checkObject(this.#options.transaction.root, file.object, digest, size)
+      if (checked.size % 64 === 0) await nextTurn()
+      this.#options.signal?.throwIfAborted()
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import type { DiffId } from '../../digest.ts'
+import type { Descriptor } from '../../formats/entry.ts'
+import type { LayerToc } from '../../store/records/image-record.ts'
+import type { LayerPlan, Planned } from './plan-layers.ts'
+import type { TableCost } from './read-table.ts'
+
+/** How layers that bring a table of contents are pulled. */
+export type PartialPolicy =
+  /** By parts where that saves enough. */
+  | 'auto'
+  /** By parts wherever there is a table, whether or not anything binds it: what is not proven says so. */
+  | 'always'
+  /** Whole: every layer is proven. */
+  | 'never'
+
+/** What will be done about one layer, and why. */
+export interface LayerOutlook {
+  readonly blob: Descriptor
+  readonly diffId: DiffId
+  readonly how: 'present' | 'parts' | 'whole'
+  /** For people. */
+  readonly why: string
+  readonly toc?: LayerToc
+  /** Whether the tar can be rebuilt and hashed at once. */
+  readonly proof: 'proven' | 'toc-only'
+  /** What the table took to read. */
+  readonly table: TableCost
+  readonly plan?: LayerPlan
+}
+
+/** A request that waits its turn costs about as much as this many bytes that come without one. */
+const requestBytes = 16 * 1024
+/** A part of the blob that has to be saved before parts are worth it: of what can be proven, and of what cannot. */
+const provenShare = 0.8
+const believedShare = 0.5
+
+export const noTable: TableCost = { bytes: 0, requests: 0 }
+
+export interface Candidate {
+  readonly blob: Descriptor
+  readonly diffId: DiffId
+  readonly toc: LayerToc
+  readonly proof: 'proven' | 'toc-only'
+  readonly table: TableCost
+}
+
+/**
+ * Parts or the whole. Whole layers are quicker per byte, since they are imported by several threads in one pass, and they
+ * are proven; so parts have to save something, and more where they leave the proof for later.
+ */
+export function decide(candidate: Candidate, planned: Planned, policy: PartialPolicy): LayerOutlook {
+  if ('refused' in planned)
+    return { ...candidate, how: 'whole', why: `its table cannot be followed: ${planned.refused}` }
+  const { blob, proof } = candidate
+  const { fetchBytes, requests } = planned.count
+  const cost = fetchBytes + requests * requestBytes
+  const share = proof === 'proven' ? provenShare : believedShare
+  const outlook = { ...candidate, plan: planned }
+  if (policy === 'always') return { ...outlook, how: 'parts', why: 'parts were asked for' }
+  if (cost <= blob.size * share) return { ...outlook, how: 'parts', why: 'the store has much of it' }
+  const most = fetchBytes >= blob.size * share ? 'most of it is missing' : 'its parts are too scattered'
+  const why = proof === 'proven' ? most : `${most}, and whole it is proven`
+  return { ...outlook, how: 'whole', why }
+}

@@ -1,0 +1,43 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Digest, DigestCheck, type VerityDigest } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
+import { readRecipe } from '../../recipe/recipe.ts'
+import { readObject } from '../../store/objects/object-files.ts'
+import { rebuildTar } from '../../store/recipes/rebuild-tar.ts'
+
+/** Bytes between two looks at what else there is to do. */
+const turnBytes = 32 * 1024 * 1024
+
+/** Builds the tar and hashes it: DIGEST_MISMATCH unless it is the one that the config names. */
+export async function proveRecipe(
+  root: string,
+  staged: string,
+  bytes: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const recipe = readRecipe(bytes)
+  const check = new DigestCheck(recipe.diffId)
+  let done = 0
+  for (const piece of rebuildTar(root, recipe, staged)) {
+    check.update(piece)
+    done += piece.length
+    if (done < turnBytes) continue
+    done = 0
+    await nextTurn()
+    signal?.throwIfAborted()
+  }
+  check.finish('a layer, rebuilt from its tar-split')
+}
+
+/** Whether an object of the store has the sha256 that a table wants. */
+export async function checkObject(root: string, object: VerityDigest, want: Digest, size: number): Promise<void> {
+  const check = new DigestCheck(want)
+  let seen = 0
+  for await (const bytes of readObject(root, object)) {
+    check.update(bytes)
+    seen += bytes.length
+  }
+  if (seen !== size)
+    throw new OnefoldError('CORRUPT', `Cannot use object ${object}: it has ${seen} bytes, expected ${size}`)
+  check.finish(`object ${object}`)
+}

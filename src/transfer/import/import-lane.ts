@@ -1,0 +1,133 @@
+import { Worker } from 'node:worker_threads'
+import type { LayerJob, LaneSetup, LayerResult, ThreadReply } from './layer-job.ts'
+import { unpackError } from './layer-job.ts'
+import { Ring, RingAborted, ringMemory } from '../../threads/ring.ts'
+
+/** Of a lane with two threads. */
+const inflatedSlots = 8
+const inflatedSlotBytes = 1024 * 1024
+const fetchedSlots = 8
+const fetchedSlotBytes = 256 * 1024
+
+/**
+ * Takes one layer at a time. With two threads one inflates and checks blob and diffID, the other hashes files and stages
+ * objects, and they meet in shared memory: a layer is there in half the time. With one thread nothing has to be handed
+ * over, which is less work in all: right when there are other layers for the other cores. The main thread only feeds
+ * bytes that come from the network.
+ */
+export class Lane implements AsyncDisposable {
+  readonly #inflated: Ring
+  readonly #fetched: Ring
+  readonly #progress = new BigInt64Array(new SharedArrayBuffer(8))
+  readonly #inflater: Worker | undefined
+  readonly #importer: Worker
+
+  constructor(storeRoot: string, transaction: string, name: string, threads: 1 | 2) {
+    const inflated = ringMemory(threads === 1 ? 1 : inflatedSlots, inflatedSlotBytes)
+    const fetched = ringMemory(fetchedSlots, fetchedSlotBytes)
+    this.#inflated = new Ring(inflated)
+    this.#fetched = new Ring(fetched)
+    const progress = this.#progress.buffer
+    const setup: LaneSetup = { threads, inflated, fetched, progress, storeRoot, transaction, name }
+    this.#inflater = threads === 1 ? undefined : startThread('inflate-thread', setup)
+    this.#importer = startThread('import-thread', setup)
+  }
+
+  /** Bytes of the current blob that have been taken in. */
+  get blobBytes(): number {
+    return Number(Atomics.load(this.#progress, 0))
+  }
+
+  /** @param feed the blob's bytes, when `job.file` does not say where to read them */
+  async import(job: LayerJob, feed: AsyncIterable<Uint8Array> | undefined, signal?: AbortSignal): Promise<LayerResult> {
+    signal?.throwIfAborted()
+    this.#inflated.reset()
+    this.#fetched.reset()
+    Atomics.store(this.#progress, 0, 0n)
+    const stop = () => this.#abort()
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      const results = await Promise.allSettled([
+        this.#inflater && ask<undefined>(this.#inflater, job),
+        ask<LayerResult>(this.#importer, job),
+        feed === undefined ? undefined : this.#feed(feed),
+      ])
+      signal?.throwIfAborted()
+      const [inflated, imported] = results
+      const failure = results.find((result) => result.status === 'rejected' && !(result.reason instanceof RingAborted))
+      if (failure?.status === 'rejected') throw failure.reason
+      if (inflated.status === 'rejected') throw inflated.reason
+      if (imported.status === 'rejected') throw imported.reason
+      return imported.value
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  async #feed(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      let slot: Uint8Array | undefined
+      let used = 0
+      for await (const chunk of bytes) {
+        for (let rest = chunk; rest.length > 0;) {
+          slot ??= await this.#fetched.claimAsync()
+          const piece = rest.subarray(0, slot.length - used)
+          slot.set(piece, used)
+          used += piece.length
+          rest = rest.subarray(piece.length)
+          if (used < slot.length) continue
+          this.#fetched.publish(used)
+          slot = undefined
+          used = 0
+        }
+      }
+      if (used > 0) this.#fetched.publish(used)
+      this.#fetched.end('done')
+    } catch (error) {
+      this.#abort()
+      throw error
+    }
+  }
+
+  #abort(): void {
+    this.#fetched.end('aborted')
+    this.#inflated.end('aborted')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort()
+    await Promise.all([this.#inflater?.terminate(), this.#importer.terminate()])
+  }
+}
+
+function startThread(name: string, setup: LaneSetup): Worker {
+  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
+  const worker = new Worker(new URL(`./${name}.${extension}`, import.meta.url), { workerData: setup })
+  worker.setMaxListeners(0)
+  return worker
+}
+
+/** Sends a job and waits for its reply; a thread that dies rejects. */
+function ask<Result>(worker: Worker, job: LayerJob): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const settle = (reply: ThreadReply<Result>): void => {
+      stopListening()
+      if (reply.kind === 'done') resolve(reply.result)
+      else reject(reply.kind === 'aborted' ? new RingAborted() : unpackError(reply.error))
+    }
+    const die = (error: Error): void => {
+      stopListening()
+      reject(error)
+    }
+    const exit = (code: number): void => die(new Error(`an import thread stopped with exit code ${code}`))
+    const stopListening = (): void => {
+      worker.off('message', settle)
+      worker.off('error', die)
+      worker.off('exit', exit)
+    }
+    worker.on('message', settle)
+    worker.on('error', die)
+    worker.on('exit', exit)
+    worker.postMessage(job)
+  })
+}

@@ -1,0 +1,106 @@
+import { OnefoldError } from '../../error.ts'
+import type { SourceOptions } from '../../sources/source-options.ts'
+import type { CheckEvent, FsckOptions } from '../../store/fsck/fsck-report.ts'
+import type { Store } from '../../store/store.ts'
+import type { Digest } from '../../digest.ts'
+import type { Descriptor } from '../../formats/entry.ts'
+import type { ImportLimits } from '../import/layer-job.ts'
+import type { PullEvent } from '../progress.ts'
+import { Inventory } from './repair-names.ts'
+import { Origins } from './origin.ts'
+
+export interface RepairOptions extends Omit<FsckOptions, 'dryRun' | 'onProgress'> {
+  /** Where to fetch from, in place of where images came from. */
+  readonly from?: string | undefined
+  readonly source?: SourceOptions
+  readonly limits?: Partial<ImportLimits>
+  readonly onProgress?: ((event: CheckEvent | PullEvent) => void) | undefined
+}
+
+export interface RepairFailure {
+  /** A name, or the digest of a manifest or index. */
+  readonly what: string
+  readonly message: string
+}
+
+/** What the parts of a repair share: where things are and come from, and what was tried in vain. */
+export class RepairJob implements AsyncDisposable {
+  readonly failures: RepairFailure[] = []
+  readonly store: Store
+  readonly options: RepairOptions
+  readonly origins: Origins
+  #inventory: Inventory
+
+  constructor(store: Store, options: RepairOptions) {
+    this.store = store
+    this.options = options
+    this.origins = new Origins(store, options.source ?? {}, options.from)
+    this.#inventory = new Inventory(store.root)
+  }
+
+  get inventory(): Inventory {
+    return this.#inventory
+  }
+
+  /** Something was mended that other things can be told from. */
+  takeStock(): void {
+    this.#inventory = new Inventory(this.store.root)
+  }
+
+  get pullOptions() {
+    const { limits, signal, onProgress } = this.options
+    return {
+      ...(limits === undefined ? {} : { limits }),
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    }
+  }
+
+  /** What a ref says; undefined when it cannot be read. */
+  refOf(name: string): Descriptor | undefined {
+    try {
+      return this.store.ref(name)
+    } catch (error) {
+      if (error instanceof OnefoldError) return undefined
+      throw error
+    }
+  }
+
+  /** Names whose ref says this digest. */
+  namesOf(digest: Digest): string[] {
+    return this.store.refs().filter((name) => this.refOf(name)?.digest === digest)
+  }
+
+  /** Does it with the first place where that works. */
+  async fromAny(what: string, places: readonly string[], work: (origin: string) => Promise<void>): Promise<void> {
+    if (places.length === 0) return this.failed(what, 'nothing tells where it came from; say so with --from')
+    const messages: string[] = []
+    for (const place of places) {
+      try {
+        return await work(place)
+      } catch (error) {
+        this.options.signal?.throwIfAborted()
+        if (!(error instanceof OnefoldError)) throw error
+        messages.push(error.message)
+      }
+    }
+    this.failed(what, messages.join('; '))
+  }
+
+  async try(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (!(error instanceof OnefoldError)) throw error
+      this.failed(what, error.message)
+    }
+  }
+
+  failed(what: string, message: string): void {
+    this.failures.push({ what, message })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.origins[Symbol.asyncDispose]()
+  }
+}

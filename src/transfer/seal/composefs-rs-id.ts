@@ -1,0 +1,52 @@
+import type { Algorithm, VerityDigest } from '../../digest.ts'
+import { readRecipe } from '../../recipe/recipe.ts'
+import { type Directory, isDirectory, isHardLink } from '../../formats/tree.ts'
+import { ComposefsRsTree, composeComposefsRs, renameContents } from '../../image/compose-rs.ts'
+import { wideDigests } from '../../store/objects/wide-digests.ts'
+import type { StoredLayers } from '../ensure-image.ts'
+
+export interface ComposefsRsIdOptions {
+  /** Default sha512, as there. */
+  readonly algorithm?: Algorithm | undefined
+  /** 1 is today's, 2 that of releases before it; default 1. */
+  readonly layout?: 1 | 2 | undefined
+  /** Keep attributes that begin with `user.`; default, as there, all but `security.capability` are left out. */
+  readonly keepUserXattrs?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Layers whose objects can be read as well. */
+export interface StoredContents extends StoredLayers {
+  readonly root: string
+  /** Folders that hold `objects/`: the store, and a transaction that is not committed yet. */
+  readonly places: readonly string[]
+}
+
+/**
+ * What `cfsctl oci compute-id` says of the image: an fs-verity digest in hex, of another tree of the same layers than
+ * onefold mounts.
+ * @throws UNSUPPORTED where composefs-rs refuses the image
+ */
+export async function composefsRsId(stored: StoredContents, options: ComposefsRsIdOptions = {}): Promise<string> {
+  const { algorithm = 'sha512', layout = 1, keepUserXattrs, signal } = options
+  const tree = new ComposefsRsTree({ keepUserXattrs })
+  for (const { recipe } of stored.layers) tree.apply(readRecipe(stored.readRecipe(recipe)).entries())
+  const root = tree.finish()
+  if (algorithm === 'sha512') {
+    const wide = await wideDigests(stored.root, objectsOf(root), { places: stored.places, signal })
+    renameContents(root, (digest) => wide.get(digest) ?? '')
+  }
+  return composeComposefsRs(root, algorithm, layout).digest
+}
+
+function objectsOf(root: Directory): Set<VerityDigest> {
+  const objects = new Set<VerityDigest>()
+  const pending = [root]
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop())
+    for (const child of directory.children.values()) {
+      if (isHardLink(child)) continue
+      if (isDirectory(child)) pending.push(child)
+      else if (child.content.kind === 'object') objects.add(child.content.digest)
+    }
+  return objects
+}

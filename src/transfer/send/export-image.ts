@@ -1,0 +1,114 @@
+import type { Digest } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
+import { readErofs } from '../../formats/composefs/read-image.ts'
+import type { Platform } from '../../formats/entry.ts'
+import { formatPlatform } from '../../formats/oci/platform.ts'
+import type { StoredImage } from '../../store/records/find-image.ts'
+import type { Store } from '../../store/store.ts'
+import { imageBytes } from '../ensure-image.ts'
+import { parseDestination } from '../../sources/targets/destination.ts'
+import { writeDockerArchive } from '../../sources/targets/docker-archive-writer.ts'
+import { type EncodeOptions, Encoder, type SentImage } from './encoder.ts'
+import { turning } from './layer-tar.ts'
+import { layoutArchive, layoutFolder } from '../../sources/targets/layout-target.ts'
+import { OutputFile } from '../../sources/targets/output-file.ts'
+import { treeTar } from './tree-tar.ts'
+
+export interface ExportOptions extends EncodeOptions {
+  readonly platform?: Platform | undefined
+  /** Every image of an index that the store has. */
+  readonly allPlatforms?: boolean | undefined
+  /** Where `tar:-` goes; what it is given may be used again when it returns. */
+  readonly stdout?: ((bytes: Uint8Array) => void) | undefined
+  readonly onWarning?: ((message: string) => void) | undefined
+}
+
+export interface ExportResult {
+  readonly destination: string
+  /** Of the manifest or index that was written; undefined where the format has none. */
+  readonly top: Digest | undefined
+  /** In a tar of the tree nothing of the image but its tree is left, and it is not listed. */
+  readonly images: readonly (Omit<SentImage, 'manifest'> & { readonly manifest?: Digest })[]
+}
+
+/**
+ * Writes an image of the store to `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME:TAG]`, or its
+ * merged tree to `tar:FILE`. Config digest and diffIDs stay as they are; the manifest's digest changes with the
+ * compression of the layers. Nothing shows at the destination before it is whole and durable.
+ */
+export async function exportImage(
+  store: Store,
+  name: string,
+  destination: string,
+  options: ExportOptions = {},
+): Promise<ExportResult> {
+  const to = parseDestination(destination)
+  const image = store.find(name, { platform: options.platform })
+  options.onProgress?.({ type: 'step', step: 'exporting' })
+  switch (to.transport) {
+    case 'oci':
+    case 'oci-archive': {
+      using target = to.transport === 'oci' ? layoutFolder(to.path) : layoutArchive(to.path)
+      await using encoder = new Encoder(store, target, options)
+      const top = options.allPlatforms === true ? await encoder.all(image.top) : await encoder.image(image.record)
+      if (top === undefined) throw new Error('an index was found by an image that it does not lead to')
+      options.onProgress?.({ type: 'step', step: 'making durable' })
+      target.finish(top, to.image)
+      return { destination, top: top.digest, images: encoder.sent }
+    }
+    case 'docker-archive': {
+      requireOne(options, 'a Docker archive')
+      const { record } = image
+      await writeDockerArchive(store, record, to.path, to.reference, options)
+      const platform = formatPlatform(record.platform)
+      const sent = { config: record.config.digest, platform, original: record.manifest.digest }
+      return { destination, top: undefined, images: [sent] }
+    }
+    case 'tar':
+      requireOne(options, 'a tar of the tree')
+      await writeTree(store, image, to.path, options)
+      return { destination, top: undefined, images: [] }
+  }
+}
+
+/** Both formats hold one image under no digest of its own. */
+function requireOne({ allPlatforms, preserveDigests }: ExportOptions, what: string): void {
+  if (allPlatforms === true)
+    throw new OnefoldError('USAGE', `Cannot write all platforms: ${what} holds one`, {
+      hint: 'Use oci: or oci-archive:.',
+    })
+  if (preserveDigests === true)
+    throw new OnefoldError('UNSUPPORTED', `Cannot keep the digest of the manifest: ${what} has no manifest`)
+}
+
+async function writeTree(store: Store, image: StoredImage, path: string, options: ExportOptions): Promise<void> {
+  const tree = readErofs(await imageBytes(store, image.record))
+  const onSkip = (skipped: string, why: string): void =>
+    options.onWarning?.(`left out ${JSON.stringify(Buffer.from(skipped, 'latin1').toString())}: ${why}`)
+  const chunks = turning(treeTar(store, tree, { onSkip }), options.signal)
+  if (path === '-') {
+    if (options.stdout === undefined) throw new OnefoldError('USAGE', 'Cannot write to "tar:-": there is no output')
+    return writeGathered(chunks, options.stdout)
+  }
+  using file = OutputFile.open(path)
+  for await (const chunk of chunks) file.write(chunk)
+  file.finish()
+}
+
+/** Small chunks are joined: a write for each header would cost more than all else. */
+async function writeGathered(chunks: AsyncIterable<Uint8Array>, write: (bytes: Uint8Array) => void): Promise<void> {
+  const buffer = Buffer.allocUnsafe(256 * 1024)
+  let used = 0
+  for await (const chunk of chunks) {
+    if (used + chunk.length > buffer.length) {
+      if (used > 0) write(buffer.subarray(0, used))
+      used = 0
+    }
+    if (chunk.length > buffer.length) write(chunk)
+    else {
+      buffer.set(chunk, used)
+      used += chunk.length
+    }
+  }
+  if (used > 0) write(buffer.subarray(0, used))
+}
