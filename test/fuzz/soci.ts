@@ -23,8 +23,8 @@ function checkZtoc(gzip: boolean, wounds: readonly Damage[]): void {
   try {
     const { files, units } = readSociLayer(bytes, layer, { bound: true }, defaultTocLimits)
     for (const { start, end } of units) if (start < 0 || end > layer.size) throw new Error(`span ${start} to ${end}`)
-    for (const { chunks } of files)
-      for (const { unit } of chunks) if (unit === undefined || unit >= units.length) throw new Error(`span ${unit}`)
+    for (const { extents } of files)
+      for (const { unit } of extents) if (unit === undefined || unit >= units.length) throw new Error(`span ${unit}`)
   } catch (error) {
     if (!expected(error)) throw error
   }

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
+import { digestOf } from '../../src/digest.ts'
 import { type Code, OnefoldError } from '../../src/error.ts'
 import { type Descriptor, sizeOf } from '../../src/formats/entry.ts'
 import { parseEstargzFooter, writeEstargzFooter } from '../../src/formats/estargz/estargz-footer.ts'
 import { unpackToc } from '../../src/formats/estargz/unpack-toc.ts'
 import { writeEstargz } from '../../src/formats/estargz/write-estargz.ts'
-import { parseZstdFooter, writeZstdFooter } from '../../src/formats/stargz-zstd/zstd-footer.ts'
+import { parseZstdFooter, writeZstdFooter } from '../../src/formats/toc-json/zstd-footer.ts'
 import { defaultTocLimits, readTocJson } from '../../src/formats/toc-json/toc-json.ts'
-import { readStargzLayer } from '../../src/formats/toc-json/stargz-table.ts'
-import type { TocFile, TocLayer } from '../../src/formats/toc.ts'
-import { readChunkedLayer } from '../../src/formats/zstd-chunked/read-chunked.ts'
+import { readStargzTable } from '../../src/formats/toc-json/stargz-table.ts'
+import { areProving } from '../../src/formats/content-digests.ts'
+import type { ContentIndex, IndexedFile } from '../../src/formats/content-index.ts'
+import { readChunkedTable } from '../../src/formats/zstd-chunked/read-chunked.ts'
 import { readTarSplit } from '../../src/formats/zstd-chunked/read-tar-split.ts'
 import { writeZstdChunked } from '../../src/formats/zstd-chunked/write-chunked.ts'
 import { collect, openLayer } from '../fixtures/table-layers.ts'
@@ -18,6 +20,7 @@ import { noise } from '../servers/registry.ts'
 import { file, header, pax, tar } from '../fixtures/tar-bytes.ts'
 import { damage, hurt } from './damage.ts'
 
+const layer: Descriptor = { mediaType: 'layer', digest: digestOf('layer'), size: 2e6 }
 const refusals: readonly Code[] = ['BAD_FORMAT', 'LIMIT', 'UNSUPPORTED', 'DIGEST_MISMATCH']
 
 /** The value, or undefined when the bytes were refused as they should be. */
@@ -31,7 +34,7 @@ function accepted<T>(read: () => T): T | undefined {
 }
 
 /** What is accepted keeps every promise of its type. */
-function checkLayer({ files, units }: TocLayer, blobSize: number): void {
+function checkLayer({ files, units }: ContentIndex, blobSize: number): void {
   let end = 0
   for (const unit of units) {
     assert.ok(unit.start >= end && unit.start < unit.end && unit.end <= blobSize)
@@ -42,12 +45,12 @@ function checkLayer({ files, units }: TocLayer, blobSize: number): void {
   for (const one of files) checkFile(one, units.length)
 }
 
-function checkFile({ entry, chunks, digest }: TocFile, units: number): void {
+function checkFile({ entry, extents, digests }: IndexedFile, units: number): void {
   let offset = 0
-  for (const chunk of chunks) {
+  for (const chunk of extents) {
     assert.equal(chunk.offset, offset)
     assert.ok(chunk.length > 0 && chunk.skip >= 0 && (chunk.unit ?? 0) < units)
-    assert.ok(chunk.digest !== undefined || digest !== undefined)
+    assert.ok(areProving(chunk.digests) || areProving(digests))
     offset += chunk.length
   }
   assert.equal(offset, sizeOf(entry.content))
@@ -98,7 +101,7 @@ export function fuzzFooter(seed: number, rounds: number): void {
       assert.deepEqual(parseEstargzFooter(gzipFooter), { tocOffset, length: gzipFooter.length })
       parseEstargzFooter(hurt(gzipFooter, wounds))
       const zstdFooter = writeZstdFooter({ toc, ...(tarSplit && { tarSplit }) })
-      const dialect = tarSplit === undefined ? 'stargz-zstd' : 'zstd-chunked'
+      const dialect = tarSplit === undefined ? 'stargz' : 'containers'
       assert.deepEqual(parseZstdFooter(zstdFooter), { dialect, toc, ...(tarSplit && { tarSplit }) })
       parseZstdFooter(hurt(zstdFooter, wounds))
     },
@@ -115,11 +118,11 @@ export function fuzzTables(seed: number, rounds: number): void {
     const bytes = Buffer.concat([blob.subarray(0, from), hurt(blob.subarray(from), hits)])
     const { mediaType, digest } = layer
     const damaged = { mediaType, digest, size: bytes.length }
-    const toc = accepted(() => openLayer(damaged, bytes, undefined, { unbound: true }).toc)
+    const toc = accepted(() => openLayer(damaged, bytes, undefined, { unbound: true }).index)
     if (toc !== undefined) checkLayer(toc, bytes.length)
     const bound = { ...layer, size: bytes.length }
-    const same = accepted(() => openLayer(bound, bytes).toc)
-    if (same !== undefined) assert.deepEqual(same, openLayer(layer, blob).toc)
+    const same = accepted(() => openLayer(bound, bytes).index)
+    if (same !== undefined) assert.deepEqual({ ...same, blobs: [] }, { ...openLayer(layer, blob).index, blobs: [] })
   })
   fc.assert(property, { seed, numRuns: rounds })
 }
@@ -180,8 +183,12 @@ export function fuzzTocJson(seed: number, rounds: number): void {
       const limits = { ...defaultTocLimits, maxEntries: 100 }
       const toc = accepted(() =>
         which === 0
-          ? readStargzLayer(readTocJson(bytes, limits), { format: 'estargz', bound: true, payloadEnd: 1e6 }, limits)
-          : readChunkedLayer(readTocJson(bytes, limits), true, 1e6, limits),
+          ? readStargzTable(
+              readTocJson(bytes, limits),
+              { format: 'estargz', layer, bound: true, payloadEnd: 1e6, coding: 'gzip' },
+              limits,
+            )
+          : readChunkedTable(readTocJson(bytes, limits), { layer, bound: true, payloadEnd: 1e6 }, limits),
       )
       if (toc !== undefined) checkLayer(toc, 1e6)
     },
@@ -192,7 +199,7 @@ export function fuzzTocJson(seed: number, rounds: number): void {
 /** A damaged tar-split is refused, or gives a tar with the entries of the table. */
 export function fuzzTarSplit(seed: number, rounds: number): void {
   const json = chunkedPart(1)
-  const { files } = openLayer(samples[2]!.layer, samples[2]!.blob).toc!
+  const { files } = openLayer(samples[2]!.layer, samples[2]!.blob).index!
   const property = fc.property(fc.array(damage, { minLength: 1, maxLength: 3 }), (wounds) => {
     const bytes = hurt(json, wounds)
     const split = accepted(() => readTarSplit(bytes, files, defaultTocLimits))
@@ -225,7 +232,7 @@ export async function fuzzLosses(seed: number, rounds: number): Promise<void> {
       })
       if (written === undefined) return
       const { blob, result } = written
-      const { toc } = openLayer({ mediaType: `${mediaType}+${isGzip ? 'gzip' : 'zstd'}`, ...result }, blob)
+      const { index: toc } = openLayer({ mediaType: `${mediaType}+${isGzip ? 'gzip' : 'zstd'}`, ...result }, blob)
       assert.ok(toc !== undefined)
       checkLayer(toc, blob.length)
     },

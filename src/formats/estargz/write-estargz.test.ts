@@ -32,16 +32,17 @@ async function write(
 async function check(input: Buffer, variant: Variant): Promise<void> {
   const { blob, result } = await write([input], variant)
   const mediaType = `application/vnd.oci.image.layer.v1.tar+${variant.coding ?? 'gzip'}`
-  const { toc } = openLayer({ mediaType, ...result }, blob, result.externalToc)
-  assert.ok(toc?.bound === true)
+  const { index } = openLayer({ mediaType, ...result }, blob, result.externalToc)
+  assert.ok(index?.bound === true)
   const wanted = entriesOfTar(input)
   assert.deepEqual(
-    toc.files.map(({ entry }) => ({ ...entry, content: undefined })),
+    index.files.map(({ entry }) => ({ ...entry, content: undefined })),
     wanted.map((entry) => ({ ...entry, content: undefined })),
   )
   const contents = new Map<string, string>()
   entriesOfTar(input, (_, bytes) => void contents.set(digestOf(bytes), ''))
-  for (const one of toc.files) if (one.chunks.length > 0) assert.ok(contents.has(digestOf(contentOf(blob, toc, one))))
+  for (const one of index.files)
+    if (one.extents.length > 0) assert.ok(contents.has(digestOf(contentOf(blob, index, one))))
   const written = unpack(blob)
   assert.equal(digestOf(written), result.diffId)
   assert.equal(written.length, result.tarSize)

@@ -4,15 +4,10 @@
  */
 import { digestOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { type Position, skippableHeader, skippableHeaderBytes, writeZstdFooter } from '../stargz-zstd/zstd-footer.ts'
+import { stargzZstdChecksum, stargzZstdPosition } from '../stargz-zstd/stargz-zstd-annotations.ts'
+import { skippableHeader, skippableHeaderBytes, writeZstdFooter } from '../toc-json/zstd-footer.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/tar-writer.ts'
-import {
-  formatPosition,
-  stargzTarSize,
-  stargzTocDigest,
-  stargzZstdChecksum,
-  stargzZstdPosition,
-} from '../toc-json/toc-annotations.ts'
+import { type Position, formatPosition, stargzTarSize, stargzTocDigest } from '../toc-json/toc-annotations.ts'
 import { BlobWriter, Members } from '../toc-json/blob-members.ts'
 import { defaultChunkSize, tocName } from '../toc-json/stargz-table.ts'
 import { TarFeed } from '../toc-json/tar-feed.ts'

@@ -8,7 +8,9 @@ import { paxXattrs } from '../tar/pax.ts'
 import { maxId, maxMajor, maxMinor, tocTypes } from '../toc-json/toc-entry.ts'
 import type { TocLimits } from '../toc-json/toc-json.ts'
 import { parseTime } from '../toc-json/go-time.ts'
-import type { Coding, TocChunk, TocFile, TocLayer, Unit } from '../toc.ts'
+import type { Coding } from '../../codecs/coding.ts'
+import { noDigests } from '../content-digests.ts'
+import type { ContentIndex, Extent, IndexedFile, Unit } from '../content-index.ts'
 import { type Checkpoint, readCheckpoints } from './checkpoints.ts'
 import { type Ztoc, type ZtocFile, badZtoc, readZtoc } from './ztoc.ts'
 
@@ -26,14 +28,22 @@ export function readSociLayer(
   layer: Descriptor,
   { bound }: SociOptions,
   limits: Required<TocLimits>,
-): TocLayer {
+): ContentIndex {
   const ztoc = readZtoc(bytes, limits)
   if (ztoc.blobSize !== layer.size)
     throw badZtoc(`it is of a layer of ${ztoc.blobSize} bytes, this one has ${layer.size}`)
   const { list } = readCheckpoints(ztoc.checkpoints, ztoc.algorithm, ztoc.spanDigests.length)
   const units = unitsOf(ztoc, list)
   const spans = new Spans(list, ztoc.tarSize)
-  return { format: 'soci', bound, files: filesOf(ztoc, spans, limits), units, chunking: { kind: 'none' } }
+  return {
+    format: 'soci',
+    scope: 'layer',
+    bound,
+    blobs: [layer],
+    files: filesOf(ztoc, spans, limits),
+    units,
+    chunking: { kind: 'none' },
+  }
 }
 
 function unitsOf({ spanDigests, blobSize, algorithm }: Ztoc, list: readonly Checkpoint[]): Unit[] {
@@ -42,7 +52,8 @@ function unitsOf({ spanDigests, blobSize, algorithm }: Ztoc, list: readonly Chec
     const end = list[i + 1]?.in ?? blobSize
     if (start >= end || end > blobSize)
       throw badZtoc(`span ${i} would lie from ${start} to ${end} in ${blobSize} bytes`)
-    return { start, end, coding: codingOf(algorithm, checkpoint), digest: digestOf(spanDigests[i] ?? '') }
+    const digests = { sha256: digestOf(spanDigests[i] ?? '') }
+    return { blob: 0, start, end, coding: codingOf(algorithm, checkpoint), digests }
   })
 }
 
@@ -74,17 +85,17 @@ class Spans {
     this.#tarSize = tarSize
   }
 
-  chunks(start: number, size: number): TocChunk[] {
+  extents(start: number, size: number): Extent[] {
     if (start + size > this.#tarSize) throw badZtoc(`a file would end at ${start + size} of ${this.#tarSize} bytes`)
-    const chunks: TocChunk[] = []
+    const extents: Extent[] = []
     for (let offset = 0; offset < size;) {
       while (this.#endOf(this.#at) <= start + offset) this.#at++
       const length = Math.min(size - offset, this.#endOf(this.#at) - start - offset)
       const skip = start + offset - (this.#list[this.#at]?.out ?? 0)
-      chunks.push({ offset, length, digest: undefined, unit: this.#at, skip })
+      extents.push({ offset, length, digests: noDigests, unit: this.#at, skip })
       offset += length
     }
-    return chunks
+    return extents
   }
 
   #endOf(span: number): number {
@@ -92,7 +103,7 @@ class Spans {
   }
 }
 
-function filesOf(ztoc: Ztoc, spans: Spans, limits: Required<TocLimits>): TocFile[] {
+function filesOf(ztoc: Ztoc, spans: Spans, limits: Required<TocLimits>): IndexedFile[] {
   const names = new Set<string>()
   let total = 0
   let header = 0
@@ -107,8 +118,8 @@ function filesOf(ztoc: Ztoc, spans: Spans, limits: Required<TocLimits>): TocFile
     total += raw.size
     if (raw.size > limits.maxEntrySize) throw over('maxEntrySize', raw.size, limits)
     if (total > limits.maxTotal) throw over('maxTotal', total, limits)
-    const chunks = entry.type === 'file' ? spans.chunks(raw.offset, raw.size) : []
-    return { entry, digest: undefined, chunks }
+    const extents = entry.type === 'file' ? spans.extents(raw.offset, raw.size) : []
+    return { entry, digests: noDigests, extents }
   })
 }
 

@@ -210,9 +210,9 @@ describe('readSociLayer', () => {
       ],
     )
     assert.deepEqual(
-      toc.files.map(({ entry, chunks }) => [
+      toc.files.map(({ entry, extents }) => [
         entry.path,
-        chunks.map(({ offset, length, unit, skip }) => [offset, length, unit, skip]),
+        extents.map(({ offset, length, unit, skip }) => [offset, length, unit, skip]),
       ]),
       [
         ['dir', []],

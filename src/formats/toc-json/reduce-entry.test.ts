@@ -87,8 +87,8 @@ describe('with losses accepted, the table says what the tar says', () => {
           const written = unpack(blob)
           assert.equal(digestOf(written), result.diffId)
           const mediaType = name === 'eStargz' ? 'x+gzip' : 'x+zstd'
-          const { toc } = openLayer({ mediaType, ...result }, blob)
-          const listed = toc?.files.map(({ entry }) => entry) ?? []
+          const { index } = openLayer({ mediaType, ...result }, blob)
+          const listed = index?.files.map(({ entry }) => entry) ?? []
           const held = entriesOfTar(written).filter(({ path }) => !own.test(path))
           assert.deepEqual(
             held.map((entry, i) => differenceOf(entry, listed[i]!)),

@@ -5,7 +5,9 @@
  *     offset → member:  [innerOffset bytes]  chunk  [padding, headers, with min-chunk-size also further chunks]
  */
 import { parseDigest } from '../../digest.ts'
-import type { TocFile, TocLayer, Unit } from '../toc.ts'
+import { noDigests } from '../content-digests.ts'
+import type { ContentIndex, IndexedFile, Unit } from '../content-index.ts'
+import type { Descriptor } from '../entry.ts'
 import { type Place, type RawFile, badOrder, groupEntries, readChunks } from './toc-files.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn } from './toc-json.ts'
 
@@ -20,19 +22,24 @@ const landmarkDigest = parseDigest('sha256:dc0e9c3658a1a3ed1ec94274d8b19925c93e1
 export const ownNames: ReadonlySet<string> = new Set([prefetchLandmark, noPrefetchLandmark, tocName])
 
 export interface StargzBlob {
-  readonly format: 'estargz' | 'stargz-zstd'
+  readonly format: string
+  readonly layer: Descriptor
   readonly bound: boolean
+  /** How its members are compressed. */
+  readonly coding: 'gzip' | 'zstd'
   /** Where the members with the tar end: at the table, or at the footer when the table is elsewhere. */
   readonly payloadEnd: number
 }
 
-export function readStargzLayer(document: TocDocument, blob: StargzBlob, limits: Required<TocLimits>): TocLayer {
+export function readStargzTable(document: TocDocument, blob: StargzBlob, limits: Required<TocLimits>): ContentIndex {
   const members = new Members(blob)
   const groups = groupEntries(document, limits)
   const files = groups.map((group) => readChunks(group, (raw, _, length) => members.place(raw, length)))
   return {
     format: blob.format,
+    scope: 'layer',
     bound: blob.bound,
+    blobs: [blob.layer],
     files: withoutOwn(files),
     units: members.units(),
     chunking: { kind: 'fixed', size: chunkSizeOf(groups) },
@@ -62,16 +69,20 @@ class Members {
   }
 
   units(): Unit[] {
-    const coding = { kind: this.#blob.format === 'estargz' ? 'gzip' : 'zstd' } as const
-    return this.#starts.map((start, i) => ({ start, end: this.#starts[i + 1] ?? this.#blob.payloadEnd, coding }))
+    const coding = { kind: this.#blob.coding }
+    const endOf = (i: number): number => this.#starts[i + 1] ?? this.#blob.payloadEnd
+    return this.#starts.map((start, i) => ({ blob: 0, start, end: endOf(i), coding, digests: noDigests }))
   }
 }
 
 /** Known by the landmark, as in a layer that is pulled whole: see docs/tree.md. */
-function withoutOwn(files: readonly TocFile[]): readonly TocFile[] {
-  const isOwn = ({ entry }: TocFile): boolean => ownNames.has(entry.path) && entry.type === 'file'
-  const isLandmark = (file: TocFile): boolean =>
-    isOwn(file) && file.entry.path !== tocName && file.chunks.length === 1 && file.chunks[0]!.digest === landmarkDigest
+function withoutOwn(files: readonly IndexedFile[]): readonly IndexedFile[] {
+  const isOwn = ({ entry }: IndexedFile): boolean => ownNames.has(entry.path) && entry.type === 'file'
+  const isLandmark = (file: IndexedFile): boolean =>
+    isOwn(file) &&
+    file.entry.path !== tocName &&
+    file.extents.length === 1 &&
+    file.extents[0]!.digests.sha256 === landmarkDigest
   return files.some(isLandmark) ? files.filter((file) => !isOwn(file)) : files
 }
 

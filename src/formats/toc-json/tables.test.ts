@@ -3,31 +3,31 @@ import { describe, test } from 'node:test'
 import { fuzzTocJson } from '../../../test/fuzz/toc.ts'
 import { digestOf } from '../../digest.ts'
 import { type Code, hasCode } from '../../error.ts'
-import type { TocLayer } from '../toc.ts'
-import { readChunkedLayer } from '../zstd-chunked/read-chunked.ts'
+import type { ContentIndex } from '../content-index.ts'
+import { readChunkedTable } from '../zstd-chunked/read-chunked.ts'
 import { type TocLimits, defaultTocLimits, readTocJson } from './toc-json.ts'
-import { readStargzLayer } from './stargz-table.ts'
+import { readStargzTable } from './stargz-table.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
 const payloadEnd = 1000
+const layer = { mediaType: 'layer', digest: digestOf('layer'), size: 1100 }
 const [a, b, ab] = ['a', 'b', 'ab'].map((text) => digestOf(text))
 
 function bytesOf(value: unknown): Buffer {
   return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
 }
 
-function stargz(entries: readonly Json[], limits: TocLimits = {}): TocLayer {
+function stargz(entries: readonly Json[], limits: TocLimits = {}): ContentIndex {
   const all = { ...defaultTocLimits, ...limits }
   const document = readTocJson(bytesOf({ version: 1, entries }), all)
-  return readStargzLayer(document, { format: 'estargz', bound: true, payloadEnd }, all)
+  return readStargzTable(document, { format: 'estargz', layer, bound: true, payloadEnd, coding: 'gzip' }, all)
 }
 
-function chunked(entries: readonly Json[]): TocLayer {
-  return readChunkedLayer(
+function chunked(entries: readonly Json[]): ContentIndex {
+  return readChunkedTable(
     readTocJson(bytesOf({ version: 1, entries }), defaultTocLimits),
-    true,
-    payloadEnd,
+    { layer, bound: true, payloadEnd },
     defaultTocLimits,
   )
 }
@@ -90,26 +90,26 @@ test('members and chunks of eStargz', () => {
   ])
   const coding = { kind: 'gzip' }
   assert.deepEqual(layer.units, [
-    { start: 10, end: 200, coding },
-    { start: 200, end: 300, coding },
-    { start: 300, end: 301, coding },
-    { start: 301, end: payloadEnd, coding },
+    { blob: 0, start: 10, end: 200, coding, digests: {} },
+    { blob: 0, start: 200, end: 300, coding, digests: {} },
+    { blob: 0, start: 300, end: 301, coding, digests: {} },
+    { blob: 0, start: 301, end: payloadEnd, coding, digests: {} },
   ])
   assert.deepEqual(layer.chunking, { kind: 'fixed', size: 3 })
   assert.deepEqual(
-    layer.files.map(({ digest, chunks }) => ({ digest, chunks })),
+    layer.files.map(({ digests, extents }) => ({ digests, extents })),
     [
-      { digest: a, chunks: [{ offset: 0, length: 1, digest: a, unit: 0, skip: 0 }] },
+      { digests: { sha256: a }, extents: [{ offset: 0, length: 1, digests: { sha256: a }, unit: 0, skip: 0 }] },
       {
-        digest: ab,
-        chunks: [
-          { offset: 0, length: 3, digest: a, unit: 0, skip: 1536 },
-          { offset: 3, length: 3, digest: b, unit: 1, skip: 0 },
-          { offset: 6, length: 1, digest: a, unit: 2, skip: 0 },
+        digests: { sha256: ab },
+        extents: [
+          { offset: 0, length: 3, digests: { sha256: a }, unit: 0, skip: 1536 },
+          { offset: 3, length: 3, digests: { sha256: b }, unit: 1, skip: 0 },
+          { offset: 6, length: 1, digests: { sha256: a }, unit: 2, skip: 0 },
         ],
       },
-      { digest: undefined, chunks: [] },
-      { digest: undefined, chunks: [{ offset: 0, length: 3, digest: b, unit: 3, skip: 0 }] },
+      { digests: {}, extents: [] },
+      { digests: {}, extents: [{ offset: 0, length: 3, digests: { sha256: b }, unit: 3, skip: 0 }] },
     ],
   )
 })
@@ -140,14 +140,14 @@ test('frames and chunks of zstd:chunked', () => {
   ])
   const coding = { kind: 'zstd' }
   assert.deepEqual(layer.units, [
-    { start: 10, end: 20, coding },
-    { start: 30, end: 50, coding },
-    { start: 60, end: 90, coding },
+    { blob: 0, start: 10, end: 20, coding, digests: {} },
+    { blob: 0, start: 30, end: 50, coding, digests: {} },
+    { blob: 0, start: 60, end: 90, coding, digests: {} },
   ])
-  assert.deepEqual(layer.files[1]!.chunks, [
-    { offset: 0, length: 3, digest: a, unit: 1, skip: 0 },
-    { offset: 3, length: 2, digest: b, unit: undefined, skip: 0 },
-    { offset: 5, length: 4, digest: a, unit: 2, skip: 0 },
+  assert.deepEqual(layer.files[1]!.extents, [
+    { offset: 0, length: 3, digests: { sha256: a }, unit: 1, skip: 0 },
+    { offset: 3, length: 2, digests: { sha256: b }, unit: undefined, skip: 0 },
+    { offset: 5, length: 4, digests: { sha256: a }, unit: 2, skip: 0 },
   ])
 })
 

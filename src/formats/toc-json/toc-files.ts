@@ -3,7 +3,8 @@ import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Entry, sizeOf } from '../entry.ts'
 import { cleanPath, quoteName } from '../path.ts'
-import type { TocChunk, TocFile } from '../toc.ts'
+import { type ContentDigests, noDigests, sha256Digests } from '../content-digests.ts'
+import type { Extent, IndexedFile } from '../content-index.ts'
 import { digestIn, readTocEntry } from './toc-entry.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, badToc, sizeIn } from './toc-json.ts'
 
@@ -19,7 +20,7 @@ export interface RawFile {
 const noParts: readonly RawEntry[] = []
 
 /** Where a chunk lies, as its dialect says it. */
-export type Place = Pick<TocChunk, 'unit' | 'skip'>
+export type Place = Pick<Extent, 'unit' | 'skip'>
 
 export function groupEntries({ entries }: TocDocument, limits: Required<TocLimits>): RawFile[] {
   const files: RawFile[] = []
@@ -55,9 +56,10 @@ function checkName(chunk: RawEntry, file: RawEntry): void {
  * The chunks of a file, which must follow one another from its beginning to its end.
  * @param place is asked for each chunk in order
  */
-export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, length: number) => Place): TocFile {
+export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, length: number) => Place): IndexedFile {
   const { entry, size, parts, digest } = file
-  const chunks: TocChunk[] = []
+  const digests = sha256Digests(digest)
+  const extents: Extent[] = []
   let offset = 0
   for (let i = 0; i < parts.length; i++) {
     const raw = parts[i]!
@@ -66,21 +68,21 @@ export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, l
     const length = sizeIn(raw, 'chunkSize') || size - offset
     if (length <= 0 || offset + length > size) throw badEntry(raw, `its chunk ${i} is not within its ${size} bytes`)
     const { unit, skip } = place(raw, i, length)
-    chunks.push({ offset, length, digest: chunkDigest(file, raw), unit, skip })
+    extents.push({ offset, length, digests: chunkDigests(file, raw, digests), unit, skip })
     offset += length
   }
   if (offset !== size) throw badEntry(parts[0]!, `its chunks have ${offset} of its ${size} bytes`)
-  return { entry, digest, chunks }
+  return { entry, digests, extents }
 }
 
 /** Content must be bound by a digest of the whole or of every part. A single chunk is the whole. */
-function chunkDigest({ entry, digest, parts }: RawFile, raw: RawEntry): Digest | undefined {
+function chunkDigests({ entry, digest, parts }: RawFile, raw: RawEntry, whole: ContentDigests): ContentDigests {
   const own = digestIn(raw, 'chunkDigest')
   if (own === undefined && digest === undefined) throw noDigest(entry)
-  if (parts.length > 1) return own
+  if (parts.length > 1) return own === undefined ? noDigests : { sha256: own }
   if (own !== undefined && digest !== undefined && own !== digest)
     throw badEntry(raw, 'it has two digests for the same content')
-  return own ?? digest
+  return own === undefined || own === digest ? whole : { sha256: own }
 }
 
 class Totals {

@@ -6,22 +6,38 @@
  *
  * Frames may be empty, and there may be several where one would do.
  */
-import type { TocLayer, Unit } from '../toc.ts'
+import { noDigests } from '../content-digests.ts'
+import type { ContentIndex, Unit } from '../content-index.ts'
+import type { Descriptor } from '../entry.ts'
+import { zstd } from '../../codecs/coding.ts'
 import { type Place, type RawFile, badOrder, groupEntries, readChunks } from '../toc-json/toc-files.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn, textOf } from '../toc-json/toc-json.ts'
 
-/** @param payloadEnd where the frames with the tar end */
-export function readChunkedLayer(
+export interface ChunkedBlob {
+  readonly layer: Descriptor
+  readonly bound: boolean
+  /** Where the frames with the tar end. */
+  readonly payloadEnd: number
+}
+
+export function readChunkedTable(
   document: TocDocument,
-  bound: boolean,
-  payloadEnd: number,
+  { layer, bound, payloadEnd }: ChunkedBlob,
   limits: Required<TocLimits>,
-): TocLayer {
+): ContentIndex {
   const frames = new Frames(payloadEnd)
   const files = groupEntries(document, limits).map((file) =>
     readChunks(file, (raw, part) => frames.place(raw, endOf(file, part))),
   )
-  return { format: 'zstd-chunked', bound, files, units: frames.units, chunking: { kind: 'rollsum' } }
+  return {
+    format: 'zstd-chunked',
+    scope: 'layer',
+    bound,
+    blobs: [layer],
+    files,
+    units: frames.units,
+    chunking: { kind: 'rollsum' },
+  }
 }
 
 function endOf({ parts }: RawFile, part: number): number {
@@ -47,6 +63,6 @@ class Frames {
     const type = textOf(raw, 'chunkType')
     if (type === 'zeros') return { unit: undefined, skip: 0 }
     if (type !== '') throw badEntry(raw, 'its chunkType is unknown')
-    return { unit: this.units.push({ start, end, coding: { kind: 'zstd' } }) - 1, skip: 0 }
+    return { unit: this.units.push({ blob: 0, start, end, coding: zstd, digests: noDigests }) - 1, skip: 0 }
   }
 }

@@ -11,7 +11,7 @@ import { OnefoldError } from '../../error.ts'
 import { type Entry, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { type TarBody, TarParser } from '../tar/tar-parser.ts'
-import type { SplitBody, TarSplit, TocFile } from '../toc.ts'
+import type { IndexedFile, SplitBody, TarSplit } from '../content-index.ts'
 import { differenceOf } from '../toc-json/entry-difference.ts'
 import type { TocLimits } from '../toc-json/toc-json.ts'
 
@@ -22,7 +22,7 @@ const FILE = 1
 /**
  * @param files of the table: their entries must be those of the tar, one by one, or the table is refused
  */
-export function readTarSplit(json: Uint8Array, files: readonly TocFile[], limits: Required<TocLimits>): TarSplit {
+export function readTarSplit(json: Uint8Array, files: readonly IndexedFile[], limits: Required<TocLimits>): TarSplit {
   const reader = new SplitReader(files, json.length, limits)
   const bytes = Buffer.from(json.buffer, json.byteOffset, json.length)
   for (let at = 0; at < bytes.length;) {
@@ -59,7 +59,7 @@ function parse(line: Buffer): Readonly<Record<string, unknown>> {
 
 /** Runs the tar parser over the framing alone and compares what it finds with the table. */
 class SplitReader {
-  readonly #files: readonly TocFile[]
+  readonly #files: readonly IndexedFile[]
   readonly #parser: TarParser
   /** Base64 takes four bytes for three. */
   readonly #framing: Buffer
@@ -71,7 +71,7 @@ class SplitReader {
   #pending: SplitBody | undefined
   #parsed = 0
 
-  constructor(files: readonly TocFile[], jsonBytes: number, limits: Required<TocLimits>) {
+  constructor(files: readonly IndexedFile[], jsonBytes: number, limits: Required<TocLimits>) {
     this.#files = files
     this.#framing = Buffer.allocUnsafe(Math.ceil(jsonBytes / 4) * 3)
     const { maxEntries, maxEntrySize, maxTotal } = limits

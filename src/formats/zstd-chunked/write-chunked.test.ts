@@ -10,7 +10,7 @@ import { entriesOfTar } from '../../../test/fixtures/tar-entries.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import { chunkedPosition, chunkedTarSplit } from '../toc-json/toc-annotations.ts'
+import { chunkedPosition, chunkedTarSplit } from './chunked-annotations.ts'
 import type { WrittenLayer } from '../toc-json/toc-written.ts'
 import { writeZstdChunked } from './write-chunked.ts'
 
@@ -28,18 +28,18 @@ async function check(input: Buffer): Promise<void> {
     [result.digest, result.size, result.diffId, result.tarSize],
     [digestOf(blob), blob.length, digestOf(input), input.length],
   )
-  const { toc, asked } = openLayer({ mediaType, ...result }, blob)
+  const { index, asked } = openLayer({ mediaType, ...result }, blob)
   assert.equal(asked.length, 1)
   assert.deepEqual(
-    toc!.files.map(({ entry }) => ({ ...entry, content: undefined })),
+    index!.files.map(({ entry }) => ({ ...entry, content: undefined })),
     entriesOfTar(input).map((entry) => ({ ...entry, content: undefined })),
   )
-  for (const one of toc!.files) contentOf(blob, toc!, one)
-  assert.ok(splitTar(blob, toc!).equals(input))
+  for (const one of index!.files) contentOf(blob, index!, one)
+  assert.ok(splitTar(blob, index!).equals(input))
   // By its footer alone, the table is the same and says that nothing binds it.
   const { digest, size } = result
-  const unbound = openLayer({ mediaType, digest, size }, blob, undefined, { unbound: true }).toc
-  assert.deepEqual(unbound, { ...toc, bound: false })
+  const unbound = openLayer({ mediaType, digest, size }, blob, undefined, { unbound: true }).index
+  assert.deepEqual({ ...unbound, blobs: [] }, { ...index, bound: false, blobs: [] })
 }
 
 test('what is written can be read', async () => {
@@ -129,6 +129,6 @@ test('frames may be empty, and several where one would do', async () => {
     Buffer.concat([zstdCompressSync(bytes.subarray(0, 1), { params }), empty, zstdCompressSync(bytes.subarray(1))])
   const input = tar(file({ name: 'a' }, noise(200_000, 1)), file({ name: 'b' }, Buffer.alloc(5000)))
   const { blob, result } = await collect(writeZstdChunked([input], { compress: odd }))
-  const { toc } = openLayer({ mediaType, ...result }, blob)
-  assert.ok(splitTar(blob, toc!).equals(input))
+  const { index } = openLayer({ mediaType, ...result }, blob)
+  assert.ok(splitTar(blob, index!).equals(input))
 })

@@ -3,7 +3,7 @@ import { closeSync, readSync } from 'node:fs'
 import type { VerityDigest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import { RollsumChunker } from '../../formats/chunking/rollsum.ts'
-import type { Chunking } from '../../formats/toc.ts'
+import type { Chunking } from '../../formats/content-index.ts'
 import { openObject } from '../objects/object-files.ts'
 
 const bufferBytes = 1024 * 1024

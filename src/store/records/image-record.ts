@@ -24,7 +24,6 @@ import {
 import type { Descriptor, Platform } from '../../formats/entry.ts'
 import { descriptorValue, readDescriptor } from '../../formats/oci/descriptor.ts'
 import { type Fields, readJson } from '../../formats/json.ts'
-import { type TocFormat, tocFormats } from '../../formats/toc.ts'
 import { checkSum, summedJson } from './summed-json.ts'
 
 export interface ImageRecord {
@@ -52,7 +51,8 @@ export interface LayerRecord {
 }
 
 export interface LayerToc {
-  readonly format: TocFormat
+  /** Name of the format whose index it was. */
+  readonly format: string
   /** What the manifest binds the table by; undefined where nothing does. */
   readonly digest?: Digest
 }
@@ -132,7 +132,14 @@ function readLayer(fields: Fields): LayerRecord {
 
 function readToc(fields: Fields): LayerToc {
   const digest = fields.has('digest') ? parsed(fields, 'digest', parseDigest) : undefined
-  return { format: oneOf(fields, 'format', tocFormats), ...(digest !== undefined && { digest }) }
+  return { format: formatName(fields), ...(digest !== undefined && { digest }) }
+}
+
+/** A name of a format, known to this version or not: what the layer holds does not depend on it. */
+function formatName(fields: Fields): string {
+  const name = fields.text('format')
+  if (/^[a-z0-9][a-z0-9+.-]{0,63}$/.test(name)) return name
+  throw fields.bad('format', 'the name of a format')
 }
 
 function readImages(fields: Fields): ImageRecord['images'] {

@@ -13,7 +13,7 @@ import {
   sociIndexV2,
   writeSociIndex,
 } from '../../formats/soci/index-manifest.ts'
-import { stargzLayerDigest } from '../../formats/toc-json/toc-annotations.ts'
+import { tableLayerDigest } from '../../formats/estargz/estargz-index.ts'
 import type { ImageRecord, LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import { type ImageTarget, describe, sendBelow, trustingOrNot } from '../send/encoder.ts'
@@ -87,7 +87,7 @@ export class Converter implements AsyncDisposable {
     for (const { digest, externalToc } of tables) {
       const blob = describe(mediaTypes.layerGzip, externalToc ?? new Uint8Array())
       await this.#target.putBlob(blob, externalToc ?? new Uint8Array())
-      layers.push({ ...blob, annotations: { [stargzLayerDigest]: digest } })
+      layers.push({ ...blob, annotations: { [tableLayerDigest]: digest } })
     }
     const config = describe(mediaTypes.config, emptyConfig)
     await this.#target.putBlob(config, emptyConfig)

@@ -8,14 +8,15 @@ import type { Transaction } from '../../store/transaction/transaction.ts'
 import { FileIntake, Scratch } from '../import/file-intake.ts'
 import type { ImportLimits, LayerResult } from '../import/layer-job.ts'
 import type { OnProgress } from '../progress.ts'
-import { Arena } from './arena.ts'
+import { Arena } from '../../content/arena.ts'
+import { type BlobRange, RangeScheduler } from '../../content/range-scheduler.ts'
+import type { RangeSource } from '../../content/range-source.ts'
+import { UnitReader } from '../../content/unit-reader.ts'
 import { assembleLayer } from './assemble-layer.ts'
 import type { LayerOutlook } from './layer-outlook.ts'
 import type { LayerPlan } from './plan-layers.ts'
-import { Prefetch } from './range-queue.ts'
 import { checkObject, proveRecipe } from './prove-recipe.ts'
 import { splitRecipe, tableRecipe } from './table-recipe.ts'
-import { UnitReader } from './unit-reader.ts'
 
 export interface FetchOptions {
   readonly source: Source
@@ -23,37 +24,39 @@ export interface FetchOptions {
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
   readonly onProgress: OnProgress | undefined
-  readonly onLayer: (layer: PlannedLayer, result: LayerResult) => void
+  readonly onLayer: (layer: PartialOutlook, result: LayerResult) => void
   /** Hears of a layer that has to be pulled whole after all. */
-  readonly onFailed: (layer: PlannedLayer, error: OnefoldError) => Promise<void>
+  readonly onFailed: (layer: PartialOutlook, error: OnefoldError) => Promise<void>
 }
 
-export type PlannedLayer = LayerOutlook & { readonly plan: LayerPlan }
+export type PartialOutlook = LayerOutlook & { readonly plan: LayerPlan }
 
 /**
  * Carries out plans, the lowest layer first: what one assembles, those above it take. A layer whose parts are not what
  * its table says, or that its source does not give out in parts, is left for a whole pull, which says what is wrong.
- * Returns what was assembled, by sha256.
+ * Returns what was assembled, by the name of its content.
  */
 export async function fetchParts(
-  layers: readonly PlannedLayer[],
+  layers: readonly PartialOutlook[],
   options: FetchOptions,
-): Promise<ReadonlyMap<Digest, Content>> {
-  const requests = layers.flatMap(({ blob, plan }) => plan.requests.map((span) => ({ blob, span })))
+): Promise<ReadonlyMap<string, Content>> {
+  const requests = layers.flatMap(({ plan }) => plan.requests)
   const done = new Map<Descriptor, number>()
   const { signal, onProgress } = options
   const onBytes = (blob: Descriptor, bytes: number): void => {
     done.set(blob, (done.get(blob) ?? 0) + bytes)
     onProgress?.({ type: 'layer', ...sizesOf(blob, layers), done: done.get(blob) ?? 0, finished: false })
   }
-  using prefetch = new Prefetch(options.source, requests, { signal, onBytes })
-  using work = new PartWork(options, prefetch)
+  const read = (range: BlobRange, abort: AbortSignal): AsyncIterable<Uint8Array> =>
+    readRange(options.source, range, abort)
+  using scheduler = new RangeScheduler(requests, { read, signal, onBytes })
+  using work = new PartWork(options, scheduler)
   for (const layer of layers) {
     const result = await work.layer(layer).catch((error: unknown) => {
       if (isLayersFault(error)) return error
       throw error
     })
-    prefetch.drop(layer.blob)
+    for (const blob of layer.plan.index.blobs) scheduler.drop(blob)
     if (result instanceof OnefoldError) {
       await options.onFailed(layer, result)
       continue
@@ -65,7 +68,11 @@ export async function fetchParts(
   return work.assembled
 }
 
-function sizesOf(blob: Descriptor, layers: readonly PlannedLayer[]): { digest: Digest; size: number } {
+function readRange(source: Source, { blob, start, end }: BlobRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  return source.blob(blob, { offset: start, end, exact: true, lent: true, signal })
+}
+
+function sizesOf(blob: Descriptor, layers: readonly PartialOutlook[]): { digest: Digest; size: number } {
   const layer = layers.find((candidate) => candidate.blob === blob)
   return { digest: blob.digest, size: layer?.plan.count.fetchBytes ?? blob.size }
 }
@@ -78,25 +85,25 @@ function isLayersFault(error: unknown): error is OnefoldError {
 
 class PartWork implements Disposable {
   readonly #options: FetchOptions
-  readonly #prefetch: Prefetch
+  readonly #ranges: RangeSource
   readonly #staging
   readonly #intake: FileIntake
   readonly #arena: Arena
-  readonly assembled = new Map<Digest, Content>()
+  readonly assembled = new Map<string, Content>()
 
-  constructor(options: FetchOptions, prefetch: Prefetch) {
+  constructor(options: FetchOptions, ranges: RangeSource) {
     this.#options = options
-    this.#prefetch = prefetch
+    this.#ranges = ranges
     this.#staging = options.transaction.staging('parts')
     this.#intake = new FileIntake(this.#staging, new Scratch())
     this.#arena = new Arena(() => this.#intake.settle())
   }
 
-  async layer(layer: PlannedLayer): Promise<LayerResult> {
+  async layer(layer: PartialOutlook): Promise<LayerResult> {
     const { plan, diffId, proof } = layer
     const before = { objects: this.#intake.newObjects, bytes: this.#intake.newBytes }
     const contents = await this.#contents(plan)
-    const { tarSplit } = plan.toc
+    const { tarSplit } = plan.index
     const { transaction } = this.#options
     let recipeBytes: Uint8Array
     if (proof === 'proven' && tarSplit !== undefined) {
@@ -104,7 +111,7 @@ class PartWork implements Disposable {
       await proveRecipe(transaction.root, transaction.folder, recipeBytes, this.#options.signal)
     } else {
       await this.#checkHeld(plan)
-      recipeBytes = tableRecipe(plan.toc, contents, diffId)
+      recipeBytes = tableRecipe(plan.index, contents, diffId)
     }
     const recipe = recipeDigest(recipeBytes)
     this.#staging.stageRecipe(recipe, recipeBytes)
@@ -125,9 +132,8 @@ class PartWork implements Disposable {
 
   async #contents(plan: LayerPlan): Promise<Content[]> {
     const { signal, limits, transaction } = this.#options
-    const next = () => this.#prefetch.next(plan.blob)
-    const unitOptions = { arena: this.#arena, next, zstdWindowLog: limits.zstdWindowLog }
-    using units = new UnitReader(plan.toc, unitOptions)
+    const { zstdWindowLog } = limits
+    using units = new UnitReader(plan.index, { arena: this.#arena, ranges: this.#ranges, zstdWindowLog })
     return await assembleLayer(plan, {
       storeRoot: transaction.root,
       units,
@@ -139,10 +145,10 @@ class PartWork implements Disposable {
   }
 
   /** The index says which object has which sha256, and is not believed; where no diffID will show it, it is hashed. */
-  async #checkHeld({ toc, files }: LayerPlan): Promise<void> {
+  async #checkHeld({ index, files }: LayerPlan): Promise<void> {
     const checked = new Set<Digest>()
-    for (const [index, plan] of files.entries()) {
-      const digest = toc.files[index]?.digest
+    for (const [number, plan] of files.entries()) {
+      const digest = index.files[number]?.digests.sha256
       if (plan?.kind !== 'held' || digest === undefined || checked.has(digest)) continue
       checked.add(digest)
       const { file } = plan
@@ -150,7 +156,7 @@ class PartWork implements Disposable {
         checkDigest(file.bytes, digest, 'a file of the index')
         continue
       }
-      const size = sizeOf(toc.files[index]?.entry.content ?? { kind: 'empty' })
+      const size = sizeOf(index.files[number]?.entry.content ?? { kind: 'empty' })
       await checkObject(this.#options.transaction.root, file.object, digest, size)
       if (checked.size % 64 === 0) await nextTurn()
       this.#options.signal?.throwIfAborted()

@@ -2,7 +2,7 @@ import type { DiffId } from '../../digest.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import type { LayerToc } from '../../store/records/image-record.ts'
 import type { LayerPlan, Planned } from './plan-layers.ts'
-import type { TableCost } from './read-table.ts'
+import { type IndexCost, noCost } from './source-answers.ts'
 
 /** How layers that bring a table of contents are pulled. */
 export type PartialPolicy =
@@ -23,8 +23,8 @@ export interface LayerOutlook {
   readonly toc?: LayerToc
   /** Whether the tar can be rebuilt and hashed at once. */
   readonly proof: 'proven' | 'toc-only'
-  /** What the table took to read. */
-  readonly table: TableCost
+  /** What reading the index took. */
+  readonly table: IndexCost
   readonly plan?: LayerPlan
 }
 
@@ -34,14 +34,17 @@ const requestBytes = 16 * 1024
 const provenShare = 0.8
 const believedShare = 0.5
 
-export const noTable: TableCost = { bytes: 0, requests: 0 }
-
 export interface Candidate {
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly toc: LayerToc
   readonly proof: 'proven' | 'toc-only'
-  readonly table: TableCost
+  readonly table: IndexCost
+}
+
+/** An outlook on a layer that is pulled whole, whatever index it may have. */
+export function wholeLayer({ blob, diffId }: Pick<Candidate, 'blob' | 'diffId'>, why: string): LayerOutlook {
+  return { blob, diffId, how: 'whole', why, proof: 'proven', table: noCost }
 }
 
 /**

@@ -1,18 +1,23 @@
 /**
  * What of an image has to be fetched, and what the store has already: plain data, made before a byte of content moves.
  *
- * A file that the store holds is taken as it is; of one that it does not hold, chunks may lie in other objects, such as
- * the last version of the same file; the rest is in units of the layer's blob, and neighbouring units become one request.
+ * A file that the store holds is taken as it is; of one that it does not hold, extents may lie in other objects, such as
+ * the last version of the same file; the rest is in units of blobs, and neighbouring units become one request.
  */
+import type { BlobRange } from '../../content/range-scheduler.ts'
 import type { Digest } from '../../digest.ts'
+import { identityOf } from '../../formats/content-digests.ts'
+import type { ContentIndex, Extent, IndexedFile } from '../../formats/content-index.ts'
 import { type Descriptor, sizeOf } from '../../formats/entry.ts'
-import type { TocChunk, TocFile, TocLayer } from '../../formats/toc.ts'
 import type { ChunkPlace, HeldFile } from '../../store/index/held-contents.ts'
 import { type ByteSpan, requestsFor, spanBytes } from './join-ranges.ts'
+import { blobUnits } from './origins/blob-units.ts'
+import { holes } from './origins/holes.ts'
+import { objectChunks } from './origins/object-chunks.ts'
+import { type Origin, type Piece, findPiece } from './origins/origin.ts'
 
-/** What the store holds of the files and chunks that were asked for. */
+/** What the store holds of the files and extents that were asked for, by their sha256. */
 export interface Held {
-  /** By sha256. */
   readonly files: ReadonlyMap<Digest, HeldFile>
   readonly chunks: ReadonlyMap<Digest, ChunkPlace>
 }
@@ -20,15 +25,15 @@ export interface Held {
 /** A layer that could be fetched by parts. */
 export interface PartialLayer {
   readonly blob: Descriptor
-  readonly toc: TocLayer
+  readonly index: ContentIndex
 }
 
 export interface LayerPlan extends PartialLayer {
-  /** One for each file of the table; undefined for what has no content. */
+  /** One for each file of the index; undefined for what has no content. */
   readonly files: readonly (FilePlan | undefined)[]
-  /** Indices of the files to assemble, in the order in which their bytes lie in the blob. */
+  /** Indices of the files to assemble, in the order in which their bytes lie in the blobs. */
   readonly order: readonly number[]
-  readonly requests: readonly ByteSpan[]
+  readonly requests: readonly BlobRange[]
   readonly count: PlanCount
 }
 
@@ -37,12 +42,6 @@ export type FilePlan =
   /** Equal to a file that is assembled before it, in this layer or a lower one. */
   | { readonly kind: 'same' }
   | { readonly kind: 'assemble'; readonly pieces: readonly Piece[] }
-
-/** A chunk, and where its bytes come from. */
-export type Piece =
-  | { readonly from: 'unit'; readonly chunk: TocChunk; readonly unit: number }
-  | { readonly from: 'object'; readonly chunk: TocChunk; readonly place: ChunkPlace }
-  | { readonly from: 'zeros'; readonly chunk: TocChunk }
 
 /** Bytes of file content by where they come from, and what goes over the wire. */
 export interface PlanCount {
@@ -56,7 +55,7 @@ export interface PlanCount {
   /** Content that has to be fetched. */
   readonly missingFiles: number
   readonly missingBytes: number
-  /** Of the blob: units that hold some of it, and what is fetched, gaps between units included. */
+  /** Bytes of blobs in units that hold some of it, and those that are fetched, gaps between units included. */
   readonly unitBytes: number
   readonly fetchBytes: number
   readonly requests: number
@@ -69,16 +68,17 @@ export interface PlanLimits {
   readonly layerEntries: number
 }
 
-/** A layer whose table cannot be followed in one pass over the blob has a reason instead of a plan. */
+/** A layer whose index cannot be followed has a reason instead of a plan. */
 export type Planned = LayerPlan | { readonly refused: string }
 
 /** Plans for the layers of an image, the lowest first. What one assembles, those above it do not fetch again. */
 export function planLayers(layers: readonly PartialLayer[], held: Held, limits: PlanLimits): Planned[] {
-  const assembled = new Set<Digest>()
+  const origins = [holes, objectChunks(held.chunks), blobUnits]
+  const assembled = new Set<string>()
   return layers.map((layer) => {
     const seen = new Set(assembled)
-    const plan = new Planner(layer, held, seen).plan(limits)
-    if (!('refused' in plan)) for (const digest of seen) assembled.add(digest)
+    const plan = new Planner(layer, held.files, origins, seen).plan(limits)
+    if (!('refused' in plan)) for (const identity of seen) assembled.add(identity)
     return plan
   })
 }
@@ -86,48 +86,54 @@ export function planLayers(layers: readonly PartialLayer[], held: Held, limits: 
 /** The sha256 of every file with content, and its size: what to look for in the store. */
 export function wantedFiles(layers: readonly PartialLayer[]): Map<Digest, number> {
   const wanted = new Map<Digest, number>()
-  for (const { toc } of layers)
-    for (const { entry, digest } of toc.files) {
+  for (const { index } of layers)
+    for (const { entry, digests } of index.files) {
       const size = sizeOf(entry.content)
-      if (digest !== undefined && size > 0) wanted.set(digest, size)
+      if (digests.sha256 !== undefined && size > 0) wanted.set(digests.sha256, size)
     }
   return wanted
 }
 
 class Planner {
   readonly #layer: PartialLayer
-  readonly #held: Held
-  readonly #assembled: Set<Digest>
+  readonly #held: Held['files']
+  readonly #origins: readonly Origin[]
+  readonly #assembled: Set<string>
   readonly #files: (FilePlan | undefined)[] = []
-  readonly #count = { heldFiles: 0, heldBytes: 0, sameBytes: 0, chunkBytes: 0, zeroBytes: 0 }
+  readonly #count = { heldFiles: 0, heldBytes: 0, sameBytes: 0, chunkBytes: 0, zeroBytes: 0, missingBytes: 0 }
   #missingFiles = 0
-  #missingBytes = 0
   #broken = false
 
-  constructor(layer: PartialLayer, held: Held, assembled: Set<Digest>) {
+  constructor(layer: PartialLayer, held: Held['files'], origins: readonly Origin[], assembled: Set<string>) {
     this.#layer = layer
     this.#held = held
+    this.#origins = origins
     this.#assembled = assembled
   }
 
   plan(limits: PlanLimits): Planned {
-    const { toc } = this.#layer
-    if (toc.files.length > limits.layerEntries) return { refused: `it has more than ${limits.layerEntries} entries` }
-    for (const file of toc.files) this.#files.push(this.#file(file))
+    const { index } = this.#layer
+    if (index.files.length > limits.layerEntries) return { refused: `it has more than ${limits.layerEntries} entries` }
+    for (const file of index.files) this.#files.push(this.#file(file))
     if (this.#broken) return { refused: 'its chunks do not add up to its files' }
     const order = this.#order()
-    const walk = new BlobWalk(this.#layer)
-    for (const index of order)
-      for (const piece of piecesOf(this.#files[index])) if (piece.from === 'unit') walk.visit(piece)
+    const walk = new UnitWalk(index)
+    for (const file of order) for (const piece of piecesOf(this.#files[file])) walk.visit(piece)
     if (walk.refused !== undefined) return { refused: walk.refused }
-    const { heldBytes, sameBytes, chunkBytes, zeroBytes } = this.#count
-    const content = heldBytes + sameBytes + chunkBytes + zeroBytes + this.#missingBytes
+    const { heldBytes, sameBytes, chunkBytes, zeroBytes, missingBytes } = this.#count
+    const content = heldBytes + sameBytes + chunkBytes + zeroBytes + missingBytes
     if (Math.max(content, walk.decodedBytes) > limits.layerBytes)
       return { refused: `it unfolds to more than ${limits.layerBytes} bytes` }
-    return this.#finish(order, walk.spans, requestsFor(walk.spans))
+    if (walk.repeatedBytes > missingBytes + repeatedMax)
+      return { refused: 'its files are too scattered over its parts' }
+    return this.#finish(order, walk.spans())
   }
 
-  #finish(order: readonly number[], spans: readonly ByteSpan[], requests: readonly ByteSpan[]): LayerPlan {
+  #finish(order: readonly number[], spans: readonly (readonly ByteSpan[])[]): LayerPlan {
+    const requests = spans.flatMap((ofBlob, i) => {
+      const blob = this.#layer.index.blobs[i]
+      return blob === undefined ? [] : requestsFor(ofBlob).map(({ start, end }) => ({ blob, start, end }))
+    })
     return {
       ...this.#layer,
       files: this.#files,
@@ -136,62 +142,48 @@ class Planner {
       count: {
         ...this.#count,
         missingFiles: this.#missingFiles,
-        missingBytes: this.#missingBytes,
-        unitBytes: spanBytes(spans),
+        unitBytes: spans.reduce((sum, ofBlob) => sum + spanBytes(ofBlob), 0),
         fetchBytes: spanBytes(requests),
         requests: requests.length,
       },
     }
   }
 
-  #file(file: TocFile): FilePlan | undefined {
+  #file(file: IndexedFile): FilePlan | undefined {
     const size = sizeOf(file.entry.content)
     if (size === 0) return undefined
-    const { digest } = file
-    const held = digest === undefined ? undefined : this.#held.files.get(digest)
+    const held = file.digests.sha256 === undefined ? undefined : this.#held.get(file.digests.sha256)
     if (held !== undefined) {
       this.#count.heldFiles++
       this.#count.heldBytes += size
       return { kind: 'held', file: held }
     }
-    if (digest !== undefined) {
-      if (this.#assembled.has(digest)) {
+    const identity = identityOf(file.digests)
+    if (identity !== undefined) {
+      if (this.#assembled.has(identity)) {
         this.#count.sameBytes += size
         return { kind: 'same' }
       }
-      this.#assembled.add(digest)
+      this.#assembled.add(identity)
     }
-    let end = 0
-    for (const { offset, length } of file.chunks) {
-      if (offset !== end || length <= 0) this.#broken = true
-      end += length
-    }
-    if (end !== size) this.#broken = true
+    if (!addUp(file.extents, size)) this.#broken = true
     return { kind: 'assemble', pieces: this.#pieces(file) }
   }
 
-  #pieces({ chunks }: TocFile): Piece[] {
-    const before = this.#missingBytes
-    const pieces = chunks.map((chunk) => this.#piece(chunk))
-    if (this.#missingBytes > before) this.#missingFiles++
+  #pieces({ extents }: IndexedFile): Piece[] {
+    const before = this.#count.missingBytes
+    const pieces: Piece[] = []
+    for (const extent of extents) {
+      const piece = findPiece(extent, this.#origins)
+      if (piece === undefined) throw new Error('an extent is a hole or lies in a unit')
+      this.#count[piece.origin.counts] += extent.length
+      pieces.push(piece)
+    }
+    if (this.#count.missingBytes > before) this.#missingFiles++
     return pieces
   }
 
-  #piece(chunk: TocChunk): Piece {
-    if (chunk.unit === undefined) {
-      this.#count.zeroBytes += chunk.length
-      return { from: 'zeros', chunk }
-    }
-    const place = chunk.digest === undefined ? undefined : this.#held.chunks.get(chunk.digest)
-    if (place !== undefined && place.length === chunk.length) {
-      this.#count.chunkBytes += chunk.length
-      return { from: 'object', chunk, place }
-    }
-    this.#missingBytes += chunk.length
-    return { from: 'unit', chunk, unit: chunk.unit }
-  }
-
-  /** By the first unit that is needed; files that need none come as they stand in the table. */
+  /** Files by the first unit that they need; files that need none come as they stand in the index. */
   #order(): number[] {
     const indices = [...this.#files.keys()].filter((index) => this.#files[index]?.kind === 'assemble')
     const units = new Map(indices.map((index) => [index, firstUnit(this.#files[index])]))
@@ -199,56 +191,77 @@ class Planner {
   }
 }
 
+function addUp(extents: readonly Extent[], size: number): boolean {
+  let end = 0
+  for (const { offset, length } of extents) {
+    if (offset !== end || length <= 0) return false
+    end += length
+  }
+  return end === size
+}
+
 function piecesOf(plan: FilePlan | undefined): readonly Piece[] {
   return plan?.kind === 'assemble' ? plan.pieces : []
 }
 
-function firstUnit(plan: FilePlan | undefined): number {
-  const first = piecesOf(plan).find((piece) => piece.from === 'unit')
-  return first?.from === 'unit' ? first.unit : -1
+function isMissing({ origin }: Piece): boolean {
+  return origin.counts === 'missingBytes'
 }
 
+function firstUnit(plan: FilePlan | undefined): number {
+  return piecesOf(plan).find(isMissing)?.extent.unit ?? -1
+}
+
+/** Bytes that may be decoded more than once, beyond what is missing: an honest index leads through its blobs once. */
+const repeatedMax = 64 * 2 ** 20
+
 /**
- * Follows the pieces through the blob. Honest tables lead through it from front to back, one file after the other; a
- * table that jumps would need any number of files open at once, and is not worth that.
+ * Follows the pieces through the units as a reader will: on from where the last read of a unit ended, or from its
+ * beginning again. A hostile table could have every byte of a large unit decoded for each byte that it wants.
  */
-class BlobWalk {
+class UnitWalk {
   refused: string | undefined
-  readonly spans: ByteSpan[] = []
-  readonly #layer: PartialLayer
+  decodedBytes = 0
+  repeatedBytes = 0
+  readonly #index: ContentIndex
+  /** How far each unit has been decoded at most. */
+  readonly #reached = new Map<number, number>()
   #unit = -1
-  /** Where the last chunk ended, in what the unit decodes to. */
+  /** Where the last extent ended, in what the unit decodes to. */
   #within = 0
-  #decoded = 0
 
-  constructor(layer: PartialLayer) {
-    this.#layer = layer
+  constructor(index: ContentIndex) {
+    this.#index = index
   }
 
-  get decodedBytes(): number {
-    return this.#decoded + this.#within
+  visit({ extent, origin }: Piece): void {
+    const { unit, skip, length } = extent
+    if (origin.counts !== 'missingBytes' || unit === undefined) return
+    if (unit !== this.#unit || skip < this.#within) this.#begin(unit)
+    const end = skip + length
+    this.decodedBytes += end - this.#within
+    const reached = this.#reached.get(unit) ?? 0
+    this.repeatedBytes += Math.max(0, Math.min(reached, end) - this.#within)
+    this.#reached.set(unit, Math.max(reached, end))
+    this.#within = end
   }
 
-  visit({ chunk, unit }: Piece & { readonly from: 'unit' }): void {
-    if (unit < this.#unit || (unit === this.#unit && chunk.skip < this.#within))
-      this.refused ??= 'its files do not lie in the blob one after the other'
-    if (unit !== this.#unit) this.#next(unit)
-    this.#within = chunk.skip + chunk.length
-  }
-
-  #next(index: number): void {
-    const { toc, blob } = this.#layer
-    const unit = toc.units[index]
-    if (unit === undefined || unit.start < 0 || unit.end <= unit.start || unit.end > blob.size) {
-      this.refused ??= 'it names bytes that the blob does not have'
-      return
+  /** The units that are needed, for each blob in the order in which they lie there. */
+  spans(): ByteSpan[][] {
+    const spans: ByteSpan[][] = this.#index.blobs.map(() => [])
+    for (const number of this.#reached.keys()) {
+      const unit = this.#index.units[number]
+      if (unit !== undefined) spans[unit.blob]?.push({ start: unit.start, end: unit.end })
     }
-    const last = this.spans.at(-1)
-    // SOCI's spans share a byte where one ends within it.
-    if (last !== undefined && unit.start < last.end - 1) this.refused ??= 'its parts overlap'
-    this.spans.push({ start: unit.start, end: unit.end })
-    this.#decoded += this.#within
-    this.#unit = index
+    return spans.map((ofBlob) => ofBlob.toSorted((a, b) => a.start - b.start || a.end - b.end))
+  }
+
+  #begin(number: number): void {
+    this.#unit = number
     this.#within = 0
+    const unit = this.#index.units[number]
+    const blob = unit && this.#index.blobs[unit.blob]
+    if (unit === undefined || blob === undefined || unit.start < 0 || unit.end <= unit.start || unit.end > blob.size)
+      this.refused ??= 'it names bytes that the blob does not have'
   }
 }

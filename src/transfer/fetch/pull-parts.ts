@@ -1,19 +1,15 @@
 import type { Source } from '../../sources/source.ts'
 import { openContents } from '../../store/index/held-contents.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
+import { isDigest } from '../../digest.ts'
 import type { ImportLimits, LayerResult } from '../import/layer-job.ts'
-import type { WantedLayer } from '../pull/import-layers.ts'
 import type { OnProgress } from '../progress.ts'
-import { type PlannedLayer, fetchParts } from './fetch-parts.ts'
-import type { LayerOutlook, PartialPolicy } from './layer-outlook.ts'
-import { lookAtLayers } from './look-at-layers.ts'
-import type { IndexedImage } from './find-ztocs.ts'
+import { type PartialOutlook, fetchParts } from './fetch-parts.ts'
+import type { LayerOutlook } from './layer-outlook.ts'
+import type { FilePlan } from './plan-layers.ts'
 
 export interface PartsOptions {
   readonly transaction: Transaction
-  /** Whose layers they are. */
-  readonly image: IndexedImage
-  readonly policy: PartialPolicy
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
   readonly onProgress: OnProgress | undefined
@@ -21,46 +17,45 @@ export interface PartsOptions {
   readonly onLayer: (layer: LayerOutlook, result: LayerResult) => void
 }
 
-/** Brings those of the layers in by parts for which that is better. */
-export async function pullParts(source: Source, layers: readonly WantedLayer[], options: PartsOptions): Promise<void> {
-  const { transaction, image, policy, limits, signal, onProgress } = options
-  using staging = transaction.staging('look')
-  const hold = staging.hold.bind(staging)
-  const outlooks = await lookAtLayers(source, layers, {
-    storeRoot: transaction.root,
-    image,
-    policy,
-    limits,
-    hold,
-    signal,
-    onProgress,
-  })
+/** Brings in those of the layers that are planned by parts. */
+export async function pullParts(
+  source: Source,
+  outlooks: readonly LayerOutlook[],
+  options: PartsOptions,
+): Promise<void> {
+  const { transaction } = options
   const planned = outlooks.filter(isPlanned)
-  if (planned.length === 0) return
   const assembled = await fetchParts(planned, {
     ...options,
     source,
     onFailed: (layer) => forgetRows(transaction.root, layer),
   })
-  // What was hashed on the way need not be hashed again for the next table.
+  // What was hashed on the way need not be hashed again for the next index.
   using contents = await openContents(transaction.root)
   contents.learn(
-    [...assembled].flatMap(([sha256, content]) =>
-      content.kind === 'object' ? [[sha256, content.digest, content.size] as const] : [],
+    [...assembled].flatMap(([identity, content]) =>
+      isDigest(identity) && content.kind === 'object' ? [[identity, content.digest, content.size] as const] : [],
     ),
   )
 }
 
-function isPlanned(outlook: LayerOutlook): outlook is PlannedLayer {
+function isPlanned(outlook: LayerOutlook): outlook is PartialOutlook {
   return outlook.how === 'parts' && outlook.plan !== undefined
 }
 
-/** Whatever was wrong, what the index said of this layer is not to be said again. */
-async function forgetRows(root: string, { plan }: PlannedLayer): Promise<void> {
+/** Forgets what the store's index said for this layer: whatever was wrong, it is not to be said again. */
+async function forgetRows(root: string, { plan }: PartialOutlook): Promise<void> {
   using contents = await openContents(root)
-  const objects = plan.files.flatMap((file) => {
-    if (file?.kind === 'held') return file.file.kind === 'object' ? [file.file.object] : []
-    return file?.kind === 'assemble' ? file.pieces.flatMap((p) => (p.from === 'object' ? [p.place.object] : [])) : []
-  })
-  contents.forget(new Set(objects))
+  contents.forget(new Set(plan.files.flatMap((file) => (file === undefined ? [] : objectsOf(file)))))
+}
+
+function objectsOf(file: FilePlan) {
+  switch (file.kind) {
+    case 'held':
+      return file.file.kind === 'object' ? [file.file.object] : []
+    case 'same':
+      return []
+    case 'assemble':
+      return file.pieces.flatMap(({ origin, place }) => origin.objects?.(place) ?? [])
+  }
 }

@@ -1,17 +1,13 @@
 import type { Digest } from '../../digest.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import { parseConfig } from '../../formats/oci/image-config.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
-import type { Selected } from '../../formats/oci/select-image.ts'
-import { tocDigestOf } from '../../formats/toc-json/toc-annotations.ts'
 import type { Source } from '../../sources/source.ts'
-import { type LayerIndex, openIndex } from '../../store/index/layer-index.ts'
+import { openIndex } from '../../store/index/layer-index.ts'
 import type { Store } from '../../store/store.ts'
-import { defaultLimits } from '../import/layer-job.ts'
-import type { WantedLayer } from './import-layers.ts'
 import type { LayerOutlook } from '../fetch/layer-outlook.ts'
-import { lookAtLayers } from '../fetch/look-at-layers.ts'
-import { type PullOptions, select } from './pull.ts'
+import { type ImagePlan, type LayerStep, planImages } from './plan-images.ts'
+import type { PullOptions } from './pull-options.ts'
+import { selectImages } from './select-images.ts'
 
 /** What a pull would do, found out without fetching content. */
 export interface PullPlan {
@@ -56,49 +52,43 @@ export interface PlannedTotal {
   readonly zeroBytes: number
 }
 
-/** Which bytes a pull would fetch and which it would not have to. Only manifests, configs and tables are read. */
+/** Which bytes a pull would fetch and which it would not have to: the plan that a pull carries out, without doing so. */
 export async function planPull(store: Store, source: Source, options: PullOptions = {}): Promise<PullPlan> {
   const { signal } = options
   const top = await source.resolve({ signal })
   using index = await openIndex(store.root)
-  const images: PlannedImage[] = []
-  for (const image of await select(source, top, options))
-    images.push(await planImage({ store, source, index, options }, image))
-  const layers = images.flatMap((image) => image.layers)
-  return { name: options.name ?? source.name, top: top.descriptor.digest, images, total: sum(layers) }
-}
-
-interface Planning {
-  readonly store: Store
-  readonly source: Source
-  readonly index: LayerIndex
-  readonly options: PullOptions
-}
-
-async function planImage({ store, source, index, options }: Planning, image: Selected): Promise<PlannedImage> {
-  const { signal, partial: policy = 'auto' } = options
-  const config = parseConfig(await source.fetch(image.manifest.config, { signal }), image.manifest.layers.length)
-  const wanted: WantedLayer[] = config.diffIds.flatMap((diffId, place) => {
-    const blob = image.manifest.layers[place]
-    return blob === undefined ? [] : [{ blob, diffId }]
-  })
-  const isThere = ({ blob, diffId }: WantedLayer): boolean => {
-    const toc = policy === 'never' ? undefined : tocDigestOf(blob)
-    const known = index.find({ diffId }) ?? (toc && index.find({ blob: blob.digest, toc }))
-    return known !== undefined && store.hasRecipe(known.recipe)
+  const planning = {
+    store,
+    source,
+    options,
+    findLayer: async (want: Parameters<typeof index.find>[0]) => {
+      const known = index.find(want)
+      return known !== undefined && store.hasRecipe(known.recipe) ? known : undefined
+    },
+    hold: () => {},
   }
-  const isFirst = ({ diffId }: WantedLayer, place: number): boolean =>
-    wanted.findIndex((other) => other.diffId === diffId) === place
-  const missing = wanted.filter((layer, place) => isFirst(layer, place) && !isThere(layer))
-  const limits = { ...defaultLimits, ...options.limits }
-  const of = { digest: image.descriptor.digest, manifest: image.manifest }
-  const looking = { storeRoot: store.root, image: of, policy, limits, hold: () => {}, signal }
-  const outlooks = await lookAtLayers(source, missing, looking)
-  const layers = wanted.map((layer) => {
-    const place = missing.indexOf(layer)
-    return place < 0 ? presentLayer(layer.blob) : describe(outlooks[place], layer.blob)
-  })
-  return { manifest: image.descriptor.digest, platform: formatPlatform(image.platform ?? config.platform), layers }
+  const images = (await planImages(planning, await selectImages(source, top, options))).map(describeImage)
+  const total = sum(images.flatMap(({ layers }) => layers))
+  return { name: options.name ?? source.name, top: top.descriptor.digest, images, total }
+}
+
+function describeImage(plan: ImagePlan): PlannedImage {
+  const { image } = plan
+  const { platform } = plan.kind === 'present' ? plan.record : plan.config
+  const layers =
+    plan.kind === 'present' ? plan.record.layers.map(({ blob }) => presentLayer(blob)) : plan.layers.map(describeStep)
+  return { manifest: image.descriptor.digest, platform: formatPlatform(image.platform ?? platform), layers }
+}
+
+function describeStep(step: LayerStep): PlannedLayer {
+  switch (step.how) {
+    case 'present':
+      return presentLayer(step.layer.blob)
+    case 'again':
+      return { ...presentLayer(step.layer.blob), why: 'it is in the image, or in another one of the pull, already' }
+    case 'fetch':
+      return describeFetch(step.outlook)
+  }
 }
 
 const nothing: PlannedTotal = {
@@ -116,9 +106,8 @@ function presentLayer({ digest, size }: Descriptor): PlannedLayer {
   return { blob: digest, size, how: 'present', why: 'the store has the layer', proof: 'proven', ...nothing }
 }
 
-function describe(outlook: LayerOutlook | undefined, blob: Descriptor): PlannedLayer {
-  if (outlook === undefined) throw new Error('every missing layer has an outlook')
-  const { how, why, proof, toc, table, plan } = outlook
+function describeFetch(outlook: LayerOutlook): PlannedLayer {
+  const { blob, how, why, proof, toc, table, plan } = outlook
   const count = how === 'parts' ? plan?.count : undefined
   return {
     blob: blob.digest,

@@ -8,18 +8,18 @@
  * Table and tar-split are zstd frames in skippable frames of their own; offsets are of what lies in them, 8 bytes in.
  */
 
+import type { Position } from './toc-annotations.ts'
+
 export const skippableHeaderBytes = 8
 
-/** A zstd frame in the blob. */
-export interface Position {
-  readonly start: number
-  readonly end: number
-  /** Bytes it decodes to. */
-  readonly size: number
+/** Where what lies before a table in a skippable frame ends. */
+export function frameStart({ start }: Position): number {
+  return start - skippableHeaderBytes
 }
 
 export interface ZstdFooter {
-  readonly dialect: 'stargz-zstd' | 'zstd-chunked'
+  /** Whose magic the footer has: stargz', or that of containers/storage. */
+  readonly dialect: 'stargz' | 'containers'
   readonly toc: Position
   /** Containers' dialect only. */
   readonly tarSplit?: Position
@@ -46,8 +46,8 @@ export function parseZstdFooter(tail: Uint8Array): ZstdFooter | undefined {
   if (numbers.readBigUInt64LE(24) !== tableKind) return undefined
   const toc = positionAt(numbers, 0)
   return length === stargzBytes
-    ? { dialect: 'stargz-zstd', toc }
-    : { dialect: 'zstd-chunked', toc, tarSplit: positionAt(numbers, 32) }
+    ? { dialect: 'stargz', toc }
+    : { dialect: 'containers', toc, tarSplit: positionAt(numbers, 32) }
 }
 
 export function writeZstdFooter({ toc, tarSplit }: Pick<ZstdFooter, 'toc' | 'tarSplit'>): Buffer {

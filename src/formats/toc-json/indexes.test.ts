@@ -3,29 +3,31 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { fuzzFooter, fuzzTables, fuzzTarSplit } from '../../../test/fuzz/toc.ts'
-import { collect, contentOf, openLayer, splitTar, unpack } from '../../../test/fixtures/table-layers.ts'
+import {
+  type OpenOptions,
+  collect,
+  contentOf,
+  openLayer,
+  splitTar,
+  unpack,
+} from '../../../test/fixtures/table-layers.ts'
 import { file, header, tar } from '../../../test/fixtures/tar-bytes.ts'
 import { entriesOfTar } from '../../../test/fixtures/tar-entries.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { digestOf } from '../../digest.ts'
 import { type Code, hasCode } from '../../error.ts'
+import type { ContentIndex } from '../content-index.ts'
 import { type Descriptor, type Entry, noContent } from '../entry.ts'
 import { writeEstargzFooter } from '../estargz/estargz-footer.ts'
 import { type EstargzWritten, writeEstargz } from '../estargz/write-estargz.ts'
-import { parseZstdFooter } from '../stargz-zstd/zstd-footer.ts'
+import { tableLayerDigest } from '../estargz/estargz-index.ts'
+import { stargzZstdChecksum, stargzZstdPosition } from '../stargz-zstd/stargz-zstd-annotations.ts'
+import { chunkedChecksum, chunkedPosition, chunkedTarSplit } from '../zstd-chunked/chunked-annotations.ts'
 import { readTarSplit } from '../zstd-chunked/read-tar-split.ts'
 import { writeZstdChunked } from '../zstd-chunked/write-chunked.ts'
-import {
-  chunkedChecksum,
-  chunkedPosition,
-  chunkedTarSplit,
-  stargzLayerDigest,
-  stargzTocDigest,
-  stargzZstdChecksum,
-  stargzZstdPosition,
-} from './toc-annotations.ts'
+import { stargzTocDigest } from './toc-annotations.ts'
 import { defaultTocLimits } from './toc-json.ts'
-import type { TocOptions } from './open-toc.ts'
+import { parseZstdFooter } from './zstd-footer.ts'
 
 const layout = 'one-tree/oci'
 
@@ -68,17 +70,17 @@ describe('tables that the real tools wrote', { skip: withoutVectors(layout) }, (
     test(tag, () => {
       const externals = tag.includes('-ext') ? layersOf(`${tag}-esgztoc`) : []
       for (const layer of layersOf(tag)) {
-        const external = externals.find(({ annotations }) => annotations?.[stargzLayerDigest] === layer.digest)
+        const external = externals.find(({ annotations }) => annotations?.[tableLayerDigest] === layer.digest)
         const bytes = blob(layer.digest)
-        const { toc } = openLayer(layer, bytes, external && blob(external.digest))
-        assert.ok(toc?.bound === true)
+        const { index } = openLayer(layer, bytes, external && blob(external.digest))
+        assert.ok(index?.bound === true)
         assert.deepEqual(
-          toc.files.map(({ entry }) => ({ ...entry, content: noContent })),
+          index.files.map(({ entry }) => ({ ...entry, content: noContent })),
           entriesOf(bytes),
         )
-        for (const file of toc.files) contentOf(bytes, toc, file)
-        assert.equal(toc.tarSplit !== undefined, tag === 'skopeo-zstd-chunked')
-        if (toc.tarSplit !== undefined) assert.ok(splitTar(bytes, toc).equals(unpack(bytes)))
+        for (const file of index.files) contentOf(bytes, index, file)
+        assert.equal(index.tarSplit !== undefined, tag === 'skopeo-zstd-chunked')
+        if (index.tarSplit !== undefined) assert.ok(splitTar(bytes, index).equals(unpack(bytes)))
       }
     })
 })
@@ -114,11 +116,16 @@ function withAnnotations(layer: Descriptor, changes: Readonly<Record<string, str
   return { ...layer, annotations }
 }
 
-function refuses({ layer, blob, external }: Sample, code: Code, found: RegExp, options?: TocOptions): void {
+function refuses({ layer, blob, external }: Sample, code: Code, found: RegExp, options?: OpenOptions): void {
   assert.throws(
     () => openLayer(layer, blob, external, options),
     (error) => hasCode(error, code) && found.test(error.message),
   )
+}
+
+/** An index, the descriptors of its blobs aside. */
+function aside(index: ContentIndex | undefined): Partial<ContentIndex> {
+  return { ...index, blobs: [] }
 }
 
 describe('what is asked for', () => {
@@ -131,29 +138,30 @@ describe('what is asked for', () => {
   for (const [name, make] of Object.entries(samples) as [keyof typeof samples, () => Promise<Sample>][])
     test(name, async () => {
       const { layer, blob, external } = await make()
-      const { toc, asked } = openLayer(layer, blob, external)
-      assert.equal(toc?.format, formats[name])
+      const { index, asked } = openLayer(layer, blob, external)
+      assert.equal(index?.format, formats[name])
       const bytes = asked.reduce((sum, [start, end]) => sum + end - start, 0)
       assert.deepEqual([asked.length, bytes < blob.length], [name === 'estargz' ? 2 : 1, true])
       // Nothing binds the table: it is used on request only, and then found by the footer.
       const bare = { ...layer, annotations: {} }
-      assert.deepEqual(openLayer(bare, blob), { toc: undefined, asked: [] })
-      assert.deepEqual(openLayer(bare, blob, external, { unbound: true }).toc, { ...toc, bound: false })
+      assert.deepEqual(openLayer(bare, blob), { index: undefined, asked: [] })
+      const unbound = openLayer(bare, blob, external, { unbound: true }).index
+      assert.deepEqual(aside(unbound), { ...aside(index), bound: false })
     })
 
   test('a layer without a table', () => {
     for (const coding of ['gzip', 'zstd'])
       for (const blob of [Buffer.alloc(0), Buffer.alloc(30), Buffer.alloc(5000)]) {
         const layer = { mediaType: `${mediaType}+${coding}`, digest: digestOf(blob), size: blob.length }
-        assert.equal(openLayer(layer, blob).toc, undefined)
-        assert.equal(openLayer(layer, blob, undefined, { unbound: true }).toc, undefined)
+        assert.equal(openLayer(layer, blob).index, undefined)
+        assert.equal(openLayer(layer, blob, undefined, { unbound: true }).index, undefined)
       }
   })
 
   test('the position of stargz’ zstd table is in its footer as well', async () => {
     const { layer, blob } = await samples.stargzZstd()
     const without = withAnnotations(layer, { [stargzZstdPosition]: undefined, [stargzZstdChecksum]: undefined })
-    assert.deepEqual(openLayer(without, blob).toc, openLayer(layer, blob).toc)
+    assert.deepEqual(aside(openLayer(without, blob).index), aside(openLayer(layer, blob).index))
   })
 
   test('eStargz before it had subfields', async () => {
@@ -162,7 +170,8 @@ describe('what is asked for', () => {
     const legacy = Buffer.concat([footer.subarray(0, 10), Buffer.from([22, 0]), footer.subarray(16)])
     const old = Buffer.concat([blob.subarray(0, -51), legacy])
     assert.equal(legacy.length, 47)
-    assert.deepEqual(openLayer({ ...layer, size: old.length }, old).toc, openLayer(layer, blob).toc)
+    const read = openLayer({ ...layer, size: old.length }, old).index
+    assert.deepEqual(aside(read), aside(openLayer(layer, blob).index))
   })
 })
 
@@ -290,7 +299,7 @@ describe('a table that disagrees with its tar-split', () => {
 
   test('a time of 0 is no time', async () => {
     const same = repacked(await samples.chunked(), (entries) => void (entries[0]!['modtime'] = undefined))
-    assert.ok(openLayer(same.layer, same.blob).toc?.tarSplit !== undefined)
+    assert.ok(openLayer(same.layer, same.blob).index?.tarSplit !== undefined)
   })
 
   test('a tar-split that is not the one the table means', async () => {
@@ -325,12 +334,12 @@ describe('a table that disagrees with its tar-split', () => {
 test('lines of a tar-split that are none', async () => {
   const { layer, blob } = await samples.chunked()
   const { tarSplit } = parseZstdFooter(blob)!
-  const { files } = openLayer(layer, blob).toc!
+  const { files } = openLayer(layer, blob).index!
   const lines = zstdDecompressSync(blob.subarray(tarSplit!.start, tarSplit!.end)).toString().trimEnd().split('\n')
   const read = (...changed: string[]): unknown => readTarSplit(Buffer.from(changed.join('\n')), files, defaultTocLimits)
-  assert.deepEqual(read('', ...lines, ''), openLayer(layer, blob).toc!.tarSplit)
+  assert.deepEqual(read('', ...lines, ''), openLayer(layer, blob).index!.tarSplit)
   const spaced = lines.map((line) => JSON.stringify({ position: 5, ...(JSON.parse(line) as object) }))
-  assert.deepEqual(read(...spaced), openLayer(layer, blob).toc!.tarSplit)
+  assert.deepEqual(read(...spaced), openLayer(layer, blob).index!.tarSplit)
   const [first, body, ...rest] = lines as [string, string, ...string[]]
   const cases: [string[], RegExp][] = [
     [['{', ...rest], /not JSON/],

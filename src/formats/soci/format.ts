@@ -1,0 +1,14 @@
+import { defineFormat } from '../format.ts'
+
+/** SOCI: an index beside the layers of an image, with places where gzip can be decoded from. */
+export const soci = defineFormat({
+  name: 'soci',
+  title: 'SOCI',
+  about: 'layers as they are, with an index beside them, for the SOCI snapshotter',
+  specification: 'https://github.com/awslabs/soci-snapshotter/blob/main/docs/index.md',
+  imageAnnotations: /^com\.amazon\.soci\./,
+  index: {
+    identifies: false,
+    load: async () => (await import('./soci-index.ts')).sociIndex,
+  },
+})

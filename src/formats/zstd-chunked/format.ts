@@ -1,0 +1,16 @@
+import { defineFormat } from '../format.ts'
+import { chunkedBinding } from './chunked-binding.ts'
+
+/** zstd:chunked as containers/storage has it: zstd frames, a table of contents and a tar-split. */
+export const zstdChunked = defineFormat({
+  name: 'zstd-chunked',
+  title: 'zstd:chunked',
+  about: 'zstd with a table of contents, for Podman and CRI-O; any client that knows zstd pulls it whole',
+  specification: 'https://github.com/containers/storage/blob/main/docs/containers-storage-zstd-chunked.md',
+  layerAnnotations: /^io\.github\.containers\.zstd-chunked\./,
+  binding: chunkedBinding,
+  index: {
+    identifies: true,
+    load: async () => (await import('./chunked-index.ts')).chunkedIndex,
+  },
+})

@@ -1,0 +1,48 @@
+/** Which indexes there are of an image's layers, asked of every format that may have one. */
+import { loadFormats } from '../../formats/all.ts'
+import type { Binding } from '../../formats/binding.ts'
+import { bindingOn } from '../../formats/claims.ts'
+import type { Claim, DescribedImage } from '../../formats/format.ts'
+import type { Descriptor } from '../../formats/entry.ts'
+import type { SourceAnswers } from './source-answers.ts'
+
+/** The indexes that are claimed to be of each layer. */
+export type LayerClaims = ReadonlyMap<Descriptor, readonly Claim[]>
+
+/**
+ * @param options `unbound`: also indexes that nothing in the manifest binds, and those by which nothing is recognised
+ */
+export async function findClaims(
+  answers: SourceAnswers,
+  image: DescribedImage,
+  layers: readonly Descriptor[],
+  options: { readonly unbound: boolean },
+): Promise<LayerClaims> {
+  const found: Claim[] = []
+  for (const { index, binding } of await loadFormats()) {
+    if (index === undefined) continue
+    const isBound = layers.some((layer) => binding?.(layer) !== undefined)
+    const isWorthIt = options.unbound || (index.identifies && isBound)
+    if (!isWorthIt) continue
+    const reader = await index.load()
+    found.push(...(await answers.drive(reader.claims(image, layers, options))))
+  }
+  return byLayer(found)
+}
+
+/** What a layer's descriptor binds an index by, in whatever format; BAD_FORMAT when it binds two. */
+export async function bindingOf(layer: Descriptor): Promise<Binding | undefined> {
+  // Most layers say nothing, and then nothing has to be loaded.
+  return layer.annotations === undefined ? undefined : bindingOn(layer, await loadFormats())
+}
+
+function byLayer(claims: readonly Claim[]): LayerClaims {
+  const found = new Map<Descriptor, Claim[]>()
+  for (const claim of claims) {
+    if (claim.layer === undefined) continue
+    const of = found.get(claim.layer)
+    if (of === undefined) found.set(claim.layer, [claim])
+    else of.push(claim)
+  }
+  return found
+}

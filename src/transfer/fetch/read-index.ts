@@ -1,0 +1,37 @@
+import { hasCode } from '../../error.ts'
+import { claimsInOrder } from '../../formats/claims.ts'
+import type { ContentIndex } from '../../formats/content-index.ts'
+import type { Claim, IndexLimits } from '../../formats/format.ts'
+import type { SourceAnswers } from './source-answers.ts'
+
+/** An index, or why there is none to go by. */
+export type IndexReading =
+  | { readonly index: ContentIndex; readonly claim: Claim }
+  | { readonly index: undefined; readonly why: string }
+
+/**
+ * Reads the index of a layer, by the first claim that has one; what is wrong with one is no error here, since the layer can
+ * be pulled whole.
+ */
+export async function readIndex(
+  answers: SourceAnswers,
+  claims: readonly Claim[],
+  limits: IndexLimits,
+): Promise<IndexReading> {
+  try {
+    for (const claim of claimsInOrder(claims)) {
+      const index = await answers.drive(claim.open(limits))
+      if (index !== undefined) return { index, claim }
+    }
+    return { index: undefined, why: 'it has no table of contents' }
+  } catch (error) {
+    if (!isUseless(error)) throw error
+    return { index: undefined, why: error.message }
+  }
+}
+
+/** What makes an index useless, other than a network that fails. */
+export function isUseless(error: unknown): error is Error {
+  const codes = ['BAD_FORMAT', 'DIGEST_MISMATCH', 'LIMIT', 'UNSUPPORTED', 'NOT_FOUND'] as const
+  return codes.some((code) => hasCode(error, code))
+}

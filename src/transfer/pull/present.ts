@@ -1,0 +1,84 @@
+/** What of an image is in the store already: decided here, for the plan that is shown and for the pull that follows it. */
+import { existsSync } from 'node:fs'
+import type { Digest } from '../../digest.ts'
+import { OnefoldError } from '../../error.ts'
+import type { Selected } from '../../formats/oci/select-image.ts'
+import type { LayerKey } from '../../store/index/layer-index.ts'
+import { Missing } from '../../store/objects/missing-objects.ts'
+import type { ImageRecord, LayerRecord, Proof } from '../../store/records/image-record.ts'
+import { blobPath } from '../../store/store-layout.ts'
+import type { Store } from '../../store/store.ts'
+import { bindingOf } from '../fetch/find-claims.ts'
+import type { PartialPolicy } from '../fetch/layer-outlook.ts'
+import type { WantedLayer } from './import-layers.ts'
+import type { PullOptions } from './pull-options.ts'
+import { requirePlatform } from './select-images.ts'
+
+/**
+ * The image as the store has it, when all that its record names is there, objects as far as fsck has looked; what the
+ * rest is worth, fsck checks.
+ */
+export function presentImage(store: Store, selected: Selected, options: PullOptions): ImageRecord | undefined {
+  const record = readable(() => store.record(selected.descriptor.digest))
+  if (record === undefined) return undefined
+  requirePlatform(options.platform, selected, record.platform)
+  const image = record.images.default
+  const isWhole =
+    image !== undefined &&
+    existsSync(store.imagePath(image)) &&
+    record.keepSelinux === (options.keepSelinux ?? false) &&
+    existsSync(blobPath(store.root, record.config.digest)) &&
+    selected.trail.every(({ descriptor }) => existsSync(blobPath(store.root, descriptor.digest))) &&
+    record.layers.every(({ recipe, proof }) => store.hasRecipe(recipe) && isEnough(proof, options.partial))
+  if (!isWhole) return undefined
+  const missing = new Missing(store.root)
+  return record.layers.every(({ recipe }) => missing.isWhole(recipe)) ? record : undefined
+}
+
+/** Finds layers that the store knows. */
+export type FindLayer = (want: LayerKey) => Promise<LayerRecord | undefined>
+
+/** Tells of layers whether the store has them whole, by what is known of it. */
+export class PresentLayers {
+  readonly #find: FindLayer
+  readonly #missing: Missing
+
+  constructor(root: string, find: FindLayer) {
+    this.#find = find
+    this.#missing = new Missing(root)
+  }
+
+  /** A layer of the store that stands for the wanted one: proven, or believed of this very blob where that is enough. */
+  async find({ blob, diffId }: WantedLayer, policy: PartialPolicy): Promise<LayerRecord | undefined> {
+    const known = (await this.#find({ diffId })) ?? (await this.#believed({ blob, diffId }, policy))
+    return known !== undefined && this.#missing.isWhole(known.recipe) ? { ...known, diffId } : undefined
+  }
+
+  async #believed({ blob, diffId }: WantedLayer, policy: PartialPolicy): Promise<LayerRecord | undefined> {
+    const toc = policy === 'never' ? undefined : (await bindingOf(blob))?.digest
+    const known = toc === undefined ? undefined : await this.#find({ blob: blob.digest, toc })
+    return known?.diffId === diffId ? known : undefined
+  }
+}
+
+/** How layers may be pulled: what an image's tables say is not listened to again once they were found to lie. */
+export function policyFor(store: Store, manifest: Digest, { partial = 'auto' }: PullOptions): PartialPolicy {
+  const before = readable(() => store.record(manifest))
+  return before?.layers.some(({ proof }) => proof === 'failed') === true ? 'never' : partial
+}
+
+/** Layers that were found to lie are pulled again, and those that are only believed when whole ones are asked for. */
+function isEnough(proof: Proof, policy: PartialPolicy | undefined): boolean {
+  return proof === 'proven' || (proof === 'toc-only' && policy !== 'never')
+}
+
+/** What `read` returns; undefined when it is damaged, since it is then brought in again. */
+export function readable<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof OnefoldError && ['BAD_FORMAT', 'BAD_NAME', 'CORRUPT', 'LIMIT'].includes(error.code))
+      return undefined
+    throw error
+  }
+}

@@ -1,0 +1,66 @@
+import type { Digest, VerityDigest } from '../../digest.ts'
+import type { Platform } from '../../formats/entry.ts'
+import type { PartialPolicy } from '../fetch/layer-outlook.ts'
+import type { ImportLimits } from '../import/layer-job.ts'
+import type { OnProgress } from '../progress.ts'
+import type { SealOptions } from '../seal/seal-check.ts'
+
+export interface PullOptions extends SealOptions {
+  /** Name of the image in the store; default: the source as written. */
+  readonly name?: string
+  /** Which image of an index; default: the one for this machine. */
+  readonly platform?: Platform
+  readonly allPlatforms?: boolean
+  /** Keep `security.selinux` from layers. */
+  readonly keepSelinux?: boolean
+  readonly limits?: Partial<ImportLimits>
+  /** Whether layers that bring a table of contents are pulled by parts; default where that saves enough. */
+  readonly partial?: PartialPolicy
+  readonly signal?: AbortSignal
+  readonly onProgress?: OnProgress
+}
+
+export interface PullResult {
+  readonly name: string
+  readonly top: Digest
+  readonly images: readonly PulledImage[]
+  readonly stats: PullStats
+}
+
+export interface PulledImage {
+  readonly manifest: Digest
+  readonly config: Digest
+  readonly image: VerityDigest
+  readonly platform: string
+  /** Number of layers that only matched their table of contents. */
+  readonly believed: number
+}
+
+/** What a pull did: of the layers that were pulled, files, bytes and how many came by parts; and what was new. */
+export interface PullStats {
+  readonly layersPulled: number
+  readonly layersPresent: number
+  /** Layers of which only parts were fetched; they are among those that were pulled. */
+  readonly layersByParts: number
+  readonly files: number
+  readonly blobBytes: number
+  readonly tarBytes: number
+  /** Objects the store did not hold before, and their bytes. */
+  readonly newObjects: number
+  readonly newBytes: number
+}
+
+export function noStats(): Mutable<PullStats> {
+  return {
+    layersPulled: 0,
+    layersPresent: 0,
+    layersByParts: 0,
+    files: 0,
+    blobBytes: 0,
+    tarBytes: 0,
+    newObjects: 0,
+    newBytes: 0,
+  }
+}
+
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] }

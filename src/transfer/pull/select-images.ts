@@ -1,0 +1,25 @@
+import { OnefoldError } from '../../error.ts'
+import type { Descriptor, Platform } from '../../formats/entry.ts'
+import { formatPlatform, hostPlatform, matchPlatform } from '../../formats/oci/platform.ts'
+import { type Document, type Selected, selectAllImages, selectImage } from '../../formats/oci/select-image.ts'
+import type { Source } from '../../sources/source.ts'
+
+export interface SelectOptions {
+  readonly platform?: Platform | undefined
+  readonly allPlatforms?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The images that are wanted of what a source's name stands for: one, unless all platforms are asked for. */
+export async function selectImages(source: Source, top: Document, options: SelectOptions): Promise<Selected[]> {
+  const fetch = (descriptor: Descriptor): Promise<Uint8Array> => source.fetch(descriptor, { signal: options.signal })
+  if (options.allPlatforms === true) return selectAllImages(top, fetch)
+  return [await selectImage(top, options.platform ?? hostPlatform(), fetch)]
+}
+
+/** An image that stands alone is taken whatever it runs on, unless a platform was asked for by name. */
+export function requirePlatform(wanted: Platform | undefined, image: Selected, platform: Platform): void {
+  if (wanted === undefined || image.platform !== undefined || matchPlatform(wanted, platform) !== undefined) return
+  const found = formatPlatform(platform)
+  throw new OnefoldError('NOT_FOUND', `Cannot find an image for ${formatPlatform(wanted)}: there is one, for ${found}`)
+}
