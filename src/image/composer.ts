@@ -39,8 +39,11 @@ export class Composer {
   /** The same layer may stand in several places; the lowest place is 0. */
   layer(places: readonly number[], layer: LayerRecipe): void {
     for (const place of places) this.#waiting.set(place, layer)
-    for (let ready = this.#take(); ready !== undefined; ready = this.#take())
-      this.#merge.apply(readRecipe(ready.bytes).entries(), ready.kind)
+    for (let ready = this.#take(); ready !== undefined; ready = this.#take()) {
+      // In a tree that is no layer, sockets are as our own tars hold them.
+      const fileTypes = ready.kind === 'plain' ? 'apply' : 'ignore'
+      this.#merge.apply(readRecipe(ready.bytes).entries({ fileTypes }), ready.kind)
+    }
   }
 
   #take(): LayerRecipe | undefined {

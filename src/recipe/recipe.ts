@@ -33,12 +33,15 @@ export interface ObjectPiece {
   readonly length: number
 }
 
+/** How the tar is to be understood; its limits do not count again. */
+export type RecipeOptions = Pick<TarOptions, 'globalHeaders' | 'fileTypes'>
+
 export interface Recipe extends RecipeEnd {
   /**
    * The entries of the tar in order, contents filled in.
-   * @param options as the tar was read; its limits do not count again
+   * @param options as the tar was read
    */
-  entries(options?: Pick<TarOptions, 'globalHeaders'>): Generator<Entry>
+  entries(options?: RecipeOptions): Generator<Entry>
   /** Every object the layer needs, as often as it needs it. */
   objects(): Generator<{ digest: VerityDigest; size: number }>
   /** The exact bytes of the tar. */
@@ -193,7 +196,7 @@ interface FileAt {
   readonly ranges: Ranges | undefined
 }
 
-function* entries(bytes: Buffer, tarSize: number, options: Pick<TarOptions, 'globalHeaders'>): Generator<Entry> {
+function* entries(bytes: Buffer, tarSize: number, options: RecipeOptions): Generator<Entry> {
   const reader = new EntryReader(options)
   const cursor = new Cursor(bytes)
   const portion = new Portion(tarSize)
@@ -221,7 +224,7 @@ class EntryReader {
   #nextFile = 0
   #framing = 0
 
-  constructor(options: Pick<TarOptions, 'globalHeaders'>) {
+  constructor(options: RecipeOptions) {
     this.#parser = new TarParser(
       {
         framing: (bytes) => void (this.#framing += bytes.length),

@@ -1,5 +1,6 @@
 import { lstat } from 'node:fs/promises'
 import { OnefoldError } from '../error.ts'
+import { loadFormat } from '../formats/all.ts'
 import type { FileSet } from './local/file-set.ts'
 import { type SourceName, parseSourceName } from './source-name.ts'
 import type { SourceOptions } from './source-options.ts'
@@ -48,6 +49,10 @@ async function openNamed(text: string, name: SourceName, options: SourceOptions)
     case 'tar': {
       const { openTarball } = await import('./local/tarball.ts')
       return openTarball(text, name.path, options)
+    }
+    case 'format': {
+      const { openFormatFile } = await import('./local/format-file.ts')
+      return openFormatFile(text, name.path, await loadFormat(name.format), options)
     }
   }
 }

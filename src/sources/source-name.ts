@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
+import { fileFormatNames } from '../formats/all.ts'
 import { type Reference, parseReference } from './registry/reference.ts'
 
 /** What a user wrote for an image or tree, in the transports of skopeo and two of our own for plain trees. */
@@ -21,8 +22,10 @@ export type SourceName =
     }
   /** The path `-` of `tar` is standard input. */
   | { readonly transport: 'dir' | 'rootfs' | 'tar'; readonly path: string }
+  /** A file that is a whole image or layer in one of the formats. */
+  | { readonly transport: 'format'; readonly format: string; readonly path: string }
 
-export type Transport = SourceName['transport']
+export type Transport = Exclude<SourceName['transport'], 'format'>
 
 /** Every transport with an example, in the order that help shows them. */
 export const transportExamples: Readonly<Record<Transport, string>> = {
@@ -61,6 +64,8 @@ export function parseSourceName(text: string): SourceName {
     case 'tar':
       return { transport, path: needPath(text, rest) }
     default:
+      if (fileFormatNames.includes(transport))
+        return { transport: 'format', format: transport, path: needPath(text, rest) }
       refuseOthers(text, transport, rest)
       return { transport: 'docker', reference: parseReference(text) }
   }

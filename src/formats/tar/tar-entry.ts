@@ -11,6 +11,9 @@ const maxId = 0xfffffffe
 const maxMajor = 0xfff
 const maxMinor = 0xfffff
 
+/** The pax record in which star says what a file is when no typeflag does (star(1), "SCHILY.filetype"). */
+export const fileTypeRecord = 'SCHILY.filetype'
+
 /** Typeflags of entries; the other ones belong to the parser. */
 export const entryTypes = new Map<number, EntryType>(
   (
@@ -36,6 +39,8 @@ export interface Extended {
   readonly records: PaxRecords
   readonly longName: string | undefined
   readonly longLink: string | undefined
+  /** Whether records may say of a FIFO that it is a socket. */
+  readonly fileTypes: 'ignore' | 'apply'
 }
 
 export interface EntryHeader {
@@ -61,7 +66,7 @@ export function readEntryHeader(block: Block, flag: number, flagType: EntryType,
   const map = flag === gnuSparse ? 'gnu' : sparseMapOf(records)
   const name = nameOf(block, dialect, extended, map)
   // Before there was a typeflag for directories, a slash at the end of the name made one.
-  const type = flag === NUL && name.endsWith('/') ? 'directory' : flagType
+  const type = flag === NUL && name.endsWith('/') ? 'directory' : typeOf(flagType, extended)
   const path = cleanPath(name)
   if (path === '' && type !== 'directory') throw badEntry(name, `a ${type} has no name`)
   const { stored, size } = sizesOf(block, dialect, records, type, map, name)
@@ -84,6 +89,10 @@ export function readEntryHeader(block: Block, flag: number, flagType: EntryType,
     content: size === 0 ? noContent : { kind: 'unknown', size },
   }
   return { entry, stored, size, map, mapRecord: map === 'record' ? mapRecordOf(records, name) : '' }
+}
+
+function typeOf(type: EntryType, { records, fileTypes }: Extended): EntryType {
+  return type === 'fifo' && fileTypes === 'apply' && records.get(fileTypeRecord) === 'socket' ? 'socket' : type
 }
 
 /** The body of any header; throws when the field is not a number. */

@@ -19,6 +19,11 @@ export interface TarOptions extends TarLimits {
    * archive/tar, hence every container engine, and libarchive: no, and so a layer means what it means to them.
    */
   readonly globalHeaders?: 'ignore' | 'apply'
+  /**
+   * Whether a FIFO that star's record `SCHILY.filetype` calls a socket is one. No container engine looks at the record, so
+   * in a layer it says nothing; in a tar of a plain tree, also in those made here, it keeps what a tar cannot hold.
+   */
+  readonly fileTypes?: 'ignore' | 'apply'
 }
 
 const GiB = 2 ** 30

@@ -78,6 +78,7 @@ export class TarParser {
   readonly #handler: TarHandler
   readonly #limits: Required<TarLimits>
   readonly #applyGlobals: boolean
+  readonly #fileTypes: 'ignore' | 'apply'
 
   #state: State = HEADER
   /** Stream offset of the current chunk's first byte. */
@@ -122,6 +123,7 @@ export class TarParser {
     this.#handler = handler
     this.#limits = { ...defaultTarLimits, ...options }
     this.#applyGlobals = options.globalHeaders === 'apply'
+    this.#fileTypes = options.fileTypes ?? 'ignore'
   }
 
   /** True from the end marker on: no entry can follow. */
@@ -337,6 +339,7 @@ export class TarParser {
       records: this.#records ?? this.#globals,
       longName: this.#longName,
       longLink: this.#longLink,
+      fileTypes: this.#fileTypes,
     })
     this.#checkSize(header)
     switch (header.map) {

@@ -7,6 +7,7 @@ import { needsPrograms } from '../../../test/fixtures/needs.ts'
 import { checkRecipe, takeApart } from '../../../test/fixtures/tar-parts.ts'
 import { hasCode } from '../../error.ts'
 import { type Entry, type EntryType, noContent, noXattrs } from '../entry.ts'
+import { type TarOptions, TarParser } from './tar-parser.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from './tar-writer.ts'
 
 const plain: Entry = {
@@ -167,6 +168,46 @@ import sys, tarfile
 for m in tarfile.open(fileobj=sys.stdin.buffer, mode='r|', errors='surrogateescape'):
     print(repr((m.name.encode(errors='surrogateescape'), m.type, m.mode, m.uid, m.gid, m.mtime, m.linkname, m.size, m.devmajor, m.devminor)))
 `
+
+test('a socket of a tree is a FIFO to others, and a socket to whoever looks for it', () => {
+  const socket: Entry = { ...plain, type: 'socket', path: 'run/s', xattrs: new Map([['user.x', Buffer.from('1')]]) }
+  const tar = Buffer.concat([writeTarHeader(socket, 0, { sockets: 'fileType' }), tarTrailer()])
+  const read = (options: TarOptions): Entry[] => {
+    const entries: Entry[] = []
+    const handler = { framing() {}, entry: (entry: Entry) => void entries.push(entry), data() {}, endEntry() {} }
+    const parser = new TarParser(handler, options)
+    parser.write(tar)
+    parser.end()
+    return entries
+  }
+  assert.deepEqual(
+    read({ fileTypes: 'apply' }).map(({ path, type, xattrs }) => [path, type, [...xattrs.keys()]]),
+    [['run/s', 'socket', ['user.x']]],
+  )
+  for (const options of [{}, { fileTypes: 'ignore' } as const])
+    assert.deepEqual(
+      read(options).map(({ type }) => type),
+      ['fifo'],
+    )
+  // Nothing but a FIFO becomes one.
+  const file = Buffer.from(tar)
+  const at = file.lastIndexOf('ustar') - 257
+  file[at + 156] = '0'.charCodeAt(0)
+  sumAgain(file.subarray(at, at + 512))
+  const parser = new TarParser(
+    { framing() {}, entry: (entry) => assert.equal(entry.type, 'file'), data() {}, endEntry() {} },
+    { fileTypes: 'apply' },
+  )
+  parser.write(file)
+  parser.end()
+})
+
+/** Puts the sum of a header block in its place. */
+function sumAgain(block: Buffer): void {
+  block.fill(' ', 148, 156)
+  const sum = block.reduce((total, byte) => total + byte, 0)
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+}
 
 test('GNU tar and Python read it', { skip: needsPrograms('tar', 'python3') }, () => {
   const long = `${'n'.repeat(200)}/\xe9`

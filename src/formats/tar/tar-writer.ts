@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import { OnefoldError } from '../../error.ts'
 import type { Entry, EntryType } from '../entry.ts'
 import { quoteName } from '../path.ts'
+import { fileTypeRecord } from './tar-entry.ts'
 import { blockBytes, fields, paddingOf, sumHeader, viewOf } from './tar-header.ts'
 
 const typeflags: Readonly<Record<EntryType, string | undefined>> = {
@@ -35,17 +36,24 @@ export function tarTrailer(): Uint8Array {
   return new Uint8Array(2 * blockBytes)
 }
 
-/**
- * Header, and pax header where one is needed, of an entry whose body of `size` bytes follows. Sockets have no place in a
- * tar: UNSUPPORTED.
- */
-export function writeTarHeader(entry: Entry, size: number): Uint8Array {
-  const typeflag = typeflags[entry.type]
+export interface TarWriteOptions {
+  /**
+   * What becomes of a socket, which has no typeflag: `refuse` it (UNSUPPORTED), or write a FIFO with the record by which
+   * star's readers know it, and ours where they are told to.
+   */
+  readonly sockets?: 'refuse' | 'fileType'
+}
+
+/** Header, and pax header where one is needed, of an entry whose body of `size` bytes follows. */
+export function writeTarHeader(entry: Entry, size: number, { sockets = 'refuse' }: TarWriteOptions = {}): Uint8Array {
+  const isSocket = entry.type === 'socket' && sockets === 'fileType'
+  const typeflag = typeflags[isSocket ? 'fifo' : entry.type]
   if (typeflag === undefined)
     throw new OnefoldError('UNSUPPORTED', `Cannot put ${quoteName(entry.path)} into a tar: it is a ${entry.type}`)
   const name = nameOf(entry)
   const place = splitName(name)
   const records = paxRecords(entry, name, place !== undefined, size)
+  if (isSocket) records.push(paxRecord(fileTypeRecord, 'socket'))
   const header = writeBlock({
     ...(place ?? { prefix: '', name: name.slice(0, fields.name[1]) }),
     mode: entry.mode,

@@ -21,6 +21,8 @@ export interface PlainLayer {
  */
 export function plainSource(parts: {
   readonly name: string
+  /** What names in the tree mean; default 'plain'. */
+  readonly kind?: Source['kind']
   readonly platform: Platform | undefined
   read(options: AbortOptions): Promise<PlainLayer>
   readonly close: () => Promise<void>
@@ -29,7 +31,7 @@ export function plainSource(parts: {
   const image = once(async (options) => makeImage(await parts.read(options), platform))
   return localSource({
     name: parts.name,
-    kind: 'plain',
+    kind: parts.kind ?? 'plain',
     resolve: async (options) => (await image(options)).top,
     locate: async ({ digest }) => (await image({})).blobs.get(digest),
     close: parts.close,

@@ -4,7 +4,7 @@ import type { Binding } from '../../formats/binding.ts'
 import { bindingOn } from '../../formats/claims.ts'
 import type { Claim, DescribedImage } from '../../formats/format.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import type { SourceAnswers } from './source-answers.ts'
+import { type Answers, driveReading } from '../../content/drive-reading.ts'
 
 /** The indexes that are claimed to be of each layer. */
 export type LayerClaims = ReadonlyMap<Descriptor, readonly Claim[]>
@@ -13,7 +13,7 @@ export type LayerClaims = ReadonlyMap<Descriptor, readonly Claim[]>
  * @param options `unbound`: also indexes that nothing in the manifest binds, and those by which nothing is recognised
  */
 export async function findClaims(
-  answers: SourceAnswers,
+  answers: Answers,
   image: DescribedImage,
   layers: readonly Descriptor[],
   options: { readonly unbound: boolean },
@@ -25,7 +25,7 @@ export async function findClaims(
     const isWorthIt = options.unbound || (index.identifies && isBound)
     if (!isWorthIt) continue
     const reader = await index.load()
-    found.push(...(await answers.drive(reader.claims(image, layers, options))))
+    found.push(...(await driveReading(reader.claims(image, layers, options), answers)))
   }
   return byLayer(found)
 }

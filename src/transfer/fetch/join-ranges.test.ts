@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type ByteSpan, requestsFor, spanBytes } from './join-ranges.ts'
+import type { ByteSpan } from '../../content/unit-walk.ts'
+import { requestsFor, spanBytes } from './join-ranges.ts'
 
 const MiB = 2 ** 20
 const span = (start: number, end: number): ByteSpan => ({ start, end })

@@ -1,8 +1,4 @@
-/** Bytes of a blob: the first one, and the first behind them. */
-export interface ByteSpan {
-  readonly start: number
-  readonly end: number
-}
+import type { ByteSpan } from '../../content/unit-walk.ts'
 
 /** A request costs about this many bytes of head in each direction: a smaller gap is cheaper to read than to skip. */
 const headBytes = 512

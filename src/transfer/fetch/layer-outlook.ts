@@ -1,6 +1,9 @@
-import type { DiffId } from '../../digest.ts'
+import type { DiffId, VerityDigest } from '../../digest.ts'
 import type { Descriptor } from '../../formats/entry.ts'
+import type { DescribedImage } from '../../formats/format.ts'
 import type { LayerToc } from '../../store/records/image-record.ts'
+import type { ImportLimits } from '../import/layer-job.ts'
+import type { OnProgress } from '../progress.ts'
 import type { LayerPlan, Planned } from './plan-layers.ts'
 import { type IndexCost, noCost } from './source-answers.ts'
 
@@ -26,6 +29,18 @@ export interface LayerOutlook {
   /** What reading the index took. */
   readonly table: IndexCost
   readonly plan?: LayerPlan
+}
+
+export interface OutlookOptions {
+  readonly storeRoot: string
+  /** The image that the layers are of. */
+  readonly image: DescribedImage
+  readonly policy: PartialPolicy
+  readonly limits: ImportLimits
+  /** Keeps objects safe from garbage collection before they are looked for; does nothing for who only wants to know. */
+  readonly hold: (objects: readonly VerityDigest[]) => void
+  readonly signal: AbortSignal | undefined
+  readonly onProgress?: OnProgress | undefined
 }
 
 /** A request that waits its turn costs about as much as this many bytes that come without one. */

@@ -1,24 +1,8 @@
-import type { VerityDigest } from '../../digest.ts'
-import type { DescribedImage } from '../../formats/format.ts'
 import type { Source } from '../../sources/source.ts'
 import { listFolder } from '../../store/records/record-files.ts'
-import type { ImportLimits } from '../import/layer-job.ts'
-import type { OnProgress } from '../progress.ts'
 import type { WantedLayer } from '../pull/import-layers.ts'
 import { bindingOf } from './find-claims.ts'
-import { type LayerOutlook, type PartialPolicy, wholeLayer } from './layer-outlook.ts'
-
-export interface OutlookOptions {
-  readonly storeRoot: string
-  /** The image that the layers are of. */
-  readonly image: DescribedImage
-  readonly policy: PartialPolicy
-  readonly limits: ImportLimits
-  /** Keeps objects safe from garbage collection before they are looked for; does nothing for who only wants to know. */
-  readonly hold: (objects: readonly VerityDigest[]) => void
-  readonly signal: AbortSignal | undefined
-  readonly onProgress?: OnProgress | undefined
-}
+import { type LayerOutlook, type OutlookOptions, type PartialPolicy, wholeLayer } from './layer-outlook.ts'
 
 /** Below this a whole blob is there before its index could be read. */
 const blobMin = 64 * 1024

@@ -5,12 +5,13 @@
  * the last version of the same file; the rest is in units of blobs, and neighbouring units become one request.
  */
 import type { BlobRange } from '../../content/range-scheduler.ts'
+import { type ByteSpan, UnitWalk } from '../../content/unit-walk.ts'
 import type { Digest } from '../../digest.ts'
 import { identityOf } from '../../formats/content-digests.ts'
 import type { ContentIndex, Extent, IndexedFile } from '../../formats/content-index.ts'
 import { type Descriptor, sizeOf } from '../../formats/entry.ts'
 import type { ChunkPlace, HeldFile } from '../../store/index/held-contents.ts'
-import { type ByteSpan, requestsFor, spanBytes } from './join-ranges.ts'
+import { requestsFor, spanBytes } from './join-ranges.ts'
 import { blobUnits } from './origins/blob-units.ts'
 import { holes } from './origins/holes.ts'
 import { objectChunks } from './origins/object-chunks.ts'
@@ -118,14 +119,14 @@ class Planner {
     if (this.#broken) return { refused: 'its chunks do not add up to its files' }
     const order = this.#order()
     const walk = new UnitWalk(index)
-    for (const file of order) for (const piece of piecesOf(this.#files[file])) walk.visit(piece)
+    for (const file of order)
+      for (const piece of piecesOf(this.#files[file])) if (isMissing(piece)) walk.visit(piece.extent)
     if (walk.refused !== undefined) return { refused: walk.refused }
     const { heldBytes, sameBytes, chunkBytes, zeroBytes, missingBytes } = this.#count
     const content = heldBytes + sameBytes + chunkBytes + zeroBytes + missingBytes
     if (Math.max(content, walk.decodedBytes) > limits.layerBytes)
       return { refused: `it unfolds to more than ${limits.layerBytes} bytes` }
-    if (walk.repeatedBytes > missingBytes + repeatedMax)
-      return { refused: 'its files are too scattered over its parts' }
+    if (walk.isScattered(missingBytes)) return { refused: 'its files are too scattered over its parts' }
     return this.#finish(order, walk.spans())
   }
 
@@ -210,58 +211,4 @@ function isMissing({ origin }: Piece): boolean {
 
 function firstUnit(plan: FilePlan | undefined): number {
   return piecesOf(plan).find(isMissing)?.extent.unit ?? -1
-}
-
-/** Bytes that may be decoded more than once, beyond what is missing: an honest index leads through its blobs once. */
-const repeatedMax = 64 * 2 ** 20
-
-/**
- * Follows the pieces through the units as a reader will: on from where the last read of a unit ended, or from its
- * beginning again. A hostile table could have every byte of a large unit decoded for each byte that it wants.
- */
-class UnitWalk {
-  refused: string | undefined
-  decodedBytes = 0
-  repeatedBytes = 0
-  readonly #index: ContentIndex
-  /** How far each unit has been decoded at most. */
-  readonly #reached = new Map<number, number>()
-  #unit = -1
-  /** Where the last extent ended, in what the unit decodes to. */
-  #within = 0
-
-  constructor(index: ContentIndex) {
-    this.#index = index
-  }
-
-  visit({ extent, origin }: Piece): void {
-    const { unit, skip, length } = extent
-    if (origin.counts !== 'missingBytes' || unit === undefined) return
-    if (unit !== this.#unit || skip < this.#within) this.#begin(unit)
-    const end = skip + length
-    this.decodedBytes += end - this.#within
-    const reached = this.#reached.get(unit) ?? 0
-    this.repeatedBytes += Math.max(0, Math.min(reached, end) - this.#within)
-    this.#reached.set(unit, Math.max(reached, end))
-    this.#within = end
-  }
-
-  /** The units that are needed, for each blob in the order in which they lie there. */
-  spans(): ByteSpan[][] {
-    const spans: ByteSpan[][] = this.#index.blobs.map(() => [])
-    for (const number of this.#reached.keys()) {
-      const unit = this.#index.units[number]
-      if (unit !== undefined) spans[unit.blob]?.push({ start: unit.start, end: unit.end })
-    }
-    return spans.map((ofBlob) => ofBlob.toSorted((a, b) => a.start - b.start || a.end - b.end))
-  }
-
-  #begin(number: number): void {
-    this.#unit = number
-    this.#within = 0
-    const unit = this.#index.units[number]
-    const blob = unit && this.#index.blobs[unit.blob]
-    if (unit === undefined || blob === undefined || unit.start < 0 || unit.end <= unit.start || unit.end > blob.size)
-      this.refused ??= 'it names bytes that the blob does not have'
-  }
 }

@@ -2,7 +2,7 @@ import { hasCode } from '../../error.ts'
 import { claimsInOrder } from '../../formats/claims.ts'
 import type { ContentIndex } from '../../formats/content-index.ts'
 import type { Claim, IndexLimits } from '../../formats/format.ts'
-import type { SourceAnswers } from './source-answers.ts'
+import { type Answers, driveReading } from '../../content/drive-reading.ts'
 
 /** An index, or why there is none to go by. */
 export type IndexReading =
@@ -14,13 +14,13 @@ export type IndexReading =
  * be pulled whole.
  */
 export async function readIndex(
-  answers: SourceAnswers,
+  answers: Answers,
   claims: readonly Claim[],
   limits: IndexLimits,
 ): Promise<IndexReading> {
   try {
     for (const claim of claimsInOrder(claims)) {
-      const index = await answers.drive(claim.open(limits))
+      const index = await driveReading(claim.open(limits), answers)
       if (index !== undefined) return { index, claim }
     }
     return { index: undefined, why: 'it has no table of contents' }

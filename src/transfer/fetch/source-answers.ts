@@ -1,7 +1,6 @@
-import { checkDigest } from '../../digest.ts'
-import { OnefoldError } from '../../error.ts'
+import type { Answers } from '../../content/drive-reading.ts'
 import type { Descriptor } from '../../formats/entry.ts'
-import type { Answer, Need, Reading } from '../../formats/reading.ts'
+import type { Artifact, Related } from '../../formats/reading.ts'
 import type { Source } from '../../sources/source.ts'
 
 /** What reading an index took. */
@@ -18,7 +17,7 @@ const tailMin = 8 * 1024
 const tailMax = 256 * 1024
 
 /** Answers what the readers of formats ask for, from the source that the image is pulled from. */
-export class SourceAnswers {
+export class SourceAnswers implements Answers {
   readonly #source: Source
   readonly #signal: AbortSignal | undefined
   /** The ends of blobs, kept so that the next question may find its answer there. */
@@ -35,35 +34,11 @@ export class SourceAnswers {
     return this.#cost
   }
 
-  /** Drives a reader to its end. */
-  async drive<T>(reading: Reading<T>): Promise<T> {
-    let step = reading.next()
-    while (step.done !== true) step = reading.next(await this.#answer(step.value))
-    return step.value
+  async related(related: Related): Promise<Artifact | undefined> {
+    return await this.#source.related?.(related, { signal: this.#signal })
   }
 
-  async #answer(need: Need): Promise<Answer> {
-    switch (need.kind) {
-      case 'range':
-        return await this.#range(need.blob, need.start, need.end)
-      case 'blob':
-        return await this.#blob(need)
-      case 'related':
-        return await this.#source.related?.(need.related, { signal: this.#signal })
-    }
-  }
-
-  async #blob({ blob, sizeMax, what }: Need & { readonly kind: 'blob' }): Promise<Uint8Array> {
-    if (blob.size > sizeMax)
-      throw new OnefoldError('LIMIT', `Cannot read ${what}: it has ${blob.size} bytes, the limit is ${sizeMax}`, {
-        hint: 'Pull the layer whole.',
-      })
-    const bytes = await this.#range(blob, 0, blob.size)
-    checkDigest(bytes, blob.digest, what)
-    return bytes
-  }
-
-  async #range(blob: Descriptor, start: number, end: number): Promise<Uint8Array> {
+  async range(blob: Descriptor, start: number, end: number): Promise<Uint8Array> {
     const tail = this.#tails.get(blob)
     if (tail !== undefined && start >= tail.start) return tail.bytes.subarray(start - tail.start, end - tail.start)
     if (end === blob.size) return await this.#readTail(blob, start)

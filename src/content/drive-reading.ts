@@ -1,0 +1,43 @@
+import { checkDigest } from '../digest.ts'
+import { OnefoldError } from '../error.ts'
+import type { Descriptor } from '../formats/entry.ts'
+import type { Answer, Artifact, Need, Reading, Related } from '../formats/reading.ts'
+
+/** What answers the readers of formats. */
+export interface Answers {
+  /** Exactly bytes `start` to `end` of a blob, not verified. */
+  range(blob: Descriptor, start: number, end: number): Promise<Uint8Array>
+  /** A document that goes with the image, verified where it is asked for by digest; undefined where there is none. */
+  related(related: Related): Promise<Artifact | undefined>
+}
+
+/** Drives a reader to its end. */
+export async function driveReading<T>(reading: Reading<T>, answers: Answers): Promise<T> {
+  let step = reading.next()
+  while (step.done !== true) step = reading.next(await answer(step.value, answers))
+  return step.value
+}
+
+async function answer(need: Need, answers: Answers): Promise<Answer> {
+  switch (need.kind) {
+    case 'range':
+      return await answers.range(need.blob, need.start, need.end)
+    case 'blob':
+      return await readWhole(need, answers)
+    case 'related':
+      return await answers.related(need.related)
+  }
+}
+
+async function readWhole(
+  { blob, sizeMax, what }: Need & { readonly kind: 'blob' },
+  answers: Answers,
+): Promise<Uint8Array> {
+  if (blob.size > sizeMax)
+    throw new OnefoldError('LIMIT', `Cannot read ${what}: it has ${blob.size} bytes, the limit is ${sizeMax}`, {
+      hint: 'Pull the layer whole.',
+    })
+  const bytes = await answers.range(blob, 0, blob.size)
+  checkDigest(bytes, blob.digest, what)
+  return bytes
+}

@@ -1,0 +1,31 @@
+const batchBytes = 1024 * 1024
+
+/** Joins the small pieces of a tar that is being made: whoever takes them pays for each. */
+export class TarBatch {
+  readonly #isLent: boolean
+  #batch = new Uint8Array(batchBytes)
+  #used = 0
+
+  /** @param isLent whether what `add` and `rest` give need only be good until they are called again */
+  constructor(isLent: boolean) {
+    this.#isLent = isLent
+  }
+
+  /** Takes a piece; gives what has to be handed on before the next one. */
+  *add(piece: Uint8Array): Generator<Uint8Array> {
+    if (this.#used + piece.length > batchBytes) yield* this.rest()
+    if (piece.length > batchBytes) {
+      yield this.#isLent ? piece : piece.slice()
+      return
+    }
+    this.#batch.set(piece, this.#used)
+    this.#used += piece.length
+  }
+
+  /** Gives everything that was taken and not handed on. */
+  *rest(): Generator<Uint8Array> {
+    if (this.#used > 0) yield this.#batch.subarray(0, this.#used)
+    if (!this.#isLent) this.#batch = new Uint8Array(batchBytes)
+    this.#used = 0
+  }
+}
