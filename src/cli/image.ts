@@ -49,7 +49,7 @@ export async function openCallStore(call: Call, create = true): Promise<Store> {
 
 /** The merged tree of a stored image, as its user sees it. */
 export async function treeOf(store: Store, image: StoredImage): Promise<Directory> {
-  const { readTree } = await import('../library/library.ts')
+  const { readTree } = await import('../library/reading.ts')
   return readTree(store, image)
 }
 

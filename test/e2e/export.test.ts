@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFil
 import { describe, test } from 'node:test'
 import { Readable } from 'node:stream'
 import { gunzipSync } from 'node:zlib'
-import { readTree } from '../../src/library/library.ts'
+import { readTree } from '../../src/library/reading.ts'
 import { digestOf } from '../../src/digest.ts'
 import { parseArtifact } from '../../src/formats/oci/manifest.ts'
 import { treeToJson } from '../../src/image/tree-json.ts'

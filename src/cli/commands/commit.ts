@@ -27,7 +27,7 @@ export const commit: Command = {
   async run(call) {
     usageUnless(call.operands.length === 2, 'commit takes a MOUNT and a NAME', 'commit')
     const [mount = '', name = ''] = call.operands
-    const { commit: commitMount } = await import('../../library/library.ts')
+    const { commit: commitMount } = await import('../../library/committing.ts')
     await using store = await openCallStore(call, false)
     using progress = showProgress(call.out)
     const image = await commitMount(store, mount, name, deriveOptionsOf(call, progress))

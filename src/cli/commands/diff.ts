@@ -49,7 +49,7 @@ function compare({ out }: Call, before: Directory, after: Directory): number {
 
 /** What a mount has changed; of a directory that was deleted or replaced only itself. */
 async function changesOf(call: Call, store: Store, mount: string): Promise<Change[]> {
-  const { readMount } = await import('../../library/library.ts')
+  const { readMount } = await import('../../library/reading.ts')
   const { before, after } = await readMount(store, mount, { signal: call.signal, onWarning: call.out.note })
   let gone: string | undefined
   return [...diffTrees(before, after)].filter((change) => {
@@ -68,7 +68,7 @@ function printChanges({ out }: Call, changes: readonly Change[]): void {
 async function treeAt(call: Call, store: Store, text: string): Promise<Directory> {
   const { isMountOf } = await import('../../mount/find-mount.ts')
   if (!isMountOf(store, text)) return treeOf(store, await obtainImage(call, store, text))
-  const { readMount } = await import('../../library/library.ts')
+  const { readMount } = await import('../../library/reading.ts')
   return (await readMount(store, text, { signal: call.signal, onWarning: call.out.note })).after
 }
 

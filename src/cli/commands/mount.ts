@@ -36,7 +36,7 @@ export const mount: Command = {
     const integrity = await integrityOf(options)
     await using store = await openCallStore(call)
     const image = await obtainImage(call, store, name)
-    const { mount: mountStored } = await import('../../library/library.ts')
+    const { mount: mountStored } = await import('../../library/mounting.ts')
     const mounted = await mountStored(store, image, {
       name,
       rw: options.flag('rw'),

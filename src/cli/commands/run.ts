@@ -51,7 +51,7 @@ export const run: Command = {
     const entrypoint = options.text('entrypoint')
     await using store = await openCallStore(call)
     const image = await obtainImage(call, store, name)
-    const { run: runStored } = await import('../../library/library.ts')
+    const { run: runStored } = await import('../../library/running.ts')
     const { exitCode, kept, mount } = await runStored(store, image, {
       imageName: name,
       interactive: options.flag('interactive'),

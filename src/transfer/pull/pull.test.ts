@@ -13,7 +13,7 @@ import {
 } from '../../../test/fixtures/images.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
-import { readTree } from '../../library/library.ts'
+import { readTree } from '../../library/reading.ts'
 import { treeToJson } from '../../image/tree-json.ts'
 import { inodeOf } from '../../formats/tree.ts'
 import { openSource } from '../../sources/open-source.ts'

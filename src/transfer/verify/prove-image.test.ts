@@ -6,7 +6,7 @@ import { LayoutBuilder, directory, file } from '../../../test/fixtures/images.ts
 import { noise } from '../../../test/servers/registry.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { tocImage } from '../../../test/fixtures/toc-images.ts'
-import { mount } from '../../library/library.ts'
+import { mount } from '../../library/mounting.ts'
 import { digestOf, parseDiffId } from '../../digest.ts'
 import { verityDigest } from '../../formats/fsverity/verity-digest.ts'
 import type { Descriptor } from '../../formats/entry.ts'
