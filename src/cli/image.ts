@@ -2,6 +2,7 @@ import { OnefoldError } from '../error.ts'
 import type { ErofsView } from '../formats/composefs/read-image.ts'
 import type { Found } from '../formats/lookup.ts'
 import type { Directory } from '../formats/tree.ts'
+import { pathFromUtf8 } from '../paths.ts'
 import type { StoredImage } from '../store/records/find-image.ts'
 import type { Store } from '../store/store.ts'
 import type { ObtainOptions } from '../transfer/pull/obtain.ts'
@@ -70,7 +71,7 @@ export function findPath<Node>(
   path: string,
   image: string,
 ): Found<Node> {
-  const found = lookup(Buffer.from(path).toString('latin1')) ?? lookup(nameFrom(path))
+  const found = lookup(pathFromUtf8(path)) ?? lookup(nameFrom(path))
   if (found !== undefined) return found
   const hint = path.includes('\ufffd')
     ? 'Write bytes that are not UTF-8 as \\xNN.'

@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { pathFromBytes, pathFromUtf8 } from '../paths.ts'
 import { alignColumns, nameFrom, printableName, safeText } from './output.ts'
 
 describe('names', () => {
   const shown: readonly [latin1: string, shown: string][] = [
     ['plain', 'plain'],
-    [Buffer.from('café').toString('latin1'), 'café'],
+    [pathFromUtf8('café'), 'café'],
     ['caf\xe9', 'caf\\xe9'],
     ['a\nb', 'a\\x0ab'],
     ['\x1b[31m', '\\x1b[31m'],
-    [Buffer.from('\u009b31m').toString('latin1'), '\\xc2\\x9b31m'],
-    [Buffer.from('\u202e').toString('latin1'), '\\xe2\\x80\\xae'],
+    [pathFromUtf8('\u009b31m'), '\\xc2\\x9b31m'],
+    [pathFromUtf8('\u202e'), '\\xe2\\x80\\xae'],
     ['\\x41', '\\x5cx41'],
     ['\\n', '\\n'],
   ]
@@ -22,7 +23,7 @@ describe('names', () => {
     })
 
   test('are told apart, whatever bytes they have', () => {
-    const names = fc.uint8Array({ minLength: 1, maxLength: 12 }).map((bytes) => Buffer.from(bytes).toString('latin1'))
+    const names = fc.uint8Array({ minLength: 1, maxLength: 12 }).map(pathFromBytes)
     fc.assert(fc.property(names, (name) => assert.equal(nameFrom(printableName(name)), name)))
   })
 })

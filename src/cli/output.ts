@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
+import { pathFromUtf8, pathToBytes } from '../paths.ts'
 
 /** Results go to stdout, everything else to stderr. */
 export interface Output {
@@ -123,18 +124,18 @@ const steering = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
  * Names are bytes: what is not printable UTF-8 is shown as `\xNN`, so that a file name cannot steer a terminal, and a
  * backslash that would read like one of these as well, so that no two names look the same. `nameFrom` reads it.
  */
-export function printableName(latin1: string): string {
-  const bytes = Buffer.from(latin1, 'latin1')
+export function printableName(path: string): string {
+  const bytes = pathToBytes(path)
   const text = bytes.toString('utf8')
   const isUtf8 = Buffer.from(text, 'utf8').equals(bytes)
-  return (isUtf8 ? text : latin1)
+  return (isUtf8 ? text : path)
     .replace(/\\(?=x[0-9a-f]{2})/g, '\\x5c')
     .replace(isUtf8 ? steering : /[^\x20-\x7e]/g, (char) => escaped(Buffer.from(char, isUtf8 ? 'utf8' : 'latin1')))
 }
 
-/** The name (latin1) that printableName shows as `text`. */
+/** The path that printableName shows as `text`. */
 export function nameFrom(text: string): string {
-  const bytes = Buffer.from(text, 'utf8').toString('latin1')
+  const bytes = pathFromUtf8(text)
   return bytes.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Entry, noContent, noXattrs } from '../formats/entry.ts'
+import { pathFromUtf8 } from '../paths.ts'
 
 /** A file of a demo image: metadata and bytes. */
 export interface DemoFile {
@@ -64,7 +65,7 @@ function addFile(found: Map<string, DemoFile>, from: string, path: string, mtime
 
 function blank(path: string, type: Entry['type'], mtime: number): Entry {
   return {
-    path: Buffer.from(path, 'utf8').toString('latin1'),
+    path: pathFromUtf8(path),
     type,
     mode: 0o644,
     uid: 0,

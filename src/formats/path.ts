@@ -1,4 +1,5 @@
 import { OnefoldError } from '../error.ts'
+import { pathToUtf8 } from '../paths.ts'
 
 /** NAME_MAX: bytes of one component. */
 export const maxNameBytes = 255
@@ -45,7 +46,7 @@ function isClean(name: string): boolean {
 
 /** A name as an error message shows it: quoted, shortened, its bytes read as UTF-8. */
 export function quoteName(name: string): string {
-  return JSON.stringify(Buffer.from(name.slice(0, 200), 'latin1').toString()) + (name.length > 200 ? '…' : '')
+  return JSON.stringify(pathToUtf8(name.slice(0, 200))) + (name.length > 200 ? '…' : '')
 }
 
 function badPath(name: string, found: string): OnefoldError {

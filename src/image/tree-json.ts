@@ -1,4 +1,5 @@
 import type { VerityDigest } from '../digest.ts'
+import { pathToBytes } from '../paths.ts'
 import { groupsOf } from './diff-trees.ts'
 import {
   type Directory,
@@ -152,8 +153,8 @@ function xattrsOf(inode: InodeInfo): { name: JsonBytes; value: string }[] {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-export function jsonBytes(latin1: string): JsonBytes {
-  const bytes = Buffer.from(latin1, 'latin1')
+export function jsonBytes(path: string): JsonBytes {
+  const bytes = pathToBytes(path)
   try {
     return utf8.decode(bytes)
   } catch {

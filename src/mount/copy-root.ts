@@ -2,14 +2,14 @@ import { chmodSync, fstatSync, lstatSync, readdirSync } from 'node:fs'
 import { hash } from 'node:crypto'
 import { lchown, setMtime } from '../linux/file.ts'
 import { getXattr, listXattrs, setXattr } from '../linux/xattr.ts'
-import { latin1 } from './mount-state.ts'
+import { pathFromUtf8, pathToBytes } from '../paths.ts'
 
 /** Gives an upper directory the mode, owner, xattrs and mtime of the root of a mount (a descriptor, attached or not). */
 export function copyRoot(mount: number, upper: string): void {
   const root = fstatSync(mount, { bigint: true })
   const inside = `/proc/self/fd/${mount}/.`
   lchown(upper, Number(root.uid), Number(root.gid))
-  chmodSync(Buffer.from(upper, 'latin1'), Number(root.mode & 0o7777n))
+  chmodSync(pathToBytes(upper), Number(root.mode & 0o7777n))
   for (const name of listXattrs(inside).filter(isCarried))
     setXattr(upper, name, getXattr(inside, name) ?? new Uint8Array())
   const nanoseconds = ((root.mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
@@ -24,7 +24,7 @@ function isCarried(name: string): boolean {
 /** Everything a change to the upper directory itself would alter, but for its entries. */
 export function describeRoot(upper: string): string {
   const { mode, uid, gid, mtimeNs } = lstatSync(upper, { bigint: true })
-  const path = latin1(upper)
+  const path = pathFromUtf8(upper)
   const xattrs = listXattrs(path)
     .filter(isCarried)
     .sort()

@@ -1,5 +1,6 @@
 import { OnefoldError, hasCode } from '../error.ts'
 import { readMounts } from '../linux/mountinfo.ts'
+import { pathToUtf8 } from '../paths.ts'
 import {
   type MountRecord,
   type MountStore,
@@ -7,7 +8,6 @@ import {
   readMountRecord,
   readMountRecords,
   realPath,
-  utf8,
 } from './mount-state.ts'
 import { entriesOf } from './mount-status.ts'
 
@@ -17,7 +17,9 @@ export function findMount(store: MountStore, which: string, verb: string): Mount
   if (own !== undefined) return own
   const [records, table] = [readMountRecords(store), readMounts()]
   const target = realPath(which)
-  const shown = records.filter((record) => entriesOf(record.id, table).some((entry) => utf8(entry.target) === target))
+  const shown = records.filter((record) =>
+    entriesOf(record.id, table).some((entry) => pathToUtf8(entry.target) === target),
+  )
   const last = (record: MountRecord): number => Math.max(...entriesOf(record.id, table).map((entry) => entry.id))
   // One mounted over the other on the same directory: the upper one goes first.
   const found =

@@ -5,6 +5,7 @@ import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { isErrno } from '../linux/libc.ts'
 import { readMounts } from '../linux/mountinfo.ts'
+import { pathFromUtf8, pathToUtf8 } from '../paths.ts'
 import { carryOut } from './carry-out.ts'
 import { bootId, mountNamespace } from './this-boot.ts'
 import { type ImageChecks, type OpenImage, openImage } from './open-image.ts'
@@ -15,7 +16,6 @@ import {
   type MountRecord,
   type MountStore,
   isMountId,
-  latin1,
   lockMount,
   lockMounts,
   makeMountFolder,
@@ -24,7 +24,6 @@ import {
   realPath,
   removeDirectory,
   removeMountFolder,
-  utf8,
   writeMountRecord,
 } from './mount-state.ts'
 import { listMounts, statusOf } from './mount-status.ts'
@@ -64,7 +63,7 @@ export function mountImage(store: MountStore, image: VerityDigest, options: Moun
 }
 
 function mountNew(store: MountStore, image: VerityDigest, options: MountOptions): MountRecord {
-  using opened = openImage(latin1(store.imagePath(image)), image, checksOf(store, options))
+  using opened = openImage(pathFromUtf8(store.imagePath(image)), image, checksOf(store, options))
   const id = randomBytes(6).toString('hex')
   makeMountFolder(store, id)
   try {
@@ -79,7 +78,7 @@ function mountNew(store: MountStore, image: VerityDigest, options: MountOptions)
 function mountAgain(store: MountStore, image: VerityDigest, id: string, options: MountOptions): MountRecord {
   const kept = keptChanges(store, image, id)
   using _lock = lockMount(store, id)
-  using opened = openImage(latin1(store.imagePath(image)), image, checksOf(store, options))
+  using opened = openImage(pathFromUtf8(store.imagePath(image)), image, checksOf(store, options))
   try {
     return mountHere(store, opened, kept, { ...options, name: options.name ?? kept.name })
   } catch (error) {
@@ -136,13 +135,13 @@ function requestOf(
     id: record.id,
     image: image.fd,
     hasAcl: image.hasAcl,
-    objects: [latin1(store.objectsPath)],
-    target: latin1(record.target),
+    objects: [pathFromUtf8(store.objectsPath)],
+    target: pathFromUtf8(record.target),
     ...(changes && { changes }),
     volatile: options.volatile ?? false,
     verity: checksOf(store, options).verity,
     nosuid: options.nosuid ?? false,
-    scratch: latin1(join(mountFolder(store, record.id), 'scratch')),
+    scratch: pathFromUtf8(join(mountFolder(store, record.id), 'scratch')),
   }
 }
 
@@ -204,7 +203,7 @@ function makeChanges(folder: string, made: string[]): Changes {
   // What an earlier mount left in here was unfinished when the machine went down.
   rmSync(work, { recursive: true, force: true })
   mkdirSync(work)
-  return { upper: latin1(upper), work: latin1(work), fresh }
+  return { upper: pathFromUtf8(upper), work: pathFromUtf8(work), fresh }
 }
 
 /** What worked last is what this kernel wants. */
@@ -228,7 +227,7 @@ function carryOutBest(request: MountRequest): void {
 
 function carryOutWith(request: MountRequest, means: Means): void {
   if (means.layers === 'descriptors') return carryOut(planMount(request, means))
-  const scratch = utf8(request.scratch)
+  const scratch = pathToUtf8(request.scratch)
   makeDirectory(scratch, [])
   try {
     carryOut(planMount(request, means))

@@ -2,9 +2,10 @@ import type { VerityDigest } from '../digest.ts'
 import { hasCode } from '../error.ts'
 import { isOpenElsewhere } from '../linux/flock.ts'
 import { type Mount as TableEntry, readMounts } from '../linux/mountinfo.ts'
+import { pathFromUtf8, pathToUtf8 } from '../paths.ts'
 import { bootId, mountNamespace } from './this-boot.ts'
 import { sourcePrefix } from './mount-plan.ts'
-import { type MountRecord, type MountStore, latin1, readMountRecords, utf8 } from './mount-state.ts'
+import { type MountRecord, type MountStore, readMountRecords } from './mount-state.ts'
 
 /**
  * - `mounted`: shows in our mount table.
@@ -41,7 +42,7 @@ export function statusOf(store: MountStore, record: MountRecord, table: readonly
     name: record.name,
     state: stateOf(store, record, entries),
     rw: record.changes !== undefined,
-    targets: entries.length > 0 ? entries.map((entry) => utf8(entry.target)) : [record.target],
+    targets: entries.length > 0 ? entries.map((entry) => pathToUtf8(entry.target)) : [record.target],
     upper: record.changes && `${record.changes}/upper`,
   }
 }
@@ -65,7 +66,7 @@ function mayLive(record: MountRecord): boolean {
 
 function isInUse(store: MountStore, image: VerityDigest): boolean {
   try {
-    return isOpenElsewhere(latin1(store.imagePath(image)))
+    return isOpenElsewhere(pathFromUtf8(store.imagePath(image)))
   } catch (error) {
     if (hasCode(error, 'NOT_FOUND')) return false
     throw error

@@ -7,6 +7,7 @@ import { header, headerHasAcl, headerMagic } from '../formats/erofs/erofs-record
 import { open } from '../linux/file.ts'
 import { isErrno } from '../linux/libc.ts'
 import { measureVerity } from '../linux/fs-verity.ts'
+import { pathFromUtf8 } from '../paths.ts'
 import { carryOut } from './carry-out.ts'
 import { type Means, type Setting, type Step, escapePath, layerSettings, metadataSteps } from './mount-plan.ts'
 import { attempt, failed } from '../cli/composefs/tool-failure.ts'
@@ -92,7 +93,7 @@ function mountWith(request: Request, means: Means, verity: boolean): void {
   if (means.layers === 'descriptors') return carryOut(planComposefs({ ...request, verity, scratch: '' }, means))
   const scratch = mkdtempSync(join(tmpdir(), '.composefs.'))
   try {
-    carryOut(planComposefs({ ...request, verity, scratch: Buffer.from(scratch).toString('latin1') }, means))
+    carryOut(planComposefs({ ...request, verity, scratch: pathFromUtf8(scratch) }, means))
   } finally {
     rmdirSync(scratch)
   }

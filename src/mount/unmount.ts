@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { OnefoldError, hasCode } from '../error.ts'
 import { unmount } from '../linux/mount-calls.ts'
 import { type Mount as TableEntry, readMounts } from '../linux/mountinfo.ts'
+import { pathToUtf8 } from '../paths.ts'
 import { findMount, noMount } from './find-mount.ts'
 import { isUntouched } from './copy-root.ts'
 import {
@@ -16,7 +17,6 @@ import {
   readMountRecord,
   removeDirectory,
   removeMountFolder,
-  utf8,
   writeMountRecord,
 } from './mount-state.ts'
 import { entriesOf, statusOf } from './mount-status.ts'
@@ -91,7 +91,7 @@ function refuseCovered(entry: TableEntry, table: readonly TableEntry[]): void {
   if (above === undefined) return
   throw new OnefoldError(
     'BUSY',
-    `Cannot unmount ${JSON.stringify(utf8(entry.target))}: ${above.type} is mounted on ${JSON.stringify(utf8(above.target))}`,
+    `Cannot unmount ${JSON.stringify(pathToUtf8(entry.target))}: ${above.type} is mounted on ${JSON.stringify(pathToUtf8(above.target))}`,
     { hint: 'unmount that first, or use --lazy to take away both' },
   )
 }
@@ -103,10 +103,10 @@ function unmountEntry(entry: TableEntry, options: UnmountOptions): void {
     if (!hasCode(cause, 'BUSY')) throw cause
     throw new OnefoldError(
       'BUSY',
-      `Cannot unmount ${JSON.stringify(utf8(entry.target))}: files or directories in it are in use`,
+      `Cannot unmount ${JSON.stringify(pathToUtf8(entry.target))}: files or directories in it are in use`,
       {
         cause,
-        hint: `end the processes that use it (fuser -vm ${utf8(entry.target)} lists them), or use --lazy`,
+        hint: `end the processes that use it (fuser -vm ${pathToUtf8(entry.target)} lists them), or use --lazy`,
       },
     )
   }

@@ -8,6 +8,7 @@ import { errnoOf } from '../error.ts'
 import { isErrno } from '../linux/libc.ts'
 import { attachMount, cloneMount, legacyMount } from '../linux/mount-calls.ts'
 import { chroot, enterMountNamespace } from '../linux/namespace.ts'
+import { pathFromUtf8 } from '../paths.ts'
 import { exitCodeOf, forwardSignals, parseSignal } from './signals.ts'
 import type { Account } from './user.ts'
 
@@ -43,7 +44,7 @@ function start(request: ChrootRequest): void {
 }
 
 function enterImage(root: string): void {
-  const mountPoint = Buffer.from(root).toString('latin1')
+  const mountPoint = pathFromUtf8(root)
   enterMountNamespace(mountPoint)
   const dev = cloneMount('/dev')
   chroot(mountPoint)

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, mkdirSync, readSync } from 'node:fs'
 import { OnefoldError, describeErrno, errnoOf, hasCode } from '../error.ts'
 import { openFlag } from '../linux/libc.ts'
 import { open, openBelow } from '../linux/file.ts'
+import { pathFromUtf8 } from '../paths.ts'
 
 /** /etc/passwd of an image beyond this is no list of users. */
 const textMax = 16 << 20
@@ -14,7 +15,7 @@ export class Rootfs implements Disposable {
   readonly #fd: number
 
   constructor(path: string) {
-    this.#fd = open(latin1(path), openFlag('O_PATH') | openFlag('O_DIRECTORY'))
+    this.#fd = open(pathFromUtf8(path), openFlag('O_PATH') | openFlag('O_DIRECTORY'))
   }
 
   /** The text of a regular file, or undefined when there is none of that name. */
@@ -102,7 +103,7 @@ export class Rootfs implements Disposable {
 
   #open(path: string, flags: number): number | undefined {
     try {
-      return openBelow(this.#fd, latin1(path), flags, 'in-root')
+      return openBelow(this.#fd, pathFromUtf8(path), flags, 'in-root')
     } catch (error) {
       if (hasCode(error, 'NOT_FOUND')) return undefined
       throw error
@@ -125,8 +126,4 @@ function readAll(fd: number, size: number): string {
     at += length
   }
   return bytes.toString('utf8')
-}
-
-function latin1(path: string): string {
-  return Buffer.from(path).toString('latin1')
 }

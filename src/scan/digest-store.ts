@@ -17,7 +17,8 @@ import { clone, linkFd, syncfs } from '../linux/file.ts'
 import { isErrno } from '../linux/libc.ts'
 import { enableVerity } from '../linux/fs-verity.ts'
 import { attempt } from '../cli/composefs/tool-failure.ts'
-import { pathBytes, writeAll } from '../cli/composefs/tool-files.ts'
+import { writeAll } from '../cli/composefs/tool-files.ts'
+import { pathToBytes } from '../paths.ts'
 
 /**
  * Copies files into a directory of objects, `ab/cdef…` by fs-verity digest, as `mkcomposefs --digest-store` lays it out.
@@ -49,7 +50,7 @@ export class DigestStore implements Disposable {
   /** By shared blocks, else by a link where that was asked for, else byte by byte. */
   #copy(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): 'copied' | 'linked' {
     const path = `${this.#folder}/.tmp${randomBytes(6).toString('hex')}`
-    const copy = openSync(pathBytes(path), 'wx', 0o644)
+    const copy = openSync(pathToBytes(path), 'wx', 0o644)
     this.#staged.set(digest, path)
     try {
       fchmodSync(copy, 0o644)
@@ -71,7 +72,7 @@ export class DigestStore implements Disposable {
       for (const [digest, path] of this.#staged) {
         seal(path)
         makeFolder(`${this.#folder}/${digest.slice(0, 2)}`)
-        renameSync(pathBytes(path), pathBytes(this.#pathOf(digest)))
+        renameSync(pathToBytes(path), pathToBytes(this.#pathOf(digest)))
         this.#staged.delete(digest)
       }
     })
@@ -79,7 +80,7 @@ export class DigestStore implements Disposable {
 
   /** Drops what has no name. */
   [Symbol.dispose](): void {
-    for (const path of this.#staged.values()) unlinkSync(pathBytes(path))
+    for (const path of this.#staged.values()) unlinkSync(pathToBytes(path))
     this.#staged.clear()
   }
 
@@ -88,7 +89,7 @@ export class DigestStore implements Disposable {
   }
 
   #sync(): void {
-    const fd = openSync(pathBytes(this.#folder), constants.O_RDONLY | constants.O_DIRECTORY)
+    const fd = openSync(pathToBytes(this.#folder), constants.O_RDONLY | constants.O_DIRECTORY)
     try {
       syncfs(fd)
     } finally {
@@ -99,7 +100,7 @@ export class DigestStore implements Disposable {
 
 /** A file of another size is what a crash left of an object that was not synced: it is replaced. */
 export function holdsObject(folder: string, digest: VerityDigest, size: number): boolean {
-  const stats = lstatSync(pathBytes(objectPath(folder, digest)), { throwIfNoEntry: false })
+  const stats = lstatSync(pathToBytes(objectPath(folder, digest)), { throwIfNoEntry: false })
   return stats !== undefined && stats.isFile() && stats.size === size
 }
 
@@ -116,7 +117,7 @@ function linkInstead(fd: number, path: string): boolean {
     if (['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP'].some((errno) => isErrno(error, errno))) return false
     throw error
   }
-  renameSync(pathBytes(other), pathBytes(path))
+  renameSync(pathToBytes(other), pathToBytes(path))
   return true
 }
 
@@ -140,7 +141,7 @@ function copyBytes(digest: VerityDigest, from: number, to: number, size: number)
 
 /** Where the file system can: a store on one that cannot is as good without. */
 function seal(path: string): void {
-  const fd = openSync(pathBytes(path), 'r')
+  const fd = openSync(pathToBytes(path), 'r')
   try {
     enableVerity(fd)
   } catch (error) {
@@ -152,7 +153,7 @@ function seal(path: string): void {
 
 function makeFolder(path: string): void {
   try {
-    mkdirSync(pathBytes(path), { recursive: true, mode: 0o755 })
+    mkdirSync(pathToBytes(path), { recursive: true, mode: 0o755 })
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error
   }

@@ -3,9 +3,9 @@ import type { VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { inlineMax } from '../formats/entry.ts'
 import { VerityHasher, blocksOf } from '../formats/fsverity/verity-digest.ts'
+import { pathToBytes } from '../paths.ts'
 import { DigestStore } from './digest-store.ts'
 import { failed } from '../cli/composefs/tool-failure.ts'
-import { pathBytes } from '../cli/composefs/tool-files.ts'
 
 /** A file as the scan found it. */
 export interface ScannedFile {
@@ -52,7 +52,7 @@ function measureFile(file: ScannedFile, store: DigestStore | undefined): Measure
 
 function measureOpen(file: ScannedFile, store: DigestStore | undefined): Measured {
   // Whoever writes to the tree may have put something else there: no symlink is followed, no pipe waited for.
-  const fd = openSync(pathBytes(file.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  const fd = openSync(pathToBytes(file.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const whole = file.size <= buffer.length ? readWhole(fd, file) : undefined
     if (whole !== undefined && whole.length <= inlineMax) {

@@ -7,8 +7,9 @@ import { type FlatTree, field, floatField, inodeFloats, inodeWords, kind } from 
 import { S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import { structs } from '../linux/abi.ts'
 import type { StatRecord } from '../linux/stat.ts'
+import { pathToBytes } from '../paths.ts'
 import { writeAll } from '../store/store-files.ts'
-import { pathBytes, readImage } from '../cli/composefs/tool-files.ts'
+import { readImage } from '../cli/composefs/tool-files.ts'
 
 /**
  * What a scan remembers of files: digest, small content, target and whether there are extended attributes, for as long as
@@ -43,7 +44,7 @@ export function openScanCache(path: string): ScanCache {
 }
 
 function readCache(path: string): Buffer | undefined {
-  const stats = lstatSync(pathBytes(path), { throwIfNoEntry: false })
+  const stats = lstatSync(pathToBytes(path), { throwIfNoEntry: false })
   if (stats === undefined) return undefined
   if (!stats.isFile() || stats.uid !== process.geteuid?.() || (stats.mode & 0o022) !== 0)
     throw new OnefoldError('DENIED', `Cannot trust the scan cache ${path}: somebody else could have written it`, {
@@ -255,7 +256,7 @@ function fits(old: Buffer, at: number, { mode, size }: StatRecord): boolean {
 
 function payloadOf(tree: FlatTree, inode: number): { of: number; payload: Buffer } {
   const type = tree.mode(inode) & S_IFMT
-  if (type === S_IFLNK) return { of: kinds.text, payload: Buffer.from(tree.text(inode), 'latin1') }
+  if (type === S_IFLNK) return { of: kinds.text, payload: pathToBytes(tree.text(inode)) }
   const content = contentAt(tree, inode)
   if (type !== S_IFREG || content.kind === 'empty') return { of: kinds.none, payload: Buffer.alloc(0) }
   if (content.kind === 'inline') return { of: kinds.inline, payload: Buffer.from(content.bytes) }
@@ -266,16 +267,16 @@ function payloadOf(tree: FlatTree, inode: number): { of: number; payload: Buffer
 function replaceFile(path: string, bytes: Buffer): void {
   const temporary = `${path}.${randomBytes(6).toString('hex')}`
   try {
-    const fd = openSync(pathBytes(temporary), 'wx', 0o600)
+    const fd = openSync(pathToBytes(temporary), 'wx', 0o600)
     try {
       writeAll(fd, bytes)
       if (fstatSync(fd).size !== bytes.length) throw new RangeError('the scan cache was cut short')
     } finally {
       closeSync(fd)
     }
-    renameSync(pathBytes(temporary), pathBytes(path))
+    renameSync(pathToBytes(temporary), pathToBytes(path))
   } catch (error) {
-    rmSync(pathBytes(temporary), { force: true })
+    rmSync(pathToBytes(temporary), { force: true })
     throw error
   }
 }

@@ -7,9 +7,9 @@ import { openDirectoryAt, readNames } from '../linux/directory.ts'
 import { isErrno } from '../linux/libc.ts'
 import { StatRecord } from '../linux/stat.ts'
 import { getXattr, listXattrs } from '../linux/xattr.ts'
+import { pathToBytes } from '../paths.ts'
 import { holdsObject } from './digest-store.ts'
 import { failed } from '../cli/composefs/tool-failure.ts'
-import { pathBytes } from '../cli/composefs/tool-files.ts'
 import type { Measured } from './measure-files.ts'
 import { MeasurePool } from './measure-pool.ts'
 import { type ScanCache, openScanCache } from './scan-cache.ts'
@@ -255,11 +255,11 @@ function door({ fd }: OpenDirectory, name: string): string {
 }
 
 function openRoot(path: string): number {
-  return openSync(pathBytes(path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  return openSync(pathToBytes(path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
 }
 
 function readLink(door: string): string {
-  return readlinkSync(pathBytes(door), { encoding: 'latin1' })
+  return readlinkSync(pathToBytes(door), { encoding: 'latin1' })
 }
 
 function listNames(file: string | number): string[] {

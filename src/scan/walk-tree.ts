@@ -14,6 +14,7 @@ import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '..
 import { maxPathBytes } from '../formats/path.ts'
 import { isErrno } from '../linux/libc.ts'
 import { getXattr, listXattrs } from '../linux/xattr.ts'
+import { pathFromBytes, pathToBytes, pathToUtf8 } from '../paths.ts'
 import { fileError } from '../sources/local/file-set.ts'
 
 /** One name of a directory tree. */
@@ -75,7 +76,7 @@ class Walk {
 
   *names(): Generator<Found> {
     const top = guarded(this.#root, () =>
-      openSync(bytesOf(`${this.#root}/`), constants.O_RDONLY | constants.O_DIRECTORY),
+      openSync(pathToBytes(`${this.#root}/`), constants.O_RDONLY | constants.O_DIRECTORY),
     )
     yield this.#enter('', top)
     for (let at = this.#open.at(-1); at !== undefined; at = this.#open.at(-1)) {
@@ -100,7 +101,7 @@ class Walk {
     if (path.length > maxPathBytes)
       throw new OnefoldError('UNSUPPORTED', `Cannot read "${this.#show(path)}": its path has ${path.length} bytes`)
     const door = `/proc/self/fd/${parent.fd}/${name}`
-    const stats = guarded(this.#show(path), () => lstatSync(bytesOf(door), { bigint: true }))
+    const stats = guarded(this.#show(path), () => lstatSync(pathToBytes(door), { bigint: true }))
     const type = typeOf(stats)
     if (type === 'socket') return this.#warn(path, 'a socket cannot be in a tar; it is left out')
     if (type === 'directory') return this.#subdirectory(parent, path, door, stats)
@@ -110,7 +111,7 @@ class Walk {
 
   #subdirectory(parent: OpenDirectory, path: string, door: string, stats: BigIntStats): Found {
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
-    const fd = guarded(this.#show(path), () => openSync(bytesOf(door), flags))
+    const fd = guarded(this.#show(path), () => openSync(pathToBytes(door), flags))
     const found = this.#enter(path, fd, parent.device)
     if (fstatSync(fd, { bigint: true }).ino !== stats.ino) throw changedWhileRead(this.#show(path))
     return found
@@ -128,8 +129,10 @@ class Walk {
   }
 
   #list(path: string, fd: number): string[] {
-    const names = guarded(this.#show(path), () => readdirSync(bytesOf(`/proc/self/fd/${fd}`), { encoding: 'buffer' }))
-    return names.map((bytes) => bytes.toString('latin1')).toSorted()
+    const names = guarded(this.#show(path), () =>
+      readdirSync(pathToBytes(`/proc/self/fd/${fd}`), { encoding: 'buffer' }),
+    )
+    return names.map(pathFromBytes).toSorted()
   }
 
   #leftOut(stats: BigIntStats, parentDevice: bigint | undefined): string | undefined {
@@ -172,7 +175,7 @@ class Walk {
 
   /** The path for people, who read UTF-8. */
   #show(path: string): string {
-    return bytesOf(path === '' ? this.#root : `${this.#root}/${path}`).toString()
+    return pathToUtf8(path === '' ? this.#root : `${this.#root}/${path}`)
   }
 }
 
@@ -187,7 +190,7 @@ function* readContent(
   if (type !== 'file' || typeof door === 'number' || stats.size === 0n) return
   // O_NONBLOCK: a FIFO that took the file's place must not block before it is noticed.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  const fd = guarded(shown, () => openSync(bytesOf(door), flags))
+  const fd = guarded(shown, () => openSync(pathToBytes(door), flags))
   try {
     for (let left = Number(stats.size); left > 0;) {
       const read = guarded(shown, () => readSync(fd, buffer, 0, Math.min(buffer.length, left), null))
@@ -237,7 +240,7 @@ function deviceOf(rdev: bigint): Pick<Entry, 'major' | 'minor'> {
 }
 
 function readLink(shown: string, door: string): string {
-  return guarded(shown, () => readlinkSync(bytesOf(door), { encoding: 'buffer' })).toString('latin1')
+  return pathFromBytes(guarded(shown, () => readlinkSync(pathToBytes(door), { encoding: 'buffer' })))
 }
 
 function readXattrs(shown: string, door: string | number): Xattrs {
@@ -263,8 +266,4 @@ function guarded<T>(shown: string, action: () => T): T {
   } catch (cause) {
     throw fileError(shown, cause)
   }
-}
-
-function bytesOf(path: string): Buffer {
-  return Buffer.from(path, 'latin1')
 }

@@ -1,4 +1,5 @@
 import { OnefoldError } from '../../error.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import type { Command, Options } from '../command.ts'
 import { openCallStore } from '../image.ts'
 import { showProgress } from '../progress.ts'
@@ -53,7 +54,7 @@ function policyOf(options: Options): VerityPolicy | undefined {
 async function show(opened: Store, out: Parameters<Command['run']>[0]['out']): Promise<void> {
   const { statfs } = await import('../../linux/statfs.ts')
   const { formatBytes } = await import('../output.ts')
-  const { type, size, available } = statfs(Buffer.from(opened.root).toString('latin1'))
+  const { type, size, available } = statfs(pathFromUtf8(opened.root))
   const { root, verity } = opened
   if (out.json) return out.value({ root, verity, fileSystem: { type, size, available } })
   out.line(`root         ${root}`)

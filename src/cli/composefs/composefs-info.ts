@@ -1,4 +1,5 @@
 import { type Stats, closeSync, openSync, statSync } from 'node:fs'
+import { pathToBytes } from '../../paths.ts'
 import { terminalOutput } from '../output.ts'
 import type { VerityDigest } from '../../digest.ts'
 import { OnefoldError, errnoOf } from '../../error.ts'
@@ -8,7 +9,7 @@ import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
 import { S_IFMT, S_IFREG, compareNames } from '../../formats/tree.ts'
 import { measureVerity } from '../../linux/fs-verity.ts'
 import { attempt, failed, usageError } from './tool-failure.ts'
-import { pathBytes, readImage, readPieces } from './tool-files.ts'
+import { readImage, readPieces } from './tool-files.ts'
 import { type ImageNode, imageNodes } from '../../formats/composefs/image-nodes.ts'
 import { type OptionTable, parseOptions } from './getopt.ts'
 import { listingLine, writeDumpLine } from './print-listing.ts'
@@ -62,7 +63,7 @@ function checkFilter(name: string): string {
 
 function checkBasedir(path: string): void {
   const what = `Can't open basedir \`${path}\``
-  const stats = attempt(what, () => statSync(pathBytes(path)))
+  const stats = attempt(what, () => statSync(pathToBytes(path)))
   if (!stats.isDirectory()) throw new OnefoldError('NOT_FOUND', `${what}: Not a directory`)
 }
 
@@ -112,7 +113,7 @@ function isMissing(basedir: string | undefined, object: string): boolean {
 
 function statOf(path: string): Stats | undefined {
   try {
-    return statSync(pathBytes(path), { throwIfNoEntry: false })
+    return statSync(pathToBytes(path), { throwIfNoEntry: false })
   } catch (error) {
     if (errnoOf(error) === undefined) throw error
     return undefined
@@ -121,7 +122,7 @@ function statOf(path: string): Stats | undefined {
 
 /** What the kernel enforces for the file, else what it would. */
 function measureFile(path: string): VerityDigest {
-  const fd = attempt(`Failed to open '${path}'`, () => openSync(pathBytes(path), 'r'))
+  const fd = attempt(`Failed to open '${path}'`, () => openSync(pathToBytes(path), 'r'))
   try {
     return attempt(`failed to measure '${path}'`, () => measureVerity(fd) ?? hashFile(fd))
   } finally {

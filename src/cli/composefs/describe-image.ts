@@ -6,7 +6,7 @@ import { openErofs } from '../../formats/composefs/read-image.ts'
 import { placeOf } from '../../formats/composefs/external.ts'
 import { verityDigest } from '../../formats/fsverity/verity-digest.ts'
 import { type Directory, isDirectory, isHardLink } from '../../formats/tree.ts'
-import { pathBytes } from './tool-files.ts'
+import { pathFromUtf8, pathToBytes } from '../../paths.ts'
 
 /** What an image is and holds, in numbers. */
 export interface ImageDescription {
@@ -56,13 +56,13 @@ export function objectsOf(tree: Directory): Map<string, number> {
 /** Whether an object is there, with its size. A path that leads out of the directory is never looked up. */
 export function isPresent(directory: string, place: string, size: number): boolean {
   if (place.split('/').includes('..')) return false
-  const stats = statOf(`${Buffer.from(directory).toString('latin1')}/${place}`)
+  const stats = statOf(`${pathFromUtf8(directory)}/${place}`)
   return stats !== undefined && stats.isFile() && stats.size === size
 }
 
 function statOf(path: string): Stats | undefined {
   try {
-    return statSync(pathBytes(path), { throwIfNoEntry: false })
+    return statSync(pathToBytes(path), { throwIfNoEntry: false })
   } catch (error) {
     if (errnoOf(error) === undefined) throw error
     return undefined

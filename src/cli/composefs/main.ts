@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { pathFromUtf8 } from '../../paths.ts'
 import { runTool } from './tools.ts'
 
 /** Starts one of composefs' tools: `main.ts TOOL ARGUMENT…`. */
@@ -14,6 +15,6 @@ function byteArguments(): string[] {
   try {
     return readFileSync('/proc/self/cmdline', 'latin1').split('\0').slice(0, -1).slice(-decoded.length)
   } catch {
-    return decoded.map((text) => Buffer.from(text).toString('latin1'))
+    return decoded.map(pathFromUtf8)
   }
 }

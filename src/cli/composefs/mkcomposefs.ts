@@ -1,13 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { isatty } from 'node:tty'
 import { closeSync, openSync } from 'node:fs'
+import { pathToBytes } from '../../paths.ts'
 import { terminalOutput } from '../output.ts'
 import { OnefoldError } from '../../error.ts'
 import { DumpReader, type DumpedTree } from '../../formats/dump/read-dump.ts'
 import { type ErofsOptions, type ErofsPlan, planErofs, streamErofs } from '../../formats/composefs/write-image.ts'
 import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
 import { attempt, failed, usageError } from './tool-failure.ts'
-import { OutputFile, pathBytes, readPieces } from './tool-files.ts'
+import { OutputFile, readPieces } from './tool-files.ts'
 import { type OptionTable, parseOptions } from './getopt.ts'
 import { type ScanOptions, scanTree } from '../../scan/scan-directory.ts'
 
@@ -140,7 +141,7 @@ function planDump({ source, versions }: Request): ErofsPlan {
 function readDump(source: string): DumpedTree {
   const strict = process.env['CFS_PARSE_STRICT'] !== undefined
   const reader = new DumpReader({ compat: true, checks: strict })
-  const fd = source === '-' ? 0 : attempt(`open \`${source}\``, () => openSync(pathBytes(source), 'r'))
+  const fd = source === '-' ? 0 : attempt(`open \`${source}\``, () => openSync(pathToBytes(source), 'r'))
   try {
     for (const piece of readPieces(fd)) reader.write(piece)
     return reader.end()

@@ -1,15 +1,12 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { errnoOf } from '../../error.ts'
+import { pathToBytes } from '../../paths.ts'
 import { attempt } from './tool-failure.ts'
 
 /** Files as the tools name them: paths with one char per byte. */
 
-export function pathBytes(path: string): Buffer {
-  return Buffer.from(path, 'latin1')
-}
-
 export function readImage(path: string): Buffer {
-  return attempt(`Failed to open '${path}'`, () => readFileSync(pathBytes(path)))
+  return attempt(`Failed to open '${path}'`, () => readFileSync(pathToBytes(path)))
 }
 
 /** Everything a descriptor gives, in pieces that are good until the next one. */
@@ -44,7 +41,7 @@ export class OutputFile implements Disposable {
 
   constructor(path: string, what: string) {
     const flags = constants.O_WRONLY | constants.O_CREAT
-    this.#fd = attempt(what, () => openSync(pathBytes(path), flags, 0o666))
+    this.#fd = attempt(what, () => openSync(pathToBytes(path), flags, 0o666))
   }
 
   truncate(): void {

@@ -6,6 +6,7 @@
  *
  * With sha512, as in composefs-rs' images, it is `00 44 00 02` and 64 bytes.
  */
+import { pathToBytes } from '../../paths.ts'
 import { type Inode, S_IFMT, S_IFREG } from '../tree.ts'
 import { type Content, sizeOf } from '../entry.ts'
 import { metacopyHead, metacopyHead512 } from './overlay-xattrs.ts'
@@ -31,5 +32,5 @@ export function metacopyValue(content: Content): Uint8Array {
 }
 
 export function redirectValue(content: Content): Uint8Array {
-  return Buffer.from(`/${placeOf(content)}`, 'latin1')
+  return pathToBytes(`/${placeOf(content)}`)
 }

@@ -2,6 +2,7 @@
  * What external.ts says of a file whose bytes lie outside of the image, for trees in columns. Nearly every inode is such a
  * file, so its metacopy and its redirect are written in place, without an object for either.
  */
+import { pathToBytes } from '../../paths.ts'
 import { type FlatTree, digestAt, field, inodeBytes, inodeWords, kind } from '../flat/flat-tree.ts'
 import { S_IFMT, S_IFREG } from '../tree.ts'
 import { align, xattrEntry } from '../erofs/erofs-records.ts'
@@ -89,7 +90,7 @@ export function metacopyValue(tree: FlatTree, inode: number): Uint8Array {
 }
 
 export function redirectValue(tree: FlatTree, inode: number): Uint8Array {
-  return Buffer.from(`/${placeOf(tree, inode)}`, 'latin1')
+  return pathToBytes(`/${placeOf(tree, inode)}`)
 }
 
 const noValue = new Uint8Array(0)

@@ -4,6 +4,7 @@
  * In a plain EROFS image nothing has such a meaning: attributes are the user's own, whatever their names.
  */
 import type { VerityDigest } from '../../digest.ts'
+import { pathFromBytes } from '../../paths.ts'
 import {
   type Directory,
   type Inode,
@@ -166,7 +167,7 @@ export class Meaning {
     if (raw.size === 0 || raw.layout !== chunkBased)
       throw bad(`inode ${raw.nid} has a metacopy but is no file without content`)
     const { size } = raw
-    const path = redirect === undefined ? '' : relative(raw, Buffer.from(redirect).toString('latin1'))
+    const path = redirect === undefined ? '' : relative(raw, pathFromBytes(redirect))
     if (metacopy.length === 0) return path === '' ? { kind: 'unknown', size } : { kind: 'unknown', size, path }
     const digest = this.#digest(raw, metacopy)
     if (path === `${digest.slice(0, 2)}/${digest.slice(2)}`) return { kind: 'object', digest, size }

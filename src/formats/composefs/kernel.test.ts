@@ -8,6 +8,7 @@ import { needsPrograms, needsRoot } from '../../../test/fixtures/needs.ts'
 import { randomTree } from '../../../test/fixtures/random-tree.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { walk } from '../../image/tree-json.ts'
+import { pathToBytes } from '../../paths.ts'
 import { type Directory, type Inode, S_IFCHR, S_IFMT, S_IFREG, isDirectory, isHardLink, sortedNames } from '../tree.ts'
 import { getXattr, listXattrs } from '../../linux/xattr.ts'
 import { type Xattrs, sizeOf } from '../entry.ts'
@@ -48,7 +49,7 @@ function mounted(options: string[], at: string, body: () => void): void {
 
 function compare(tree: Directory, root: string): void {
   for (const { path, inode } of walk(tree)) {
-    const file = Buffer.from(`${root}/${path}`, 'latin1')
+    const file = pathToBytes(`${root}/${path}`)
     if (path !== '') assert.deepEqual(statOf(file), wanted(inode), JSON.stringify(path))
     if (isPlain(inode)) assert.deepEqual(xattrsOf(`${root}/${path}`), texts(inode.xattrs), JSON.stringify(path))
     if (inode.target !== '') assert.equal(readlinkSync(file, 'latin1'), inode.target)

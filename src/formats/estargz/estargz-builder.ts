@@ -1,6 +1,7 @@
 import { type Hash, createHash } from 'node:crypto'
 import { type DiffId, digestOf, parseDiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
+import { pathToUtf8 } from '../../paths.ts'
 import { type Entry, noContent, noXattrs, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/tar-writer.ts'
@@ -253,7 +254,7 @@ class OwnerNames {
 function changed(names: Map<number, string>, id: number, name: string): string {
   if (name === '' || names.get(id) === name) return ''
   names.set(id, name)
-  return Buffer.from(name, 'latin1').toString()
+  return pathToUtf8(name)
 }
 
 /** A file that eStargz adds for itself. */

@@ -17,6 +17,7 @@ import { needsPrograms, needsRoot } from '../../../test/fixtures/needs.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { checkRecipe, rebuild, takeApart } from '../../../test/fixtures/tar-parts.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
+import { pathToBytes } from '../../paths.ts'
 import type { Entry } from '../entry.ts'
 
 const longName = `${'n'.repeat(90)}/${'m'.repeat(90)}/${'o'.repeat(90)}`
@@ -49,7 +50,7 @@ describe('GNU tar', { skip: needsPrograms('tar', 'mkfifo') }, () => {
     writeFileSync(at('t', 'empty'), '')
     linkSync(at('t', 'a'), at('t', 'hard'))
     symlinkSync('../nowhere', at('t', 'soft'))
-    writeFileSync(Buffer.from(`${at('t')}/\xff\xfe`, 'latin1'), 'bytes')
+    writeFileSync(pathToBytes(`${at('t')}/\xff\xfe`), 'bytes')
     if (!long) return
     mkdirSync(at('t', longName), { recursive: true })
     writeFileSync(at('t', longName, 'deep'), 'deep')

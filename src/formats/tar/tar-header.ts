@@ -20,6 +20,7 @@
  * Format"; GNU tar manual, "Basic Tar Format".
  */
 import { isAscii } from 'node:buffer'
+import { pathToBytes } from '../../paths.ts'
 
 export const blockBytes = 512
 
@@ -143,7 +144,7 @@ function readPrefix(block: Block, dialect: Dialect): string {
   if (dialect !== 'gnu') return prefix
   const mangled =
     Number.isNaN(readNumber(block, ...gnuTimes.atime)) || Number.isNaN(readNumber(block, ...gnuTimes.ctime))
-  return mangled && isAscii(Buffer.from(prefix, 'latin1')) ? prefix : ''
+  return mangled && isAscii(pathToBytes(prefix)) ? prefix : ''
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { OnefoldError } from '../../error.ts'
+import { pathToBytes } from '../../paths.ts'
 import type { Entry, EntryType } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { fileTypeRecord } from './tar-entry.ts'
@@ -107,7 +108,7 @@ function paxRecords(entry: Entry, name: string, nameFits: boolean, size: number)
 
 /** pax wants UTF-8 in names unless it is told otherwise. */
 function isText(name: string): boolean {
-  return isUtf8(Buffer.from(name, 'latin1'))
+  return isUtf8(pathToBytes(name))
 }
 
 function encodePercent(text: string): string {

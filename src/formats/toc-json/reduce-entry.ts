@@ -1,6 +1,7 @@
 /** What becomes of an entry that a table cannot hold when losses are accepted: the nearest one that it can. */
 import { isUtf8 } from 'node:buffer'
 import { hasCode } from '../../error.ts'
+import { pathToBytes } from '../../paths.ts'
 import type { Entry } from '../entry.ts'
 import type { Ranges } from '../tar/sparse.ts'
 import { timeRange } from './go-time.ts'
@@ -53,7 +54,7 @@ function wholeSeconds({ mtime, mtimeNsec }: Entry): number {
 
 /** Bytes that are no text are written as `ls` shows them: \xNN. */
 function spelled(bytes: string): string {
-  const buffer = Buffer.from(bytes, 'latin1')
+  const buffer = pathToBytes(bytes)
   if (isUtf8(buffer) && !buffer.includes('\ufffd')) return bytes
   return bytes.replace(/[\x80-\xff]/g, (char) => `\\x${char.charCodeAt(0).toString(16)}`)
 }

@@ -1,6 +1,7 @@
 /** One entry of a table's JSON as an entry of the layer. */
 import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '../entry.ts'
 import { cleanPath, maxPathBytes, quoteName } from '../path.ts'
 import { checkXattr } from '../tar/pax.ts'
@@ -74,13 +75,13 @@ const notAscii = /[\u0080-\uffff]/
 function bytesOf(text: string, lost: () => OnefoldError): string {
   if (!notAscii.test(text)) return text
   if (text.includes('\ufffd') || !text.isWellFormed()) throw lost()
-  return Buffer.from(text).toString('latin1')
+  return pathFromUtf8(text)
 }
 
 function badName(raw: RawEntry, key: string): OnefoldError {
   return new OnefoldError(
     'UNSUPPORTED',
-    `Cannot read a table of contents: the ${key} ${quoteName(Buffer.from(textOf(raw, key)).toString('latin1'))} has lost bytes`,
+    `Cannot read a table of contents: the ${key} ${quoteName(pathFromUtf8(textOf(raw, key)))} has lost bytes`,
     { hint: 'Pull the layer whole.' },
   )
 }

@@ -8,6 +8,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { OnefoldError } from '../../error.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { quoteName } from '../path.ts'
 import { type TarLimits, defaultTarLimits } from '../tar/tar-limits.ts'
 
@@ -94,8 +95,7 @@ export function sizeIn(raw: RawEntry, key: string): number {
 
 export function badEntry(raw: RawEntry, found: string): OnefoldError {
   const { name } = raw
-  const what =
-    typeof name === 'string' ? quoteName(Buffer.from(name.slice(0, 250)).toString('latin1')) : 'without a name'
+  const what = typeof name === 'string' ? quoteName(pathFromUtf8(name.slice(0, 250))) : 'without a name'
   return new OnefoldError('BAD_FORMAT', `Cannot read a table of contents: the entry ${what} is wrong: ${found}`)
 }
 

@@ -1,6 +1,7 @@
 /** Writes tables as Go's encoding/json does, with members in the order of the reference writers' structures. */
 import { isUtf8 } from 'node:buffer'
 import { OnefoldError } from '../../error.ts'
+import { pathToBytes } from '../../paths.ts'
 import type { EntryType } from '../entry.ts'
 import { quoteName } from '../path.ts'
 
@@ -23,7 +24,7 @@ export const typeNames: Readonly<Record<EntryType, string | undefined>> = {
 
 /** Bytes as a JSON string's text. UNSUPPORTED where they are no UTF-8: no table can hold them. */
 export function jsonText(bytes: string, what: string): string {
-  const buffer = Buffer.from(bytes, 'latin1')
+  const buffer = pathToBytes(bytes)
   const text = buffer.toString()
   if (isUtf8(buffer) && !text.includes('\ufffd')) return text
   throw new OnefoldError('UNSUPPORTED', `Cannot list ${quoteName(bytes)} in a table of contents: ${what} is no UTF-8`, {

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { pathToBytes } from '../../paths.ts'
 import { blockBytes } from '../tar/tar-header.ts'
 import { toGoJson } from '../toc-json/write-toc-json.ts'
 import { Crc64 } from './crc64.ts'
@@ -27,7 +28,7 @@ export class TarSplitWriter {
   }
 
   endEntry(): void {
-    const name = Buffer.from(this.#name, 'latin1')
+    const name = pathToBytes(this.#name)
     this.#line({
       type: 1,
       ...(isUtf8(name) ? { name: name.toString() } : { name_raw: name.toString('base64') }),

@@ -1,4 +1,5 @@
 import { type Entry, type Xattrs, noXattrs } from '../../formats/entry.ts'
+import { pathFromBytes } from '../../paths.ts'
 
 /**
  * Attributes by which overlayfs keeps its own account of an upper directory (Documentation/filesystems/overlayfs.rst).
@@ -31,7 +32,7 @@ export function overlayMarks(xattrs: Xattrs, prefix: OverlayPrefix): OverlayMark
   if (xattrs.size === 0) return noMarks
   const text = (name: string): string | undefined => {
     const value = xattrs.get(`${prefix}.overlay.${name}`)
-    return value && Buffer.from(value).toString('latin1')
+    return value && pathFromBytes(value)
   }
   return {
     opaque: text('opaque') === 'y',

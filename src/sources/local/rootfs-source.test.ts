@@ -25,6 +25,7 @@ import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { TarParser } from '../../formats/tar/tar-parser.ts'
 import { setMtime } from '../../linux/file.ts'
 import { setXattr } from '../../linux/xattr.ts'
+import { pathToBytes } from '../../paths.ts'
 import { openSource } from '../open-source.ts'
 import type { SourceOptions } from '../source-options.ts'
 import type { Source } from '../source.ts'
@@ -68,7 +69,7 @@ function makeTree(root: string): void {
   writeFileSync(`${root}/a`, 'hello')
   writeFileSync(`${root}/empty`, '')
   writeFileSync(`${root}/d/large`, Buffer.alloc(2_500_000, 'ab'))
-  writeFileSync(Buffer.from(`${root}/not-utf8-\xff`, 'latin1'), 'x')
+  writeFileSync(pathToBytes(`${root}/not-utf8-\xff`), 'x')
   writeFileSync(`${root}/.wh.data`, '')
   linkSync(`${root}/a`, `${root}/d/e/link`)
   symlinkSync('../nowhere', `${root}/d/symlink`)
@@ -90,7 +91,7 @@ function makeTree(root: string): void {
     'd',
     '',
   ])
-    lutimesSync(Buffer.from(`${root}/${name}`, 'latin1'), 1_000_000_000, 1_000_000_000)
+    lutimesSync(pathToBytes(`${root}/${name}`), 1_000_000_000, 1_000_000_000)
   setMtime(`${root}/a`, -5, 250_000_001)
 }
 

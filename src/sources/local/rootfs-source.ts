@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { OnefoldError } from '../../error.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { attempt } from './file-set.ts'
 import type { SourceOptions } from '../source-options.ts'
 import { plainSource } from './plain-source.ts'
@@ -29,7 +30,7 @@ export async function openRootfs(name: string, path: string, options: SourceOpti
 export async function directoryRoot(path: string): Promise<string> {
   const stats = await attempt(path, async () => statSync(path))
   if (!stats.isDirectory()) throw new OnefoldError('BAD_FORMAT', `Cannot read "${path}" as a tree: it is no directory`)
-  return Buffer.from(path.replace(/\/+$/, '')).toString('latin1')
+  return pathFromUtf8(path.replace(/\/+$/, ''))
 }
 
 /** By device and inode, those of the paths that there are. */

@@ -3,6 +3,7 @@ import { parseDiffId, parseDigest } from '../../digest.ts'
 import { type Entry, sizeOf } from '../../formats/entry.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
+import { pathToUtf8 } from '../../paths.ts'
 import type { PlainLayer } from './plain-source.ts'
 import type { AbortOptions, BlobOptions } from '../source.ts'
 import { type Found, changedWhileRead } from '../../scan/walk-tree.ts'
@@ -93,7 +94,7 @@ class WalkedTar {
   }
 
   #show(path: string): string {
-    return Buffer.from(path === '' ? this.#root : `${this.#root}/${path}`, 'latin1').toString()
+    return pathToUtf8(path === '' ? this.#root : `${this.#root}/${path}`)
   }
 }
 

@@ -3,6 +3,7 @@ import { lstatSync } from 'node:fs'
 import { type VerityDigest, parseVerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { isOpenElsewhere } from '../../linux/flock.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { type FileToCheck, type Problem } from './examine.ts'
 import type { Findings } from './findings.ts'
 import type { Pool } from './fsck-pool.ts'
@@ -133,7 +134,7 @@ function smallest(names: Iterable<NamedFile>, seed: string, count: number): numb
 function isMounted(path: string): boolean {
   if (lstatSync(path, { throwIfNoEntry: false })?.isFile() !== true) return false
   try {
-    return isOpenElsewhere(Buffer.from(path).toString('latin1'))
+    return isOpenElsewhere(pathFromUtf8(path))
   } catch (error) {
     // Somebody else's file, or a file system without leases: nobody can tell.
     if (error instanceof OnefoldError) return error.code !== 'NOT_FOUND'

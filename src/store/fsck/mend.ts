@@ -15,6 +15,7 @@ import { type Digest, parseVerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/entry.ts'
 import { lchown } from '../../linux/file.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { newGeneration } from '../transaction/commit-transaction.ts'
 import { fileError, makeFolder, readWhole, replaceFile, syncFolder } from '../store-files.ts'
 import { blobPath, folders, indexFile, lockFile, storeFile, tmpFolder } from '../store-layout.ts'
@@ -41,7 +42,7 @@ export async function mendMode(root: string, { kind, name, file, state }: Damage
     // Its owner may still have it open for writing, so that a copy is needed: what is in it is checked when it is there.
     if (isContent && seen.uid !== owner.uid) {
       if (!(await replaceByCopy(root, path, name))) return false
-    } else if (seen.uid !== owner.uid) lchown(Buffer.from(path).toString('latin1'), owner.uid, owner.gid)
+    } else if (seen.uid !== owner.uid) lchown(pathFromUtf8(path), owner.uid, owner.gid)
     setMode(path, isContent ? 0o444 : seen.isFile() ? 0o644 : file === '' ? 0o700 : 0o755)
     if (!isContent || verityPolicy(root) !== 'require') return true
     const sealed = await sealFile({ path, digest: parseVerityDigest(name) })

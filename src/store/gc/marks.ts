@@ -5,6 +5,7 @@ import type { Descriptor } from '../../formats/entry.ts'
 import { visitImageObjects } from '../../formats/composefs/image-objects.ts'
 import { readJson } from '../../formats/json.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { visitObjects } from '../../recipe/recipe.ts'
 import { isOpenElsewhere } from '../../linux/flock.ts'
 import { DigestSet } from '../objects/digest-set.ts'
@@ -200,7 +201,7 @@ export class Marks {
 /** A mount may have been made in another mount namespace and outlived every process we know of: only the lease tells. */
 export function isInUse(path: string): boolean {
   try {
-    return isOpenElsewhere(Buffer.from(path).toString('latin1'))
+    return isOpenElsewhere(pathFromUtf8(path))
   } catch (error) {
     if (error instanceof OnefoldError && error.code === 'NOT_FOUND') return false
     // Somebody else's file, or a file system without leases: nobody can tell.

@@ -3,6 +3,7 @@ import { type VerityDigest, parseVerityDigest } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { statfs } from '../../linux/statfs.ts'
 import { enableVerityAsync, measureVerity } from '../../linux/fs-verity.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import { fileError, openRegular } from '../store-files.ts'
 import { digestOfName } from '../store-layout.ts'
 import { listFolder, listFolders } from '../records/record-files.ts'
@@ -118,7 +119,7 @@ async function enable(fd: number): Promise<boolean> {
 
 /** The file system says no, where everything has to be sealed. */
 export function unable(root: string): OnefoldError {
-  const { type } = statfs(Buffer.from(root).toString('latin1'))
+  const { type } = statfs(pathFromUtf8(root))
   return new OnefoldError('UNSUPPORTED', `Cannot seal the files of "${root}": ${type} has no fs-verity here`, {
     hint: 'btrfs has it, and ext4 when made with "mkfs.ext4 -O verity" (or changed by "tune2fs -O verity"); or use: onefold store --verity auto',
   })

@@ -2,6 +2,7 @@ import { type Stats, lstatSync, readdirSync } from 'node:fs'
 import { errnoOf } from '../../error.ts'
 import { type SharedExtent, sharedExtents } from '../../linux/fiemap.ts'
 import { statfs } from '../../linux/statfs.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 
 /** File systems on which files can share blocks; on others nobody need be asked. */
 const sharingTypes: ReadonlySet<string> = new Set(['xfs', 'btrfs'])
@@ -26,7 +27,7 @@ export class DiskReader {
   readonly #type: string
 
   constructor(root: string) {
-    const { type } = statfs(latin1(root))
+    const { type } = statfs(pathFromUtf8(root))
     this.#sharing = sharingTypes.has(type)
     this.#type = type
     this.#inodeBytes = inodeBytes[type] ?? 0
@@ -43,7 +44,7 @@ export class DiskReader {
     const bytes = this.full(stat)
     if (!this.#sharing || stat.blocks === 0 || !stat.isFile()) return bytes
     let shared = 0
-    for (const extent of sharedExtents(latin1(path))) {
+    for (const extent of sharedExtents(pathFromUtf8(path))) {
       shared += extent.length
       this.shared.push(extent)
     }
@@ -85,8 +86,4 @@ function namesIn(path: string): string[] {
     if (errnoOf(error) === 'ENOENT') return []
     throw error
   }
-}
-
-function latin1(path: string): string {
-  return Buffer.from(path).toString('latin1')
 }

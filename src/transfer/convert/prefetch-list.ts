@@ -1,4 +1,5 @@
 import { cleanPath } from '../../formats/path.ts'
+import { pathFromUtf8 } from '../../paths.ts'
 import type { ImageRecord, LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import type { ConvertOptions } from './convert-options.ts'
@@ -10,7 +11,7 @@ export class Prefetch {
 
   constructor(store: Store, { layers }: ImageRecord, { prioritized = [], onWarning }: ConvertOptions) {
     if (prioritized.length === 0) return
-    const left = new Map(prioritized.map((text) => [cleanPath(Buffer.from(text).toString('latin1')), text]))
+    const left = new Map(prioritized.map((text) => [cleanPath(pathFromUtf8(text)), text]))
     for (const layer of layers.toReversed()) {
       const paths = pathsIn(store, layer)
       const found = [...left.keys()].filter((path) => paths.has(path))

@@ -3,6 +3,7 @@ import { OnefoldError } from '../../error.ts'
 import { readErofs } from '../../formats/composefs/read-image.ts'
 import type { Platform } from '../../formats/entry.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
+import { pathToUtf8 } from '../../paths.ts'
 import type { StoredImage } from '../../store/records/find-image.ts'
 import type { Store } from '../../store/store.ts'
 import { imageBytes } from '../ensure-image.ts'
@@ -84,7 +85,7 @@ function requireOne({ allPlatforms, preserveDigests }: ExportOptions, what: stri
 async function writeTree(store: Store, image: StoredImage, path: string, options: ExportOptions): Promise<void> {
   const tree = readErofs(await imageBytes(store, image.record))
   const onSkip = (skipped: string, why: string): void =>
-    options.onWarning?.(`left out ${JSON.stringify(Buffer.from(skipped, 'latin1').toString())}: ${why}`)
+    options.onWarning?.(`left out ${JSON.stringify(pathToUtf8(skipped))}: ${why}`)
   const chunks = turning(treeTar(store, tree, { onSkip }), options.signal)
   if (path === '-') {
     if (options.stdout === undefined) throw new OnefoldError('USAGE', 'Cannot write to "tar:-": there is no output')

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { isatty } from 'node:tty'
+import { pathFromUtf8 } from '../../../paths.ts'
 import type { ScanOptions } from '../../../scan/scan-directory.ts'
 import { OnefoldError } from '../../../error.ts'
 import type { ErofsOptions, ErofsPlan } from '../../../formats/composefs/write-image.ts'
@@ -105,7 +106,7 @@ async function planScan(path: string, { options, out }: Call): Promise<ErofsPlan
   const { showProgress } = await import('../../progress.ts')
   using progress = showProgress(out)
   progress.event({ type: 'step', step: 'reading files' })
-  const tree = await scanTree(latin1(path), scanOptions(options))
+  const tree = await scanTree(pathFromUtf8(path), scanOptions(options))
   progress.end()
   return planErofs(tree, versionsOf(options))
 }
@@ -123,8 +124,8 @@ function scanOptions(options: Options): ScanOptions {
     skipDevices: options.flag('no-devices'),
     epoch: options.flag('epoch'),
     threads,
-    ...(objects !== undefined && { objects: latin1(objects), link: options.flag('link') }),
-    ...(cache !== undefined && { cache: latin1(cache) }),
+    ...(objects !== undefined && { objects: pathFromUtf8(objects), link: options.flag('link') }),
+    ...(cache !== undefined && { cache: pathFromUtf8(cache) }),
   }
 }
 
@@ -144,6 +145,3 @@ function versionsOf(options: Options): ErofsOptions {
 }
 
 /** Paths are bytes in the scan: one char for each. */
-function latin1(path: string): string {
-  return Buffer.from(path).toString('latin1')
-}

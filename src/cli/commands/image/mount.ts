@@ -1,3 +1,4 @@
+import { pathFromUtf8 } from '../../../paths.ts'
 import type { Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
 import type { Action } from './action.ts'
@@ -21,7 +22,7 @@ export const mountImage: Action = {
   async run({ options, out }, [image = '', target = '']) {
     const { mountComposefsImage } = await import('../../../mount/standalone.ts')
     const { requireInside } = await import('../../composefs/require-inside.ts')
-    const command = { image: latin1(image), target: latin1(target), ...(await settings(options)) }
+    const command = { image: pathFromUtf8(image), target: pathFromUtf8(target), ...(await settings(options)) }
     requireInside(command.image)
     mountComposefsImage(command)
     if (out.json) out.value({ image, target })
@@ -31,7 +32,7 @@ export const mountImage: Action = {
 
 async function settings(options: Options) {
   const { parseVerityDigest } = await import('../../../digest.ts')
-  const objects = options.texts('objects').map(latin1)
+  const objects = options.texts('objects').map(pathFromUtf8)
   usageUnless(objects.length > 0, 'image mount needs at least one --objects DIR', 'image')
   const [digest, upper, work] = ['digest', 'upper', 'work'].map((name) => options.text(name))
   usageUnless((upper === undefined) === (work === undefined), '--upper and --work go together', 'image')
@@ -40,10 +41,7 @@ async function settings(options: Options) {
     readOnly: upper === undefined,
     verity: digest !== undefined || options.flag('require-verity') ? ('require' as const) : ('off' as const),
     ...(digest !== undefined && { digest: parseVerityDigest(digest) }),
-    ...(upper !== undefined && work !== undefined && { upper: { upper: latin1(upper), work: latin1(work) } }),
+    ...(upper !== undefined &&
+      work !== undefined && { upper: { upper: pathFromUtf8(upper), work: pathFromUtf8(work) } }),
   }
-}
-
-function latin1(path: string): string {
-  return Buffer.from(path).toString('latin1')
 }
