@@ -10,25 +10,14 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   const skipped = new Map<string, string[]>()
   const files: FileTime[] = []
   for await (const event of events) {
-    switch (event.type) {
-      case 'test:fail':
-        if (!failsThroughChildren(event.data)) yield failure(event.data)
-        break
-      case 'test:pass': {
-        const { skip, name } = event.data
-        if (typeof skip === 'string') skipped.set(skip, [...(skipped.get(skip) ?? []), name])
-        break
-      }
-      case 'test:stderr':
-        yield event.data.message
-        break
-      case 'test:coverage':
-        yield* coverage(event.data.summary)
-        break
-      case 'test:summary':
-        if (event.data.file !== undefined) files.push({ file: event.data.file, ms: event.data.duration_ms })
-        else yield* summary(event.data, skipped, files)
-    }
+    const { type, data } = event
+    if (type === 'test:fail' && !failsThroughChildren(data)) yield failure(data)
+    else if (type === 'test:pass' && typeof data.skip === 'string')
+      skipped.set(data.skip, [...(skipped.get(data.skip) ?? []), data.name])
+    else if (type === 'test:stderr') yield data.message
+    else if (type === 'test:coverage') yield* coverage(data.summary)
+    else if (type === 'test:summary' && data.file === undefined) yield* summary(data, skipped, files)
+    else if (type === 'test:summary' && data.file !== undefined) files.push({ file: data.file, ms: data.duration_ms })
   }
 }
 

@@ -54,7 +54,8 @@ export function sizeOf(content: Content): number {
       return 0
     case 'inline':
       return content.bytes.length
-    default:
+    case 'object':
+    case 'unknown':
       return content.size
   }
 }

@@ -127,7 +127,9 @@ function bodyOf(inode: InodeInfo): Partial<JsonEntry> {
     case 'char':
     case 'block':
       return { device: deviceOf(inode.rdev) }
-    default:
+    case 'directory':
+    case 'fifo':
+    case 'socket':
       return {}
   }
 }

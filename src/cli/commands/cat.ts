@@ -32,6 +32,9 @@ export const cat: Command = {
 
 async function print(out: Output, store: Store, content: Content): Promise<void> {
   switch (content.kind) {
+    case 'empty':
+    case 'unknown':
+      return
     case 'inline':
       return out.bytes(content.bytes)
     case 'object':

@@ -190,7 +190,7 @@ function inodeAt(tree: FlatTree, id: number): Inode {
 
 export function contentAt(tree: FlatTree, id: number): Content {
   const size = tree.size(id)
-  switch (tree.words[id * inodeWords + field.kind]) {
+  switch (tree.words[id * inodeWords + field.kind] as number) {
     case kind.inline: {
       const at = tree.words[id * inodeWords + field.textAt] as number
       return { kind: 'inline', bytes: new Uint8Array(tree.heap.subarray(at, at + size)) }

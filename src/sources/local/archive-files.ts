@@ -117,7 +117,11 @@ function memberOf(entry: Entry, body: TarBody, offset: number): Member {
       return { kind: 'link', target: entry.link }
     case 'symlink':
       return { kind: 'link', target: posix.resolve('/', posix.dirname(entry.path), entry.link) }
-    default:
+    case 'directory':
+    case 'char':
+    case 'block':
+    case 'fifo':
+    case 'socket':
       return { kind: 'other', what: `a ${entry.type}` }
   }
 }
