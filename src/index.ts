@@ -74,6 +74,6 @@ export { treeToJson, type JsonEntry } from './image/tree-json.ts'
 export type { Directory, Inode } from './formats/tree.ts'
 
 export { parsePlatform, hostPlatform } from './formats/oci/platform.ts'
-export type { Descriptor, Platform } from './formats/entry.ts'
+export type { Descriptor, Platform } from './formats/oci/descriptor.ts'
 export type { Digest, DiffId, RecipeDigest, VerityDigest } from './digest.ts'
 export { OnefoldError, type Code } from './error.ts'

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
 import type { VerityDigest } from '../digest.ts'
-import type { Platform } from '../formats/entry.ts'
+import type { Platform } from '../formats/oci/descriptor.ts'
 import type { SourceOptions } from '../sources/source-options.ts'
 import type { ImportLimits } from '../transfer/import/layer-job.ts'
 import type { SealOptions } from '../transfer/seal/seal-check.ts'

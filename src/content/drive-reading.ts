@@ -1,6 +1,6 @@
 import { checkDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
-import type { Descriptor } from '../formats/entry.ts'
+import type { Descriptor } from '../formats/oci/descriptor.ts'
 import type { Answer, Artifact, Need, Reading, Related } from '../formats/reading.ts'
 
 /** What answers the readers of formats. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { digestOf } from '../digest.ts'
-import type { Descriptor } from '../formats/entry.ts'
+import type { Descriptor } from '../formats/oci/descriptor.ts'
 import { type BlobRange, RangeScheduler } from './range-scheduler.ts'
 
 const bytes = Uint8Array.from({ length: 10_000 }, (_, i) => i % 251)

@@ -1,4 +1,4 @@
-import type { Descriptor } from '../formats/entry.ts'
+import type { Descriptor } from '../formats/oci/descriptor.ts'
 import type { BlobPart, RangeSource } from './range-source.ts'
 
 /** Answers under way or waiting to be taken: with the largest request, what a scheduler may take of memory. */

@@ -1,4 +1,4 @@
-import type { Descriptor } from '../formats/entry.ts'
+import type { Descriptor } from '../formats/oci/descriptor.ts'
 
 /** Bytes of a blob, from `start` on. */
 export interface BlobPart {

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../error.ts'
 import type { Binding } from './binding.ts'
-import type { Descriptor } from './entry.ts'
 import type { Claim, Format } from './format.ts'
+import type { Descriptor } from './oci/descriptor.ts'
 
 /**
  * The index that a layer's descriptor says there is, in whatever format; undefined where it says nothing. Throws BAD_FORMAT

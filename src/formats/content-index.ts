@@ -8,7 +8,8 @@
  */
 import type { Coding } from '../codecs/coding.ts'
 import type { ContentDigests } from './content-digests.ts'
-import type { Descriptor, Entry } from './entry.ts'
+import type { Entry } from './entry.ts'
+import type { Descriptor } from './oci/descriptor.ts'
 
 export interface ContentIndex {
   /** Name of the format that it was read by; part of what `inspect` and errors say. */

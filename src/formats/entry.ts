@@ -1,4 +1,4 @@
-import type { Digest, VerityDigest } from '../digest.ts'
+import type { VerityDigest } from '../digest.ts'
 
 /**
  * The model between all formats: readers yield entries, writers take them.
@@ -58,21 +58,4 @@ export function sizeOf(content: Content): number {
     case 'unknown':
       return content.size
   }
-}
-
-/** A blob in a registry, layout or archive, as a manifest names it. */
-export interface Descriptor {
-  readonly mediaType: string
-  readonly digest: Digest
-  readonly size: number
-  readonly annotations?: Readonly<Record<string, string>>
-  readonly platform?: Platform
-  readonly artifactType?: string
-}
-
-export interface Platform {
-  readonly os: string
-  readonly architecture: string
-  readonly variant?: string
-  readonly osVersion?: string
 }

@@ -4,7 +4,7 @@
  */
 import type { Digest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
-import type { Descriptor } from './entry.ts'
+import type { Descriptor } from './oci/descriptor.ts'
 
 /** What a reader asks for. */
 export type Need =

@@ -1,4 +1,4 @@
-import type { Platform } from '../formats/entry.ts'
+import type { Platform } from '../formats/oci/descriptor.ts'
 import type { RegistryOptions } from './registry/client.ts'
 
 /** What opening a source can be told; each kind of source takes what concerns it. */

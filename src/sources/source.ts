@@ -1,5 +1,5 @@
 import type { Digest } from '../digest.ts'
-import type { Descriptor } from '../formats/entry.ts'
+import type { Descriptor } from '../formats/oci/descriptor.ts'
 
 /** Where an image's bytes come from: a registry, a layout, an archive, a directory. */
 export interface Source {

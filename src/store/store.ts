@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
-import type { Descriptor } from '../formats/entry.ts'
+import type { Descriptor } from '../formats/oci/descriptor.ts'
 import { readRecipe } from '../recipe/recipe.ts'
 import type { CompressedLayers } from './transaction/compressed-layers.ts'
 import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './records/find-image.ts'

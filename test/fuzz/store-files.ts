@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { type Digest, digestOf, parseDiffId, parseRecipeDigest, parseVerityDigest } from '../../src/digest.ts'
 import { OnefoldError } from '../../src/error.ts'
-import type { Descriptor } from '../../src/formats/entry.ts'
+import type { Descriptor } from '../../src/formats/oci/descriptor.ts'
 import { parseHolds } from '../../src/store/transaction/holds.ts'
 import { unpackRecipe } from '../../src/store/recipes/recipe-files.ts'
 import { type ImageRecord, formatRecord, parseLayer, parseRecord } from '../../src/store/records/image-record.ts'

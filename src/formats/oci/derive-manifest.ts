@@ -1,7 +1,7 @@
 import type { DiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../entry.ts'
 import type { ConfigChange } from './config-changes.ts'
+import type { Descriptor } from './descriptor.ts'
 import { mediaTypes } from './media-types.ts'
 
 /** What a new image says that the one it is made from does not. */

@@ -1,7 +1,23 @@
-import { isDigest } from '../../digest.ts'
+import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../entry.ts'
 import type { Fields } from '../json.ts'
+
+/** A blob in a registry, layout or archive, as a manifest names it. */
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly size: number
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly platform?: Platform
+  readonly artifactType?: string
+}
+
+export interface Platform {
+  readonly os: string
+  readonly architecture: string
+  readonly variant?: string
+  readonly osVersion?: string
+}
 
 /** `algorithm:encoded` of the image-spec, also of algorithms we cannot compute. */
 const anyDigest = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/

@@ -1,7 +1,6 @@
 import { type DiffId, isDigest, parseDiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Platform } from '../entry.ts'
-import { sortedMap } from './descriptor.ts'
+import { type Platform, sortedMap } from './descriptor.ts'
 import { type Fields, readJson } from '../json.ts'
 
 /**

@@ -1,6 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../entry.ts'
-import { descriptorValue, readDescriptor, sortedMap } from './descriptor.ts'
+import { type Descriptor, descriptorValue, readDescriptor, sortedMap } from './descriptor.ts'
 import { type Fields, type JsonLimits, readJson } from '../json.ts'
 import {
   type DocumentKind,

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Platform } from '../entry.ts'
+import type { Platform } from './descriptor.ts'
 
 /**
  * Platforms by containerd's rules (github.com/containerd/platforms): names are normalised, and a machine also takes

@@ -1,6 +1,5 @@
 import type { Digest, DiffId } from '../../digest.ts'
-import type { Descriptor } from '../entry.ts'
-import { descriptorValue } from './descriptor.ts'
+import { type Descriptor, descriptorValue } from './descriptor.ts'
 import { mediaTypes, ociLayerType } from './media-types.ts'
 
 /**

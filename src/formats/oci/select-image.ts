@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../entry.ts'
+import type { Descriptor, Platform } from './descriptor.ts'
 import { parseConfig } from './image-config.ts'
 import { type Index, type Manifest, checkImage, parseArtifact } from './manifest.ts'
 import { documentKind, isImageConfig } from './media-types.ts'

@@ -10,7 +10,7 @@
  */
 import { type Digest, digestOf, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 
 export const sociIndexV1 = 'application/vnd.amazon.soci.index.v1+json'
 export const sociIndexV2 = 'application/vnd.amazon.soci.index.v2+json'

@@ -1,7 +1,8 @@
 /** A zTOC as a layer with a table of contents: spans are its units, and a file's chunks are its parts of spans. */
 import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { type Descriptor, type Entry, type EntryType, noContent } from '../entry.ts'
+import { type Entry, type EntryType, noContent } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { cleanPath, maxPathBytes, quoteName } from '../path.ts'
 import { blockBytes, paddingOf } from '../tar/tar-header.ts'
 import { paxXattrs } from '../tar/pax.ts'

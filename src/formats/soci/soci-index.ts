@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../entry.ts'
 import type { Claim, DescribedImage, IndexReader } from '../format.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { type Manifest, parseArtifact } from '../oci/manifest.ts'
 import { type Artifact, type Reading, readBlob, readRelated } from '../reading.ts'
 import { defaultTocLimits } from '../toc-json/toc-json.ts'

@@ -6,7 +6,7 @@ import { fuzzZtoc } from '../../../test/fuzz/soci.ts'
 import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { defaultTocLimits } from '../toc-json/toc-json.ts'
 import {
   readCheckpoints,

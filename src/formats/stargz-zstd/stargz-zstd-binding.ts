@@ -1,5 +1,5 @@
 import type { Binding } from '../binding.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { digestIfValid, hasAnnotation, isZstd, stargzTocDigest } from '../toc-json/toc-annotations.ts'
 import { stargzZstdChecksum } from './stargz-zstd-annotations.ts'
 

@@ -1,6 +1,6 @@
 /** Steps of reading a table that several dialects share: bounds first, then the bytes. */
 import { checkDigest } from '../../digest.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { type Reading, readRange } from '../reading.ts'
 import { type Position, digestAnnotation, stargzTocDigest } from './toc-annotations.ts'
 import { checkWithin } from './toc-files.ts'

@@ -7,7 +7,7 @@
 import { parseDigest } from '../../digest.ts'
 import { noDigests } from '../content-digests.ts'
 import type { ContentIndex, IndexedFile, Unit } from '../content-index.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { type Place, type RawFile, badOrder, groupEntries, readChunks } from './toc-files.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn } from './toc-json.ts'
 

@@ -1,7 +1,7 @@
 /** Annotations of a layer's descriptor by which its table of contents is bound and found. */
 import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { bareMediaType } from '../oci/media-types.ts'
 
 /** Digest of the table's JSON: eStargz, stargz' zstd dialect. */

@@ -1,5 +1,5 @@
 import type { Binding } from '../binding.ts'
-import type { Descriptor } from '../entry.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { digestIfValid, hasAnnotation } from '../toc-json/toc-annotations.ts'
 import { chunkedChecksum } from './chunked-annotations.ts'
 

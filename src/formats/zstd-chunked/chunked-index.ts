@@ -1,8 +1,8 @@
 import { checkDigest, isDigest } from '../../digest.ts'
 import type { Binding } from '../binding.ts'
 import type { ContentIndex } from '../content-index.ts'
-import type { Descriptor } from '../entry.ts'
 import type { Claim, IndexLimits, IndexReader } from '../format.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { type Reading, readRange, readTail } from '../reading.ts'
 import { checkDecodedSize, maxTocGap, readTocRange } from '../toc-json/read-toc.ts'
 import {

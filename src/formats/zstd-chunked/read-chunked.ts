@@ -8,8 +8,8 @@
  */
 import { noDigests } from '../content-digests.ts'
 import type { ContentIndex, Unit } from '../content-index.ts'
-import type { Descriptor } from '../entry.ts'
 import { zstd } from '../../codecs/coding.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { type Place, type RawFile, badOrder, groupEntries, readChunks } from '../toc-json/toc-files.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn, textOf } from '../toc-json/toc-json.ts'
 

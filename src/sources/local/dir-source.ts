@@ -1,6 +1,6 @@
 import { type Digest, algorithmOf, digestOf, hexOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { detectMediaType } from '../../formats/oci/manifest.ts'
 import { documentKind } from '../../formats/oci/media-types.ts'
 import { type FileSet, readDocument } from './file-set.ts'

@@ -1,6 +1,6 @@
 import { checkDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { readRange } from './file-set.ts'
 import {
   type AbortOptions,

@@ -1,7 +1,7 @@
 import { type Digest, algorithmOf, checkDigest, digestOf, hexOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
 import { readJson } from '../../formats/json.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { type Index, detectMediaType, parseIndex } from '../../formats/oci/manifest.ts'
 import { documentKind, mediaTypes } from '../../formats/oci/media-types.ts'
 import { type FileSet, readDocument } from './file-set.ts'

@@ -1,5 +1,5 @@
 import { type Digest, type DiffId, digestOf } from '../../digest.ts'
-import type { Platform } from '../../formats/entry.ts'
+import type { Platform } from '../../formats/oci/descriptor.ts'
 import { writeConfig } from '../../formats/oci/image-config.ts'
 import { writeManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'

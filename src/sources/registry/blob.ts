@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { BlobOptions } from '../source.ts'
 import type { RegistryClient } from './client.ts'
 import { feedChunks } from './feed.ts'

@@ -15,7 +15,7 @@ import {
 } from '../../../test/servers/registry.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import type { Digest } from '../../digest.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Source } from '../source.ts'
 import { type RegistrySourceOptions, registrySource } from './registry.ts'
 

@@ -1,6 +1,6 @@
 import { type Digest, checkDigest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import {
   type AbortOptions,

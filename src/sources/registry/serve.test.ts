@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { needsPrograms } from '../../../test/fixtures/needs.ts'
 import { type TestImage, makeImage, noise } from '../../../test/servers/registry.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { registrySource } from './registry.ts'
 import { type LayoutServer, serveLayout } from './serve.ts'
 

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { AbortOptions } from '../source.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { type Reference, formatReference } from './reference.ts'

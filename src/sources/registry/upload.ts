@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { RefusedError, type RegistryClient } from './client.ts'
 import { Attempts, TransientError } from './retry.ts'
 import { otherDigest } from './stored.ts'

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, readdirSync, renameSync,
 import { dirname, join } from 'node:path'
 import { algorithmOf, hexOf, parseDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseIndex } from '../../formats/oci/manifest.ts'
 import { addToLayout, emptyLayout } from '../../formats/oci/rewrite-manifest.ts'
 import { flock } from '../../linux/flock.ts'

@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { readRange } from '../local/file-set.ts'
 import { parseSourceName } from '../source-name.ts'
 import { RefusedError } from '../registry/client.ts'

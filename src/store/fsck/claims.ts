@@ -8,7 +8,7 @@ import {
   parseRecipeDigest,
 } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseConfig } from '../../formats/oci/image-config.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { type Recipe, readRecipe } from '../../recipe/recipe.ts'

@@ -13,7 +13,7 @@ import {
 import { dirname } from 'node:path'
 import { type Digest, parseVerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { lchown } from '../../linux/file.ts'
 import { pathFromUtf8 } from '../../paths.ts'
 import { newGeneration } from '../transaction/commit-transaction.ts'

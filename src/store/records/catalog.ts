@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import type { ImageRecord } from './image-record.ts'
 import { readBlob, readRecord } from './record-files.ts'

@@ -1,6 +1,6 @@
 import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/entry.ts'
+import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
 import { formatPlatform, hostPlatform, matchPlatform } from '../../formats/oci/platform.ts'
 import { Catalog, type NamedImages } from './catalog.ts'
 import type { ImageRecord } from './image-record.ts'

@@ -21,8 +21,7 @@ import {
   parseRecipeDigest,
   parseVerityDigest,
 } from '../../digest.ts'
-import type { Descriptor, Platform } from '../../formats/entry.ts'
-import { descriptorValue, readDescriptor } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, type Platform, descriptorValue, readDescriptor } from '../../formats/oci/descriptor.ts'
 import { type Fields, readJson } from '../../formats/json.ts'
 import { checkSum, summedJson } from './summed-json.ts'
 

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { findImage } from './find-image.ts'
 import { lockRefs, lockStore } from '../store-lock.ts'
 import { encodeRef, listRefs, readRef, removeRef, writeRef } from './refs.ts'

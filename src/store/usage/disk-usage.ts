@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs'
 import type { Digest } from '../../digest.ts'
-import type { Platform } from '../../formats/entry.ts'
+import type { Platform } from '../../formats/oci/descriptor.ts'
 import { Catalog, type NamedImages } from '../records/catalog.ts'
 import { DiskReader } from './disk-reader.ts'
 import { Tally, type UseSums } from './usage-tally.ts'

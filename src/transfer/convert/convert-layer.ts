@@ -1,8 +1,8 @@
 /** One layer of the store as a blob of another format. */
 import type { DiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
 import { writeEstargz } from '../../formats/estargz/write-estargz.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import type { NewLayer } from '../../formats/oci/rewrite-manifest.ts'
 import { BlobWriter, type Compress, Members } from '../../formats/toc-json/blob-members.ts'

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseReference } from '../../sources/registry/reference.ts'
 import { RegistryTarget } from '../../sources/registry/upload-target.ts'
 import type { StoredImage } from '../../store/records/find-image.ts'

@@ -1,6 +1,6 @@
 /** Images of the store as images of another format: layers, config, manifest, and what lies beside. */
 import { type Digest, digestOf } from '../../digest.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { writeIndex, writeManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'

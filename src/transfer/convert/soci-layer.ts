@@ -2,7 +2,7 @@
 import { type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { detectCompression } from '../../codecs/detect.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { ociLayerType } from '../../formats/oci/media-types.ts'
 import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'

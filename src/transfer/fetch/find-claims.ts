@@ -3,8 +3,8 @@ import { loadFormats } from '../../formats/all.ts'
 import type { Binding } from '../../formats/binding.ts'
 import { bindingOn } from '../../formats/claims.ts'
 import type { Claim, DescribedImage } from '../../formats/format.ts'
-import type { Descriptor } from '../../formats/entry.ts'
 import { type Answers, driveReading } from '../../content/drive-reading.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 
 /** The indexes that are claimed to be of each layer. */
 export type LayerClaims = ReadonlyMap<Descriptor, readonly Claim[]>

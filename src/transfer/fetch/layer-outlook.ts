@@ -1,6 +1,6 @@
 import type { DiffId, VerityDigest } from '../../digest.ts'
-import type { Descriptor } from '../../formats/entry.ts'
 import type { DescribedImage } from '../../formats/format.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { LayerToc } from '../../store/records/image-record.ts'
 import type { ImportLimits } from '../import/layer-job.ts'
 import type { OnProgress } from '../progress.ts'

@@ -15,7 +15,7 @@ import {
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { type TocKind, tocImage } from '../../../test/fixtures/toc-images.ts'
 import { digestOf, parseVerityDigest } from '../../digest.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { openContents } from '../../store/index/held-contents.ts'
 import { type Store, openStore } from '../../store/store.ts'
 import { planPull } from '../pull/plan-pull.ts'

@@ -1,5 +1,5 @@
 import type { Answers } from '../../content/drive-reading.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Artifact, Related } from '../../formats/reading.ts'
 import type { Source } from '../../sources/source.ts'
 

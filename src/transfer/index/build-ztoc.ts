@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { DigestCheck } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { detectCompression } from '../../codecs/detect.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import {
   type Checkpoint,
   writeGzipCheckpoints,

@@ -4,7 +4,7 @@
  */
 import { type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/entry.ts'
+import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
 import { parseArtifact, writeIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform, hostPlatform } from '../../formats/oci/platform.ts'

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseSourceName } from '../../sources/source-name.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
 import { RegistryTarget } from '../../sources/registry/upload-target.ts'

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { DiffId } from '../../digest.ts'
 import { type Code, OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { FileRange, Source } from '../../sources/source.ts'
 import type { ImportLimits, LayerJob, LayerResult } from '../import/layer-job.ts'
 import { Lane } from '../import/import-lane.ts'

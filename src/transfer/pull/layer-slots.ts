@@ -1,4 +1,4 @@
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Composer } from '../../image/composer.ts'
 import type { LayerKind, LayerRecord } from '../../store/records/image-record.ts'
 import type { WantedLayer } from './import-layers.ts'

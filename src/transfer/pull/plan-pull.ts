@@ -1,5 +1,5 @@
 import type { Digest } from '../../digest.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Source } from '../../sources/source.ts'
 import { openIndex } from '../../store/index/layer-index.ts'

@@ -1,5 +1,5 @@
 import type { Digest, VerityDigest } from '../../digest.ts'
-import type { Platform } from '../../formats/entry.ts'
+import type { Platform } from '../../formats/oci/descriptor.ts'
 import type { PartialPolicy } from '../fetch/layer-outlook.ts'
 import type { ImportLimits } from '../import/layer-job.ts'
 import type { OnProgress } from '../progress.ts'

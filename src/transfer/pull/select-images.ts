@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/entry.ts'
+import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
 import { formatPlatform, hostPlatform, matchPlatform } from '../../formats/oci/platform.ts'
 import { type Document, type Selected, selectAllImages, selectImage } from '../../formats/oci/select-image.ts'
 import type { Source } from '../../sources/source.ts'

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
 import type { Source } from '../../sources/source.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'

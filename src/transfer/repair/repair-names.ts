@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { remainsOf } from '../../store/fsck/mend.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'

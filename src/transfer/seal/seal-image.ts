@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type Digest, type VerityDigest, digestOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/entry.ts'
+import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'

@@ -1,7 +1,7 @@
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { readErofs } from '../../formats/composefs/read-image.ts'
-import type { Platform } from '../../formats/entry.ts'
+import type { Platform } from '../../formats/oci/descriptor.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import { pathToUtf8 } from '../../paths.ts'
 import type { StoredImage } from '../../store/records/find-image.ts'

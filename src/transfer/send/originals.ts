@@ -1,6 +1,6 @@
 import { DigestCheck, algorithmOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
 import type { Source } from '../../sources/source.ts'
 import type { WatchOptions } from './layer-tar.ts'

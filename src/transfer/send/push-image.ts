@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/entry.ts'
+import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
 import type { RegistryOptions } from '../../sources/registry/client.ts'
 import { parseReference } from '../../sources/registry/reference.ts'
 import { RegistryTarget } from '../../sources/registry/upload-target.ts'

@@ -1,6 +1,6 @@
 import { DigestCheck, type RecipeDigest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/entry.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Source } from '../../sources/source.ts'
 import type { StoredImage } from '../../store/records/find-image.ts'
 import type { ImageRecord, LayerRecord } from '../../store/records/image-record.ts'
