@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type Entry, noContent, noXattrs } from '../formats/entry.ts'
+import { type Entry, newEntry, noContent } from '../formats/entry.ts'
 import { pathFromUtf8 } from '../paths.ts'
 
 /** A file of a demo image: metadata and bytes. */
@@ -64,18 +64,5 @@ function addFile(found: Map<string, DemoFile>, from: string, path: string, mtime
 }
 
 function blank(path: string, type: Entry['type'], mtime: number): Entry {
-  return {
-    path: pathFromUtf8(path),
-    type,
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtime,
-    mtimeNsec: 0,
-    major: 0,
-    minor: 0,
-    link: '',
-    xattrs: noXattrs,
-    content: noContent,
-  }
+  return newEntry({ path: pathFromUtf8(path), type, mtime })
 }

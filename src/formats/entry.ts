@@ -48,6 +48,23 @@ export type Content =
 
 export const noContent: Content = { kind: 'empty' }
 
+/** An entry of which only this is to be said: nobody in particular has it (uid 0), nothing is in it, made in 1970. */
+export function newEntry(facts: Pick<Entry, 'path' | 'type'> & Partial<Entry>): Entry {
+  return {
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    mtime: 0,
+    mtimeNsec: 0,
+    major: 0,
+    minor: 0,
+    link: '',
+    xattrs: noXattrs,
+    content: noContent,
+    ...facts,
+  }
+}
+
 export function sizeOf(content: Content): number {
   switch (content.kind) {
     case 'empty':

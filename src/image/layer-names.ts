@@ -1,5 +1,5 @@
 import { OnefoldError } from '../error.ts'
-import { type Entry, noContent, noXattrs } from '../formats/entry.ts'
+import { type Entry, newEntry } from '../formats/entry.ts'
 import { maxPathBytes, quoteName } from '../formats/path.ts'
 import { type Inode, inodeOf } from '../formats/tree.ts'
 
@@ -10,20 +10,7 @@ export const opaqueMarker = '.wh..wh..opq'
 
 /** A whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
 export function marker(parent: string, name: string): Entry {
-  return {
-    path: join(parent, name),
-    type: 'file',
-    mode: 0o600,
-    uid: 0,
-    gid: 0,
-    mtime: 0,
-    mtimeNsec: 0,
-    major: 0,
-    minor: 0,
-    link: '',
-    xattrs: noXattrs,
-    content: noContent,
-  }
+  return newEntry({ path: join(parent, name), type: 'file', mode: 0o600 })
 }
 
 /** Throws UNSUPPORTED for a name or a device that would delete something, and for a path longer than Linux takes. */

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { hasCode } from '../../src/error.ts'
-import type { Entry, EntryType } from '../../src/formats/entry.ts'
-import { noContent } from '../../src/formats/entry.ts'
+import { type Entry, type EntryType, newEntry } from '../../src/formats/entry.ts'
 import { Merge } from '../../src/image/merge/apply-layers.ts'
 import type { Directory } from '../../src/formats/tree.ts'
 import { needsRoot } from '../fixtures/needs.ts'
@@ -150,14 +149,5 @@ const entry: fc.Arbitrary<Entry> = fc.oneof(
 )
 
 function of(type: EntryType, rest: fc.Arbitrary<Partial<Entry>>): fc.Arbitrary<Entry> {
-  return fc.tuple(path, metadata, rest).map(([at, facts, more]) => ({
-    path: at,
-    type,
-    major: 0,
-    minor: 0,
-    link: '',
-    content: noContent,
-    ...facts,
-    ...more,
-  }))
+  return fc.tuple(path, metadata, rest).map(([at, facts, more]) => newEntry({ path: at, type, ...facts, ...more }))
 }

@@ -2,7 +2,7 @@ import { type Hash, createHash } from 'node:crypto'
 import { type DiffId, digestOf, parseDiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { pathToUtf8 } from '../../paths.ts'
-import { type Entry, noContent, noXattrs, sizeOf } from '../entry.ts'
+import { type Entry, newEntry, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/tar-writer.ts'
 import type { GoHeader } from '../toc-json/go-header.ts'
@@ -259,20 +259,7 @@ function changed(names: Map<number, string>, id: number, name: string): string {
 
 /** A file that eStargz adds for itself. */
 export function ownEntry(path: string, size: number): Entry {
-  return {
-    path,
-    type: 'file',
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    mtime: 0,
-    mtimeNsec: 0,
-    major: 0,
-    minor: 0,
-    link: '',
-    xattrs: noXattrs,
-    content: size === 0 ? noContent : { kind: 'unknown', size },
-  }
+  return newEntry({ path, type: 'file', mode: 0, ...(size > 0 && { content: { kind: 'unknown', size } }) })
 }
 
 function heldJson(entry: Entry, header: GoHeader, names: OwnerNames): JsonEntry {

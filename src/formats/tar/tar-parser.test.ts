@@ -16,24 +16,11 @@ import {
 } from '../../../test/fixtures/tar-bytes.ts'
 import { checkRecipe, takeApart } from '../../../test/fixtures/tar-parts.ts'
 import { type Code, OnefoldError, hasCode } from '../../error.ts'
-import type { Entry } from '../entry.ts'
+import { type Entry, newEntry } from '../entry.ts'
 import { type TarOptions, TarParser } from './tar-parser.ts'
 
 const long = `${'d'.repeat(120)}/${'e'.repeat(130)}/${'f'.repeat(100)}`
-const plain: Entry = {
-  path: 'file',
-  type: 'file',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  mtime: 0,
-  mtimeNsec: 0,
-  major: 0,
-  minor: 0,
-  link: '',
-  xattrs: new Map(),
-  content: { kind: 'empty' },
-}
+const plain = newEntry({ path: 'file', type: 'file' })
 
 /** The one entry of a tar, pushed in whole and byte by byte, whose recipe was checked on the way. */
 function entryOf(bytes: Buffer, options: TarOptions = {}): { entry: Entry; content: Buffer } {

@@ -6,24 +6,11 @@ import fc from 'fast-check'
 import { needsPrograms } from '../../../test/fixtures/needs.ts'
 import { checkRecipe, takeApart } from '../../../test/fixtures/tar-parts.ts'
 import { hasCode } from '../../error.ts'
-import { type Entry, type EntryType, noContent, noXattrs } from '../entry.ts'
+import { type Entry, type EntryType, newEntry, noContent } from '../entry.ts'
 import { type TarOptions, TarParser } from './tar-parser.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from './tar-writer.ts'
 
-const plain: Entry = {
-  path: 'a',
-  type: 'file',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  mtime: 1_700_000_000,
-  mtimeNsec: 0,
-  major: 0,
-  minor: 0,
-  link: '',
-  xattrs: noXattrs,
-  content: noContent,
-}
+const plain = newEntry({ path: 'a', type: 'file', mtime: 1_700_000_000 })
 
 function writeTar(...entries: (readonly [Entry, Uint8Array])[]): Buffer {
   const parts = entries.flatMap(([entry, body]) => [writeTarHeader(entry, body.length), body, tarPadding(body.length)])

@@ -4,6 +4,7 @@ import { fuzzTocJson } from '../../../test/fuzz/toc.ts'
 import { digestOf } from '../../digest.ts'
 import { type Code, hasCode } from '../../error.ts'
 import type { ContentIndex } from '../content-index.ts'
+import { newEntry } from '../entry.ts'
 import { readChunkedTable } from '../zstd-chunked/read-chunked.ts'
 import { type TocLimits, defaultTocLimits, readTocJson } from './toc-json.ts'
 import { readStargzTable } from './stargz-table.ts'
@@ -53,13 +54,11 @@ test('everything an entry says', () => {
     { name: 'hard/', type: 'hardlink', linkName: './d/\u00fc', size: 5 },
     { name: 'soft', type: 'symlink', linkName: '../x/', xattrs: null, modtime: '' },
   ])
-  const none = { mode: 0, uid: 0, gid: 0, mtime: 0, mtimeNsec: 0, major: 0, minor: 0, link: '', xattrs: new Map() }
-  const content = { kind: 'empty' }
   assert.deepEqual(
     files.map(({ entry }) => entry),
     [
-      { ...none, path: '', type: 'directory', mode: 0o755, content },
-      {
+      newEntry({ path: '', type: 'directory', mode: 0o755 }),
+      newEntry({
         path: 'd/\xc3\xbc',
         type: 'char',
         mode: 0o4777,
@@ -69,12 +68,10 @@ test('everything an entry says', () => {
         mtimeNsec: 500_000_000,
         major: 4095,
         minor: 1_048_575,
-        link: '',
         xattrs: new Map([['user.x', Uint8Array.of(1, 2)]]),
-        content,
-      },
-      { ...none, path: 'hard', type: 'hardlink', link: 'd/\xc3\xbc', content },
-      { ...none, path: 'soft', type: 'symlink', link: '../x/', content },
+      }),
+      newEntry({ path: 'hard', type: 'hardlink', mode: 0, link: 'd/\xc3\xbc' }),
+      newEntry({ path: 'soft', type: 'symlink', mode: 0, link: '../x/' }),
     ],
   )
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { OnefoldError } from '../../error.ts'
-import { type Entry, noContent, noXattrs } from '../../formats/entry.ts'
+import { type Entry, newEntry, noContent } from '../../formats/entry.ts'
 import { type Directory, isDirectory } from '../../formats/tree.ts'
 import { randomTree } from '../../../test/fixtures/random-tree.ts'
 import { directory, file, symlink } from '../../../test/fixtures/image-store.ts'
@@ -13,8 +13,7 @@ type Marks = Readonly<Record<string, string>>
 
 function entry(path: string, type: Entry['type'], more: Partial<Entry> = {}, marks: Marks = {}): { entry: Entry } {
   const xattrs = new Map(Object.entries(marks).map(([name, value]) => [name, Buffer.from(value)]))
-  const plain = { mode: 0o644, uid: 0, gid: 0, mtime: 0, mtimeNsec: 0, major: 0, minor: 0, link: '' }
-  return { entry: { path, type, ...plain, xattrs: xattrs.size === 0 ? noXattrs : xattrs, content: noContent, ...more } }
+  return { entry: newEntry({ path, type, xattrs, ...more }) }
 }
 
 const dir = (path: string, marks: Marks = {}): { entry: Entry } => entry(path, 'directory', { mode: 0o755 }, marks)

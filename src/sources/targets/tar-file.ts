@@ -1,4 +1,4 @@
-import { type Entry, noContent, noXattrs } from '../../formats/entry.ts'
+import { type Entry, newEntry } from '../../formats/entry.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
 import type { OutputFile } from './output-file.ts'
 
@@ -50,18 +50,5 @@ const headerBytes = 512
 export const plainSizeMax = 0o77777777777
 
 function member(path: string, type: 'file' | 'directory'): Entry {
-  return {
-    path,
-    type,
-    mode: type === 'file' ? 0o644 : 0o755,
-    uid: 0,
-    gid: 0,
-    mtime: 0,
-    mtimeNsec: 0,
-    major: 0,
-    minor: 0,
-    link: '',
-    xattrs: noXattrs,
-    content: noContent,
-  }
+  return newEntry({ path, type, mode: type === 'file' ? 0o644 : 0o755 })
 }
