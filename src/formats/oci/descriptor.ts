@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../../digest.ts'
+import { type Digest, digestOf, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Fields } from '../json.ts'
 
@@ -78,6 +78,11 @@ export function descriptorValue(descriptor: Descriptor): object {
     },
     artifactType: descriptor.artifactType,
   }
+}
+
+/** The descriptor of a document or a blob that is at hand. */
+export function describeBlob(mediaType: string, bytes: Uint8Array): Descriptor {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 
 /** Keys in code unit order, so that equal maps are written as equal bytes; a null prototype keeps `__proto__` a key. */

@@ -1,6 +1,6 @@
-import { type Digest, algorithmOf, digestOf, hexOf } from '../../digest.ts'
+import { type Digest, algorithmOf, hexOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { detectMediaType } from '../../formats/oci/manifest.ts'
 import { documentKind } from '../../formats/oci/media-types.ts'
 import { type FileSet, readDocument } from './file-set.ts'
@@ -49,7 +49,7 @@ async function readTop(files: FileSet): Promise<Artifact> {
         hint: 'An OCI layout is oci:, a plain tree is rootfs:.',
       },
     )
-  return { descriptor: { mediaType: detectMediaType(bytes), digest: digestOf(bytes), size: bytes.length }, bytes }
+  return { descriptor: describeBlob(detectMediaType(bytes), bytes), bytes }
 }
 
 async function locateBlob(files: FileSet, { digest, mediaType }: Descriptor): Promise<FileRange | undefined> {

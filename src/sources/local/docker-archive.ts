@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Digest, digestOf, isDigest, parseDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Compression, detectCompression } from '../../codecs/detect.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { type ImageConfig, parseConfig } from '../../formats/oci/image-config.ts'
 import { type SavedImage, parseDockerSave } from '../../formats/oci/docker-save.ts'
 import { writeManifest } from '../../formats/oci/manifest.ts'
@@ -91,7 +91,7 @@ async function makeManifest(
     config: { mediaType: mediaTypes.config, digest: configDigest, size: configBytes.length },
     layers,
   })
-  return { descriptor: { mediaType: mediaTypes.manifest, digest: digestOf(bytes), size: bytes.length }, bytes }
+  return { descriptor: describeBlob(mediaTypes.manifest, bytes), bytes }
 }
 
 const layerTypes: Readonly<Record<Compression, string>> = {

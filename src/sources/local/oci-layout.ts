@@ -1,7 +1,7 @@
-import { type Digest, algorithmOf, checkDigest, digestOf, hexOf } from '../../digest.ts'
+import { type Digest, algorithmOf, checkDigest, hexOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { readJson } from '../../formats/json.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { type Index, detectMediaType, parseIndex } from '../../formats/oci/manifest.ts'
 import { documentKind, mediaTypes } from '../../formats/oci/media-types.ts'
 import { type FileSet, readDocument } from './file-set.ts'
@@ -55,7 +55,7 @@ async function resolveEntry(files: FileSet, choice: LayoutChoice): Promise<Artif
   const index = parseIndex(bytes, `"${files.path}/index.json"`)
   if (choice.digest !== undefined) return byDigest(files, index, choice.digest)
   if (choice.image === undefined && isWholeIndex(index))
-    return { descriptor: { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }, bytes }
+    return { descriptor: describeBlob(mediaTypes.index, bytes), bytes }
   const entry = choice.image === undefined ? onlyEntry(files, index) : namedEntry(files, index, choice.image)
   return readEntry(files, entry)
 }

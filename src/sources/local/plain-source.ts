@@ -1,5 +1,5 @@
 import { type Digest, type DiffId, digestOf } from '../../digest.ts'
-import type { Platform } from '../../formats/oci/descriptor.ts'
+import { type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
 import { writeConfig } from '../../formats/oci/image-config.ts'
 import { writeManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
@@ -50,7 +50,7 @@ function makeImage({ mediaType, digest, diffId, blob }: PlainLayer, platform: Pl
     config: { mediaType: mediaTypes.config, digest: configDigest, size: config.length },
     layers: [{ mediaType, digest, size: blob.length }],
   })
-  const descriptor = { mediaType: mediaTypes.manifest, digest: digestOf(bytes), size: bytes.length }
+  const descriptor = describeBlob(mediaTypes.manifest, bytes)
   const blobs = new Map<Digest, Located>([
     [digest, blob],
     [configDigest, config],

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { type TestCompression, compressed, file, tarOf } from '../../../test/fixtures/images.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { digestOf } from '../../digest.ts'
+import { describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseConfig } from '../../formats/oci/image-config.ts'
 import { type Manifest, parseManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
@@ -33,7 +34,7 @@ describe('tar: makes one layer', () => {
       await using source = await openSource(`tar:${folder.at('x:1.tar')}`)
       assert.equal(source.kind, 'plain')
       const manifest = await manifestOf(source)
-      const layer = { mediaType, digest: digestOf(bytes), size: bytes.length }
+      const layer = describeBlob(mediaType, bytes)
       assert.deepEqual(manifest.layers, [layer])
       assert.deepEqual(parseConfig(await source.fetch(manifest.config), 1).diffIds, [digestOf(tar)])
       assert.deepEqual(Buffer.concat(await Array.fromAsync(source.blob(layer))), bytes)

@@ -1,6 +1,6 @@
 import { type Digest, checkDigest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import {
   type AbortOptions,
@@ -90,7 +90,7 @@ async function readReferrers(
       documentMax,
     )
     if (manifestTypeOf(bytes) !== mediaTypes.index) return undefined
-    return { descriptor: { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }, bytes }
+    return { descriptor: describeBlob(mediaTypes.index, bytes), bytes }
   } catch (error) {
     if (error instanceof RefusedError || hasCode(error, 'DENIED')) return undefined
     throw error

@@ -6,6 +6,7 @@ import { scratch } from '../../../test/fixtures/scratch.ts'
 import { stageImage } from '../../../test/fixtures/store-image.ts'
 import { digestOf } from '../../digest.ts'
 import { type Code, hasCode } from '../../error.ts'
+import { describeBlob } from '../../formats/oci/descriptor.ts'
 import { writeIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { hostPlatform, parsePlatform } from '../../formats/oci/platform.ts'
@@ -36,7 +37,7 @@ async function addIndex(
   const absent = { mediaType: mediaTypes.manifest, digest: digestOf('never pulled'), size: 3 }
   const manifests = platforms.map((text, i) => ({ ...(records[i]?.manifest ?? absent), platform: parsePlatform(text) }))
   const bytes = writeIndex({ manifests })
-  const top = { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }
+  const top = describeBlob(mediaTypes.index, bytes)
   transaction.putBlob(top.digest, bytes)
   transaction.setRef(name, top)
   await transaction.commit()
@@ -87,7 +88,7 @@ describe('an image is found', () => {
     const bytes = Buffer.from('{"another": "config"}')
     {
       await using transaction = await store.begin()
-      const config = { mediaType: mediaTypes.config, digest: digestOf(bytes), size: bytes.length }
+      const config = describeBlob(mediaTypes.config, bytes)
       transaction.putBlob(config.digest, bytes)
       const manifest = { ...one.manifest, digest: config.digest }
       transaction.putRecord({ ...one, config, manifest })

@@ -2,7 +2,7 @@ import { type Digest, type DiffId, type VerityDigest, digestOf } from '../../dig
 import { OnefoldError } from '../../error.ts'
 import { readErofs } from '../../formats/composefs/read-image.ts'
 import { type ConfigChange, parseChange } from '../../formats/oci/config-changes.ts'
-import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
 import { writeConfig } from '../../formats/oci/image-config.ts'
 import { deriveConfig, ociLayers } from '../../formats/oci/derive-manifest.ts'
 import { parseManifest, writeManifest } from '../../formats/oci/manifest.ts'
@@ -125,9 +125,9 @@ function imageSource(
   const config = deriveConfig(baseConfig, { ...derivation, diffId: layer?.diffId })
   const below = base === undefined ? [] : ociLayers(layersOf(store, base))
   const added = layer && { mediaType: layer.mediaType, digest: layer.digest, size: layer.blob.length }
-  const configDescriptor = describe(mediaTypes.config, config)
+  const configDescriptor = describeBlob(mediaTypes.config, config)
   const manifest = writeManifest({ config: configDescriptor, layers: [...below, ...(added ? [added] : [])] })
-  const top = describe(mediaTypes.manifest, manifest)
+  const top = describeBlob(mediaTypes.manifest, manifest)
   const blobs = new Map<Digest, Located>([
     [top.digest, manifest],
     [configDescriptor.digest, config],
@@ -148,8 +148,4 @@ function layersOf(store: Store, { manifest }: ImageRecord): readonly Descriptor[
   const parsed = parseManifest(store.blob(manifest.digest), manifest)
   if (parsed.kind === 'manifest') return parsed.layers
   throw new OnefoldError('CORRUPT', `Cannot use record ${manifest.digest}: it stands for an index`)
-}
-
-function describe(mediaType: string, bytes: Uint8Array): Descriptor {
-  return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }

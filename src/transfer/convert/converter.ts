@@ -1,6 +1,6 @@
 /** Images of the store as images of another format: layers, config, manifest, and what lies beside. */
-import { type Digest, digestOf } from '../../digest.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import type { Digest } from '../../digest.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { writeIndex, writeManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
@@ -16,7 +16,7 @@ import {
 import { tableLayerDigest } from '../../formats/estargz/estargz-index.ts'
 import type { ImageRecord, LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
-import { type ImageTarget, describe, sendBelow, trustingOrNot } from '../send/encoder.ts'
+import { type ImageTarget, sendBelow, trustingOrNot } from '../send/encoder.ts'
 import { Originals } from '../send/originals.ts'
 import { buildTool } from '../index/build-ztoc.ts'
 import { defaultSpanSize } from '../index/index-image.ts'
@@ -85,11 +85,11 @@ export class Converter implements AsyncDisposable {
     if (tables.length === 0) return undefined
     const layers: Descriptor[] = []
     for (const { digest, externalToc } of tables) {
-      const blob = describe(mediaTypes.layerGzip, externalToc ?? new Uint8Array())
+      const blob = describeBlob(mediaTypes.layerGzip, externalToc ?? new Uint8Array())
       await this.#target.putBlob(blob, externalToc ?? new Uint8Array())
       layers.push({ ...blob, annotations: { [tableLayerDigest]: digest } })
     }
-    const config = describe(mediaTypes.config, emptyConfig)
+    const config = describeBlob(mediaTypes.config, emptyConfig)
     await this.#target.putBlob(config, emptyConfig)
     // In the order of the tables' digests, as the reference has them.
     const sorted = layers.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))
@@ -172,7 +172,7 @@ export class Converter implements AsyncDisposable {
     const isSame = layers.every(({ diffId }, i) => diffId === before[i]?.diffId)
     const diffIds = layers.map(({ diffId }) => diffId)
     const bytes = isSame ? original : replaceDiffIds(original, diffIds)
-    const descriptor = describe(mediaTypes.config, bytes)
+    const descriptor = describeBlob(mediaTypes.config, bytes)
     await this.#target.putBlob(descriptor, bytes)
     return descriptor
   }
@@ -187,19 +187,19 @@ export class Converter implements AsyncDisposable {
       indexed.push({ layer: { mediaType, digest, size }, ztoc, spanSize })
     }
     if (indexed.length === 0) return undefined
-    await this.#target.putBlob(describe(mediaTypes.config, emptyConfig), emptyConfig)
+    await this.#target.putBlob(describeBlob(mediaTypes.config, emptyConfig), emptyConfig)
     return await this.#putManifest(writeSociIndex(indexed, { buildTool }))
   }
 
   async #putManifest(bytes: Uint8Array): Promise<Descriptor> {
-    const { digest, size } = describe(mediaTypes.manifest, bytes)
+    const { digest, size } = describeBlob(mediaTypes.manifest, bytes)
     const descriptor = { mediaType: mediaTypes.manifest, digest, size }
     await this.#target.putManifest(descriptor, bytes)
     return descriptor
   }
 
   async #putIndex(bytes: Uint8Array): Promise<Descriptor> {
-    const descriptor = { mediaType: mediaTypes.index, digest: digestOf(bytes), size: bytes.length }
+    const descriptor = describeBlob(mediaTypes.index, bytes)
     await this.#target.putManifest(descriptor, bytes)
     return descriptor
   }

@@ -4,7 +4,7 @@
  */
 import { type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseArtifact, writeIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform, hostPlatform } from '../../formats/oci/platform.ts'
@@ -130,7 +130,7 @@ async function attach(
 ): Promise<Digest> {
   await target.putBlob({ digest: digestOf(emptyConfig), size: emptyConfig.length }, emptyConfig)
   const bytes = writeSociIndex(layers, { buildTool, subject: image.descriptor })
-  const descriptor = describe(mediaTypes.manifest, bytes)
+  const descriptor = describeBlob(mediaTypes.manifest, bytes)
   await target.putManifest(descriptor, bytes)
   await refer(source, target, image.descriptor.digest, descriptor, signal)
   return descriptor.digest
@@ -154,11 +154,7 @@ async function refer(
   const bytes = writeIndex({
     manifests: [{ mediaType, digest, size, annotations, artifactType: sociIndexV1 }, ...others],
   })
-  await target.putTagged(describe(mediaTypes.index, bytes), bytes, referrersTag(image))
-}
-
-function describe(mediaType: string, bytes: Uint8Array): Descriptor {
-  return { mediaType, digest: digestOf(bytes), size: bytes.length }
+  await target.putTagged(describeBlob(mediaTypes.index, bytes), bytes, referrersTag(image))
 }
 
 /** Refuses (USAGE) what makes no sense, before anything is asked of anybody. */

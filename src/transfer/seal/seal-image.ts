@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
-import { type Digest, type VerityDigest, digestOf } from '../../digest.ts'
+import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
@@ -105,7 +105,7 @@ class Sealing {
   }
 
   #put(mediaType: string, bytes: Uint8Array): Descriptor {
-    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
+    const descriptor = describeBlob(mediaType, bytes)
     this.#transaction.putBlob(descriptor.digest, bytes)
     return descriptor
   }

@@ -1,6 +1,6 @@
-import { type Digest, digestOf } from '../../digest.ts'
+import type { Digest } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseArtifact, parseIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
@@ -96,7 +96,7 @@ export class Encoder implements AsyncDisposable {
     await this.#target.putBlob(record.config, config)
     const isOriginal = layers.every(({ digest }, i) => digest === record.layers[i]?.blob.digest)
     const bytes = isOriginal ? original : replaceLayers(original, { layers })
-    const descriptor = isOriginal ? record.manifest : describe(mediaTypes.manifest, bytes)
+    const descriptor = isOriginal ? record.manifest : describeBlob(mediaTypes.manifest, bytes)
     await this.#target.putManifest(descriptor, bytes)
     return descriptor
   }
@@ -111,7 +111,7 @@ export class Encoder implements AsyncDisposable {
         if (!isOriginal && this.#options.preserveDigests === true)
           throw notPreserved(`index ${before.digest}`, 'the store does not have all of the images it lists')
         const written = isOriginal ? bytes : replaceManifests(bytes, now)
-        const descriptor = isOriginal ? before : describe(mediaTypes.index, written)
+        const descriptor = isOriginal ? before : describeBlob(mediaTypes.index, written)
         await this.#target.putManifest(descriptor, written)
         return descriptor
       },
@@ -210,10 +210,6 @@ export async function sendBelow(
     if (sent !== undefined) now.set(entry.digest, sent)
   }
   return now.size === 0 ? undefined : send.index(bytes, top, now)
-}
-
-export function describe(mediaType: string, bytes: Uint8Array): Descriptor {
-  return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 
 function storedBlob(store: Store, digest: Digest): Uint8Array | undefined {
