@@ -7,6 +7,7 @@ import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseIndex } from '../../formats/oci/manifest.ts'
 import { addToLayout, emptyLayout } from '../../formats/oci/rewrite-manifest.ts'
 import { flock } from '../../linux/flock.ts'
+import { withResult } from '../../streams.ts'
 import { keepTemporarily } from '../temporary.ts'
 import { readRange } from '../local/file-set.ts'
 import type { BlobName, ImageTarget } from '../../transfer/send/encoder.ts'
@@ -151,14 +152,10 @@ export function layoutArchive(path: string): LayoutTarget {
     async addLayer(chunks, sizeMax) {
       folder('sha256')
       if (sizeMax > plainSizeMax) return addLarge(chunks)
-      let name: BlobName | undefined
-      const whole = (async function* () {
-        name = yield* naming(chunks)
-      })()
-      await tar.streamThenName(whole, () => memberOf(name))
-      if (name === undefined) throw new Error('a layer has no name')
-      blobs.add(name.digest)
-      return name
+      const { stream, result } = withResult(naming(chunks))
+      await tar.streamThenName(stream, () => memberOf(result()))
+      blobs.add(result().digest)
+      return result()
     },
     async putBlob({ digest }, bytes) {
       add(digest, bytes)
@@ -177,18 +174,14 @@ export function layoutArchive(path: string): LayoutTarget {
 
   /** Its size decides how long its header is. */
   async function addLarge(chunks: AsyncIterable<Uint8Array>): Promise<BlobName> {
-    let name: BlobName | undefined
-    const whole = (async function* () {
-      name = yield* naming(chunks)
-    })()
-    const kept = await keepTemporarily(whole, dirname(path))
+    const { stream, result } = withResult(naming(chunks))
+    const kept = await keepTemporarily(stream, dirname(path))
     try {
-      await tar.stream(memberOf(name), kept.range.length, readRange(kept.range, { lent: true }))
+      await tar.stream(memberOf(result()), kept.range.length, readRange(kept.range, { lent: true }))
     } finally {
       await kept.close()
     }
-    if (name === undefined) throw new Error('a layer has no name')
-    return name
+    return result()
   }
 
   function add(digest: string, bytes: Uint8Array): void {
@@ -204,9 +197,8 @@ export function layoutArchive(path: string): LayoutTarget {
   }
 }
 
-function memberOf(name: BlobName | undefined): string {
-  if (name === undefined) throw new Error('a layer has no name')
-  return `blobs/${algorithmOf(name.digest)}/${hexOf(name.digest)}`
+function memberOf({ digest }: BlobName): string {
+  return `blobs/${algorithmOf(digest)}/${hexOf(digest)}`
 }
 
 /** Passes chunks on and tells what they were. */
@@ -222,10 +214,7 @@ export async function* naming(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
 }
 
 async function named(chunks: AsyncIterable<Uint8Array>, write: (chunk: Uint8Array) => void): Promise<BlobName> {
-  const names = naming(chunks)
-  for (;;) {
-    const { done, value } = await names.next()
-    if (done === true) return value
-    write(value)
-  }
+  const { stream, result } = withResult(naming(chunks))
+  for await (const chunk of stream) write(chunk)
+  return result()
 }

@@ -1,6 +1,7 @@
 import type { Digest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { withResult } from '../../streams.ts'
 import { readRange } from '../local/file-set.ts'
 import { parseSourceName } from '../source-name.ts'
 import { RefusedError } from '../registry/client.ts'
@@ -81,14 +82,10 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
   async addLayer(chunks: AsyncIterable<Uint8Array>): Promise<BlobName> {
     while (this.#uploads.size >= uploadsMax) await Promise.race(this.#uploads)
     this.#throwFailure()
-    let name: BlobName | undefined
-    const whole = (async function* () {
-      name = yield* naming(chunks)
-    })()
-    const file = await keepTemporarily(whole, this.#options.temporary)
-    if (name === undefined) throw new Error('a layer has no name')
-    this.#start(this.#putFile(name, file))
-    return name
+    const { stream, result } = withResult(naming(chunks))
+    const file = await keepTemporarily(stream, this.#options.temporary)
+    this.#start(this.#putFile(result(), file))
+    return result()
   }
 
   /** In the repository, or mounted there. */

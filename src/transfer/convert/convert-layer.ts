@@ -11,6 +11,7 @@ import { writeZstdChunked } from '../../formats/zstd-chunked/write-chunked.ts'
 import { memberLevels } from '../../codecs/member-compressor.ts'
 import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
+import { withResult } from '../../streams.ts'
 import type { ImageTarget } from '../send/encoder.ts'
 import { layerTar, requireLayer, tarSizeOf, turning } from '../send/layer-tar.ts'
 import { Recompressor } from '../send/recompress.ts'
@@ -143,13 +144,9 @@ export async function sendLayer(
   { bytes, mediaType }: LayerStream,
   sizeMax: number,
 ): Promise<ConvertedLayer> {
-  let said: Said | undefined
-  const whole = (async function* () {
-    said = yield* bytes
-  })()
-  const { digest, size } = await target.addLayer(whole, sizeMax)
-  if (said === undefined) throw new Error('a layer was not written to its end')
-  const { diffId, annotations, externalToc } = said
+  const { stream, result } = withResult(bytes)
+  const { digest, size } = await target.addLayer(stream, sizeMax)
+  const { diffId, annotations, externalToc } = result()
   return { digest, size, mediaType, diffId, annotations, externalToc }
 }
 

@@ -6,6 +6,7 @@ import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { ociLayerType } from '../../formats/oci/media-types.ts'
 import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
+import { withResult } from '../../streams.ts'
 import { defaultLimits } from '../import/layer-job.ts'
 import type { ImageTarget } from '../send/encoder.ts'
 import type { Originals } from '../send/originals.ts'
@@ -84,16 +85,12 @@ class Indexing implements Disposable {
   }
 
   async *reading<T>(chunks: AsyncGenerator<Uint8Array, T>): AsyncGenerator<Uint8Array, T> {
-    let said: { readonly value: T } | undefined
-    const passing = (async function* () {
-      said = { value: yield* chunks }
-    })()
-    for await (const chunk of passing) {
+    const { stream, result } = withResult(chunks)
+    for await (const chunk of stream) {
       this.#unlessGivenUp(() => this.#builder.write(chunk))
       yield chunk
     }
-    if (said === undefined) throw new Error('a layer was not read to its end')
-    return said.value
+    return result()
   }
 
   finish(): Uint8Array | undefined {
