@@ -7,35 +7,41 @@ export interface JsonLimits {
   readonly bytes: number
   /** Depth of nested arrays and objects. */
   readonly depth: number
+  /** Values of all kinds together. Each takes memory, also where two bytes stand for it, as in a list of empty objects. */
+  readonly values: number
 }
 
 /** 4 MiB is the least that the distribution spec wants registries to accept, and so the most that travels everywhere. */
-export const jsonLimits: JsonLimits = { bytes: 4 * 1024 * 1024, depth: 64 }
+export const jsonLimits: JsonLimits = { bytes: 4 * 1024 * 1024, depth: 64, values: 250_000 }
 
 /** Members of one array or object that we are ready to look at: layers, manifests, annotations, variables. */
 export const membersMax = 10_000
 
 /** A JSON object as parsed. Keys such as `__proto__` are plain own properties of it; read it with `Fields` only. */
-type Members = Readonly<Record<string, unknown>>
+export type JsonMembers = Readonly<Record<string, unknown>>
 
 /** Reads a document that must be one JSON object in UTF-8. `what` names it in errors: `manifest sha256:…`. */
 export function readJson(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): Fields {
-  return fieldsOf(readValue(bytes, what, limits), what, 'the document')
+  return fieldsOf(parseJson(bytes, what, limits), what, 'the document')
 }
 
 /** Reads a document that must be one JSON list of objects. */
 export function readJsonList(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): Fields[] {
-  return new Fields({ list: readValue(bytes, what, limits) }, what, 'the document').objects('list') ?? []
+  return new Fields({ list: parseJson(bytes, what, limits) }, what, 'the document').objects('list') ?? []
 }
 
-function readValue(bytes: Uint8Array, what: string, limits: JsonLimits): unknown {
+/**
+ * Parses a document of any shape within its limits. For those who cannot use `Fields`: nothing in what comes out can be
+ * relied on.
+ */
+export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): unknown {
   if (bytes.length > limits.bytes)
     throw new OnefoldError(
       'LIMIT',
       `Cannot read ${what}: it has ${bytes.length} bytes, at most ${limits.bytes} are read`,
     )
   if (!isUtf8(bytes)) throw new OnefoldError('BAD_FORMAT', `Cannot read ${what}: it is not UTF-8`)
-  checkDepth(bytes, limits.depth, what)
+  checkExtent(bytes, what, limits)
   return parse(bytes, what)
 }
 
@@ -44,11 +50,11 @@ function readValue(bytes: Uint8Array, what: string, limits: JsonLimits): unknown
  * write (they print empty lists that way). Anything of another type is BAD_FORMAT, with the path of the member.
  */
 export class Fields {
-  readonly #members: Members
+  readonly #members: JsonMembers
   readonly #what: string
   readonly #at: string
 
-  constructor(members: Members, what: string, at: string) {
+  constructor(members: JsonMembers, what: string, at: string) {
     this.#members = members
     this.#what = what
     this.#at = at
@@ -79,8 +85,7 @@ export class Fields {
   size(name: string): number {
     const value = this.#get(name)
     if (value === undefined) return this.#absent(name)
-    // -0 is excluded too: it would not be written back as it was read.
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0)) return value
+    if (isSize(value)) return value
     throw this.bad(name, 'a whole number from 0 to 2^53-1')
   }
 
@@ -89,11 +94,12 @@ export class Fields {
     return value === undefined ? undefined : fieldsOf(value, this.#what, this.path(name))
   }
 
-  list(name: string): readonly unknown[] | undefined {
+  /** A list, of at most `membersMax` members unless the caller is ready for more. */
+  list(name: string, max = membersMax): readonly unknown[] | undefined {
     const value = this.#get(name)
     if (value === undefined) return undefined
     if (!Array.isArray(value)) throw this.bad(name, 'a list')
-    return this.#counted(name, value)
+    return this.#counted(name, value, max)
   }
 
   objects(name: string): Fields[] | undefined {
@@ -143,20 +149,25 @@ export class Fields {
     throw new OnefoldError('BAD_FORMAT', `Cannot read ${this.#what}: ${this.path(name)} is missing`)
   }
 
-  #counted<T>(name: string, list: readonly T[]): readonly T[] {
-    if (list.length <= membersMax) return list
-    const message = `Cannot read ${this.#what}: ${this.path(name)} has ${list.length} members, at most ${membersMax} are read`
+  #counted<T>(name: string, list: readonly T[], max = membersMax): readonly T[] {
+    if (list.length <= max) return list
+    const message = `Cannot read ${this.#what}: ${this.path(name)} has ${list.length} members, at most ${max} are read`
     throw new OnefoldError('LIMIT', message)
   }
 }
 
 function fieldsOf(value: unknown, what: string, at: string): Fields {
-  if (isMembers(value)) return new Fields(value, what, at)
+  if (isJsonObject(value)) return new Fields(value, what, at)
   throw new OnefoldError('BAD_FORMAT', `Cannot read ${what}: ${at} is ${brief(value)}, expected an object`)
 }
 
-function isMembers(value: unknown): value is Members {
+export function isJsonObject(value: unknown): value is JsonMembers {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Whether a value is a count or a size: 0 … 2^53−1. -0 is none, since it would not be written back as it was read. */
+export function isSize(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0)
 }
 
 function parse(bytes: Uint8Array, what: string): unknown {
@@ -168,18 +179,29 @@ function parse(bytes: Uint8Array, what: string): unknown {
 }
 
 /**
- * Nesting is counted before parsing: what reads or prints a value later may recurse. A document that is not JSON may be
- * miscounted; the parser refuses it afterwards.
+ * Counts nesting and values before anything is built of them: what reads or prints a value later may recurse, and 150 MB
+ * of `{},{},…`, which compress to nearly nothing, become gigabytes. Every value but the first stands behind a comma or
+ * an opening bracket. A document that is not JSON may be miscounted, but only from where the parser stops.
  */
-function checkDepth(bytes: Uint8Array, max: number, what: string): void {
+function checkExtent(bytes: Uint8Array, what: string, limits: JsonLimits): void {
+  // A value takes a byte, and what parts it from the next another: what is this short cannot be too much.
+  if (bytes.length <= limits.depth && bytes.length / 2 <= limits.values) return
   let depth = 0
+  let values = 1
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i]
     if (byte === 0x22) i = endOfString(bytes, i + 1)
-    else if (byte === 0x5b || byte === 0x7b) depth++
-    else if (byte === 0x5d || byte === 0x7d) depth--
-    if (depth > max) throw new OnefoldError('LIMIT', `Cannot read ${what}: it is nested deeper than ${max} levels`)
+    else if (byte === 0x2c) values++
+    else if (byte === 0x5b || byte === 0x7b) {
+      values++
+      if (++depth > limits.depth) throw tooMuch(what, `is nested deeper than ${limits.depth} levels`)
+    } else if (byte === 0x5d || byte === 0x7d) depth--
   }
+  if (values > limits.values) throw tooMuch(what, `has more than ${limits.values} values`)
+}
+
+function tooMuch(what: string, found: string): OnefoldError {
+  return new OnefoldError('LIMIT', `Cannot read ${what}: it ${found}`)
 }
 
 /** The index of the closing quote of a string that starts at `i`, or the end of the bytes. */

@@ -206,6 +206,7 @@ describe('parseManifest() refuses', () => {
     ],
     ['10 MB', ' '.repeat(10_000_000), 'LIMIT', /has 10000000 bytes/],
     ['deep nesting', `{"a":${'['.repeat(64)}${']'.repeat(64)}}`, 'LIMIT', /nested deeper than 64/],
+    ['a million empty objects', `{"a":[${'{},'.repeat(1_000_000)}{}]}`, 'LIMIT', /has more than 250000 values/],
     ['a million brackets', '['.repeat(1_000_000), 'LIMIT', /nested deeper than 64/],
     [
       'a path as digest',
@@ -245,7 +246,7 @@ describe('parseManifest() refuses', () => {
   })
 
   test('a limit of the caller', () => {
-    assert.throws(() => parseManifest(bytesOf(image), {}, { bytes: 10, depth: 64 }), { code: 'LIMIT' })
+    assert.throws(() => parseManifest(bytesOf(image), {}, { bytes: 10, depth: 64, values: 100 }), { code: 'LIMIT' })
   })
 })
 

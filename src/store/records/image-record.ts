@@ -68,7 +68,7 @@ const imageKinds = ['default'] as const
 
 /** Far above what manifests of 4 MiB can name. */
 export const recordMax = 16 * 1024 * 1024
-const limits = { bytes: recordMax, depth: 16 }
+const limits = { bytes: recordMax, depth: 16, values: 1_000_000 }
 
 export function formatRecord(record: ImageRecord): Uint8Array {
   const { os, architecture, variant, osVersion } = record.platform

@@ -56,7 +56,7 @@ export function formatRef(descriptor: Descriptor): Uint8Array {
 export function parseRef(bytes: Uint8Array, name: string): Descriptor {
   const what = `ref ${JSON.stringify(name)}`
   checkSum(bytes, what)
-  return readDescriptor(readJson(bytes, what, { bytes: descriptorMax, depth: 8 }))
+  return readDescriptor(readJson(bytes, what, { bytes: descriptorMax, depth: 8, values: 25_000 }))
 }
 
 export function readRef(root: string, name: string): Descriptor | undefined {
