@@ -273,6 +273,13 @@ describe('documents', () => {
       { maxEntries: 1 },
     ],
     [
+      'more values than a table of its size has, in one of no size at all when it is compressed',
+      `{"version":1,"entries":[${'{},'.repeat(4_000_000)}{}]}`,
+      'LIMIT',
+      /^Cannot read a table of contents: it has more than 1333333 values$/,
+      { maxTocBytes: 16_000_000 },
+    ],
+    [
       'commas in strings do not count',
       { version: 1, entries: ',[{'.repeat(100) },
       'BAD_FORMAT',
