@@ -344,10 +344,10 @@ test('lines of a tar-split that are none', async () => {
   const [first, body, ...rest] = lines as [string, string, ...string[]]
   const cases: [string[], RegExp][] = [
     [['{', ...rest], /not JSON/],
-    [['5', ...rest], /no object/],
+    [['5', ...rest], /expected an object/],
     [['{"type":3}', ...lines], /neither framing nor a file/],
-    [['{"type":1,"size":-1}', ...lines], /neither framing nor a file/],
-    [['{"type":2,"payload":5}', ...lines], /neither framing nor a file/],
+    [['{"type":1,"size":-1}', ...lines], /size is -1/],
+    [['{"type":2,"payload":5}', ...lines], /payload is 5, expected a string/],
     [['{"type":2,"payload":"AQI"}'], /not base64/],
     [['{"type":2,"payload":"A!I="}'], /not base64/],
     [[body, ...lines], /no header announces/],

@@ -9,6 +9,7 @@
  */
 import { OnefoldError } from '../../error.ts'
 import { type Entry, sizeOf } from '../entry.ts'
+import { type JsonLimits, readJson } from '../json.ts'
 import { quoteName } from '../path.ts'
 import { type TarBody, TarParser } from '../tar/tar-parser.ts'
 import type { IndexedFile, SplitBody, TarSplit } from '../content-index.ts'
@@ -16,6 +17,8 @@ import { differenceOf } from '../toc-json/entry-difference.ts'
 import type { TocLimits } from '../toc-json/toc-json.ts'
 
 const framingStart = Buffer.from('{"type":2,"payload":"', 'latin1')
+/** Of one line: a few names and numbers. The tar-split as a whole was bounded when it was unpacked. */
+const lineLimits: JsonLimits = { bytes: Infinity, depth: 2, values: 64 }
 const SEGMENT = 2
 const FILE = 1
 
@@ -39,22 +42,11 @@ function readLine(line: Buffer, reader: SplitReader): void {
     const end = line.indexOf(0x22, framingStart.length)
     return reader.segment(line.toString('latin1', framingStart.length, end === -1 ? line.length : end))
   }
-  const value = parse(line)
-  const { type, payload, size = 0 } = value
-  if (type === SEGMENT && (typeof payload === 'string' || payload === null)) return reader.segment(payload ?? '')
-  if (type !== FILE || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-    throw badSplit('a line of it is neither framing nor a file')
-  if (size > 0) reader.body(size)
-}
-
-function parse(line: Buffer): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(line.toString())
-    if (typeof value === 'object' && value !== null) return value as Readonly<Record<string, unknown>>
-  } catch (cause) {
-    throw badSplit('a line of it is not JSON', cause)
-  }
-  throw badSplit('a line of it is no object')
+  const fields = readJson(line, 'a line of a tar-split', lineLimits)
+  const type = fields.size('type')
+  if (type === SEGMENT) return reader.segment(fields.string('payload') ?? '')
+  if (type !== FILE) throw badSplit('a line of it is neither framing nor a file')
+  if (fields.has('size')) reader.body(fields.size('size'))
 }
 
 /** Runs the tar parser over the framing alone and compares what it finds with the table. */
@@ -98,6 +90,7 @@ class SplitReader {
   }
 
   body(size: number): void {
+    if (size === 0) return
     const pending = this.#pending
     if (pending === undefined || sizeOf(this.#files[pending.file]!.entry.content) !== size)
       throw badSplit(`it has ${size} bytes of content that no header announces`)
@@ -150,6 +143,6 @@ function disagrees(path: string, found: string): OnefoldError {
   )
 }
 
-function badSplit(found: string, cause?: unknown): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot read a tar-split: ${found}`, { cause })
+function badSplit(found: string): OnefoldError {
+  return new OnefoldError('BAD_FORMAT', `Cannot read a tar-split: ${found}`)
 }
