@@ -1,4 +1,5 @@
 import { OnefoldError } from '../../error.ts'
+import { parseJson } from '../json.ts'
 
 /**
  * Instructions of a Dockerfile that change a config, as `podman commit --change` and `docker import --change` take them:
@@ -55,7 +56,7 @@ function commandOf(value: string): readonly string[] {
 function jsonList(value: string): string[] | undefined {
   if (!value.startsWith('[')) return undefined
   try {
-    const list: unknown = JSON.parse(value)
+    const list = parseJson(Buffer.from(value), 'a list')
     return Array.isArray(list) && list.every((each) => typeof each === 'string') ? list : undefined
   } catch {
     return undefined

@@ -2,7 +2,8 @@ import type { DiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { ConfigChange } from './config-changes.ts'
 import type { Descriptor } from './descriptor.ts'
-import { mediaTypes } from './media-types.ts'
+import { type DocumentMembers, listOf, membersIn, membersOf } from './document-members.ts'
+import { ociLayerType } from './media-types.ts'
 
 /** What a new image says that the one it is made from does not. */
 export interface Derivation {
@@ -17,14 +18,12 @@ export interface Derivation {
   readonly changes: readonly ConfigChange[]
 }
 
-type Members = Record<string, unknown>
-
 /**
  * The config of an image made from another one (which parseConfig() has read): members that nothing here is about stay,
  * known or not. The same arguments give the same bytes.
  */
 export function deriveConfig(base: Uint8Array, derivation: Derivation): Uint8Array {
-  const { created: _, author, config, rootfs, history, ...rest } = membersOf(JSON.parse(Buffer.from(base).toString()))
+  const { created: _, author, config, rootfs, history, ...rest } = membersIn(base)
   // Of the container that Docker made the base in; nothing of it is true any more.
   for (const name of ['container', 'container_config', 'id', 'parent']) delete rest[name]
   const diffIds = listOf(membersOf(rootfs)['diff_ids'])
@@ -57,16 +56,9 @@ function wholeHistory(history: readonly unknown[], layers: number): readonly unk
   return [...Array.from({ length: missing }, () => ({ comment: 'a layer without history' })), ...history]
 }
 
-/** Docker's media types and what OCI calls the same bytes. */
-const ociTypes: ReadonlyMap<string, string> = new Map([
-  [mediaTypes.dockerLayer, mediaTypes.layer],
-  [mediaTypes.dockerLayerGzip, mediaTypes.layerGzip],
-  ['application/vnd.docker.image.rootfs.diff.tar.zstd', mediaTypes.layerZstd],
-])
-
 /** Layers as an OCI manifest names them, whatever kind of manifest they come from. */
 export function ociLayers(layers: readonly Descriptor[]): Descriptor[] {
-  return layers.map((layer) => ({ ...layer, mediaType: ociTypes.get(layer.mediaType) ?? layer.mediaType }))
+  return layers.map((layer) => ({ ...layer, mediaType: ociLayerType(layer.mediaType, 'kept') }))
 }
 
 /** Go's form of whole seconds. */
@@ -78,7 +70,7 @@ function timeOf(seconds: number): string {
   return date.toISOString().replace(/\.000Z$/, 'Z')
 }
 
-function applyChanges(config: Members, changes: readonly ConfigChange[]): Members {
+function applyChanges(config: DocumentMembers, changes: readonly ConfigChange[]): DocumentMembers {
   const changed = { ...config }
   const entrypointOnly =
     changes.some((change) => 'set' in change && change.set === 'Entrypoint') &&
@@ -111,22 +103,14 @@ function withVariables(env: unknown, pairs: readonly (readonly [string, string])
   return list
 }
 
-function recordOf(pairs: readonly (readonly [string, unknown])[]): Members {
+function recordOf(pairs: readonly (readonly [string, unknown])[]): DocumentMembers {
   return Object.fromEntries(pairs)
 }
 
-function sorted(members: Members): Members {
+function sorted(members: DocumentMembers): DocumentMembers {
   return Object.fromEntries(
     Object.keys(members)
       .toSorted()
       .map((name) => [name, members[name]]),
   )
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function membersOf(value: unknown): Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
 }

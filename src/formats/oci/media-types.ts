@@ -71,14 +71,15 @@ export function checkLayerType(mediaType: string): void {
   throw new OnefoldError('UNSUPPORTED', `${what}: expected a tar layer of OCI or Docker`)
 }
 
-/** The name that OCI has for what Docker calls `application/vnd.docker.image.rootfs.…`; others stay. */
-export function ociLayerType(mediaType: unknown): unknown {
-  if (typeof mediaType !== 'string') return mediaType
-  return mediaType.replace(
-    /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(?:\.(gzip|zstd))?$/,
-    (_, foreign, suffix) => {
-      const kind = foreign === undefined ? '' : 'nondistributable.'
-      return `application/vnd.oci.image.layer.${kind}v1.tar${suffix === undefined ? '' : `+${suffix}`}`
-    },
-  )
+const dockerLayerType = /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(?:\.(gzip|zstd))?$/
+
+/**
+ * The name that OCI has for what Docker calls `application/vnd.docker.image.rootfs.…`; others stay. Foreign layers stay as
+ * well, or become non-distributable ones.
+ */
+export function ociLayerType(mediaType: string, foreign: 'kept' | 'renamed'): string {
+  const [found, isForeign, coding] = dockerLayerType.exec(mediaType) ?? []
+  if (found === undefined || (isForeign !== undefined && foreign === 'kept')) return mediaType
+  const kind = isForeign === undefined ? '' : 'nondistributable.'
+  return `application/vnd.oci.image.layer.${kind}v1.tar${coding === undefined ? '' : `+${coding}`}`
 }

@@ -1,5 +1,6 @@
 import type { Digest, DiffId } from '../../digest.ts'
 import { type Descriptor, descriptorValue } from './descriptor.ts'
+import { type DocumentMembers, listOf, membersIn, membersOf } from './document-members.ts'
 import { mediaTypes, ociLayerType } from './media-types.ts'
 
 /**
@@ -7,8 +8,6 @@ import { mediaTypes, ociLayerType } from './media-types.ts'
  * know nothing of. What comes out is OCI, whatever it was, so that one image has one manifest wherever it is sent. The
  * documents have been read by parseManifest() before.
  */
-
-type Members = Record<string, unknown>
 
 /** A layer as it is now. */
 export interface NewLayer {
@@ -30,7 +29,7 @@ export interface Replaced {
 }
 
 export function replaceLayers(manifest: Uint8Array, { layers, config, annotations }: Replaced): Uint8Array {
-  const { schemaVersion, mediaType: _, config: oldConfig, layers: old, ...rest } = parse(manifest)
+  const { schemaVersion, mediaType: _, config: oldConfig, layers: old, ...rest } = membersIn(manifest)
   const before = listOf(old)
   const isSame = layers.every((layer, i) => membersOf(before[i])['digest'] === layer.digest)
   return write({
@@ -42,41 +41,35 @@ export function replaceLayers(manifest: Uint8Array, { layers, config, annotation
   })
 }
 
-function replaceLayer(before: Members, { digest, size, mediaType, annotations }: NewLayer): Members {
-  if (before['digest'] === digest) return { ...before, mediaType: ociLayerType(before['mediaType']) }
+function replaceLayer(before: DocumentMembers, { digest, size, mediaType, annotations }: NewLayer): DocumentMembers {
+  if (before['digest'] === digest) return withOciType(before, 'renamed')
   const layer = { mediaType: mediaType ?? mediaTypes.layerGzip, digest, size }
   return annotated({ ...layer, annotations: before['annotations'] }, compressionAnnotations, annotations)
 }
 
 /** The config of an image whose layers have other tars now, the lowest first; all else stays. */
 export function replaceDiffIds(config: Uint8Array, diffIds: readonly DiffId[]): Uint8Array {
-  const members = parse(config)
+  const members = membersIn(config)
   return write({ ...members, rootfs: { ...membersOf(members['rootfs']), diff_ids: diffIds } })
 }
 
 /** The same blobs under a manifest with more annotations. */
 export function addAnnotations(manifest: Uint8Array, more: Readonly<Record<string, string>>): Uint8Array {
-  const { schemaVersion, mediaType: _, config, layers, annotations, ...rest } = parse(manifest)
+  const { schemaVersion, mediaType: _, config, layers, annotations, ...rest } = membersIn(manifest)
   return write({
     schemaVersion,
     mediaType: mediaTypes.manifest,
     config: { ...membersOf(config), mediaType: mediaTypes.config },
-    layers: listOf(layers).map((layer) => withOciType(membersOf(layer))),
+    layers: listOf(layers).map((layer) => withOciType(membersOf(layer), 'kept')),
     ...rest,
     annotations: { ...membersOf(annotations), ...more },
   })
 }
 
-function withOciType(layer: Members): Members {
+function withOciType(layer: DocumentMembers, foreign: 'kept' | 'renamed'): DocumentMembers {
   const { mediaType } = layer
-  return { ...layer, mediaType: ociLayerTypes.get(String(mediaType)) ?? mediaType }
+  return typeof mediaType === 'string' ? { ...layer, mediaType: ociLayerType(mediaType, foreign) } : layer
 }
-
-const ociLayerTypes: ReadonlyMap<string, string> = new Map([
-  [mediaTypes.dockerLayer, mediaTypes.layer],
-  [mediaTypes.dockerLayerGzip, mediaTypes.layerGzip],
-  [mediaTypes.dockerLayerZstd, mediaTypes.layerZstd],
-])
 
 /** What stands in an index for an image now. */
 export type NewManifest = Pick<Descriptor, 'mediaType' | 'digest' | 'size' | 'annotations'>
@@ -90,7 +83,7 @@ export function replaceManifests(
   manifests: ReadonlyMap<string, NewManifest>,
   more: readonly Descriptor[] = [],
 ): Uint8Array {
-  const { schemaVersion, mediaType: _, manifests: old, ...rest } = parse(index)
+  const { schemaVersion, mediaType: _, manifests: old, ...rest } = membersIn(index)
   const entries = listOf(old).flatMap((entry) => {
     const before = membersOf(entry)
     const now = typeof before['digest'] === 'string' ? manifests.get(before['digest']) : undefined
@@ -108,7 +101,7 @@ export function replaceManifests(
  * entry with the same digest is replaced.
  */
 export function addToLayout(index: Uint8Array, entry: Descriptor, name: string | undefined): Uint8Array {
-  const layout = parse(index)
+  const layout = membersIn(index)
   const { mediaType, digest, size } = entry
   const added = { mediaType, digest, size, ...(name === undefined ? {} : { annotations: { [refName]: name } }) }
   const entries = listOf(layout['manifests']).map((each) => withoutName(membersOf(each), name))
@@ -121,7 +114,7 @@ const refName = 'org.opencontainers.image.ref.name'
 /** What the index.json of a layout without images holds. */
 export const emptyLayout = write({ schemaVersion: 2, manifests: [] })
 
-function withoutName(entry: Members, name: string | undefined): Members {
+function withoutName(entry: DocumentMembers, name: string | undefined): DocumentMembers {
   const { annotations, ...rest } = entry
   if (name === undefined || annotations === undefined) return entry
   const { [refName]: named, ...others } = membersOf(annotations)
@@ -136,7 +129,11 @@ const compressionAnnotations =
 const indexAnnotations = /^com\.amazon\.soci\./
 
 /** Without the annotations that are no longer true, with more of them. */
-function annotated(members: Members, untrue: RegExp | undefined, more: Readonly<Record<string, string>> = {}): Members {
+function annotated(
+  members: DocumentMembers,
+  untrue: RegExp | undefined,
+  more: Readonly<Record<string, string>> = {},
+): DocumentMembers {
   const { annotations: before, ...others } = members
   const kept = Object.entries(membersOf(before)).filter(([name]) => untrue?.test(name) !== true)
   const annotations = { ...Object.fromEntries(kept), ...more }
@@ -144,18 +141,6 @@ function annotated(members: Members, untrue: RegExp | undefined, more: Readonly<
   return untrue === undefined ? members : others
 }
 
-function parse(bytes: Uint8Array): Members {
-  return membersOf(JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()))
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function membersOf(value: unknown): Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
-}
-
-function write(value: Members): Uint8Array {
+function write(value: DocumentMembers): Uint8Array {
   return Buffer.from(JSON.stringify(value))
 }

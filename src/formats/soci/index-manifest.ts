@@ -8,9 +8,10 @@
  *
  * Source: soci-snapshotter's soci_index.go and docs/index.md.
  */
-import { type Digest, digestOf, isDigest } from '../../digest.ts'
+import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
+import { type Descriptor, describeBlob } from '../oci/descriptor.ts'
+import { mediaTypes } from '../oci/media-types.ts'
 
 export const sociIndexV1 = 'application/vnd.amazon.soci.index.v1+json'
 export const sociIndexV2 = 'application/vnd.amazon.soci.index.v2+json'
@@ -58,12 +59,8 @@ export function writeSociIndex(
   const { buildTool, subject } = options
   const manifest = {
     schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    config: {
-      mediaType: subject === undefined ? sociIndexV2 : sociIndexV1,
-      digest: digestOf(emptyConfig),
-      size: emptyConfig.length,
-    },
+    mediaType: mediaTypes.manifest,
+    config: describeBlob(subject === undefined ? sociIndexV2 : sociIndexV1, emptyConfig),
     layers: layers.map(({ layer, ztoc, spanSize }) => ({
       mediaType: ztocMediaType,
       digest: ztoc.digest,

@@ -59,7 +59,7 @@ async function openOriginal(
         yield* chunks
         return { diffId }
       }
-      return { bytes: bytes(), mediaType: String(ociLayerType(blob.mediaType)) }
+      return { bytes: bytes(), mediaType: ociLayerType(blob.mediaType, 'renamed') }
     }
   } catch (error) {
     signal?.throwIfAborted()
