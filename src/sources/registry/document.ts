@@ -1,40 +1,29 @@
 import { constants, gunzipSync } from 'node:zlib'
 import { type Digest, algorithmOf, digestOf } from '../../digest.ts'
 import { OnefoldError, errnoOf } from '../../error.ts'
+import { detectMediaType } from '../../formats/oci/manifest.ts'
+import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { documentMax } from '../source.ts'
 
-const ociIndex = 'application/vnd.oci.image.index.v1+json'
-const ociManifest = 'application/vnd.oci.image.manifest.v1+json'
-const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json'
-const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json'
-const dockerSchema1 = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
-
-const manifestTypes: readonly string[] = [ociIndex, ociManifest, dockerList, dockerManifest]
-
 /** The Accept header for manifests and indexes. */
-export const documentTypes = manifestTypes.join(', ')
-
-/** Documents of these types live under `manifests/`, all others are blobs. */
-export function isManifestType(mediaType: string): boolean {
-  return manifestTypes.includes(mediaType)
-}
+export const documentTypes = [
+  mediaTypes.index,
+  mediaTypes.manifest,
+  mediaTypes.dockerIndex,
+  mediaTypes.dockerManifest,
+].join(', ')
 
 /**
- * The media type that a manifest itself claims, or that its shape gives away; undefined when it is neither. Registries
- * and the proxies before them send all sorts of Content-Type, the bytes are what was hashed.
+ * The media type that a document itself shows; undefined for what is no manifest and no index. Registries and the proxies
+ * before them send all sorts of Content-Type, the bytes are what was hashed.
  */
-export function manifestTypeOf(bytes: Uint8Array): string | undefined {
-  let value: Record<string, unknown> | null
+export function shownMediaType(bytes: Uint8Array): string | undefined {
   try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')) as typeof value
-  } catch {
-    return undefined
+    return detectMediaType(bytes)
+  } catch (error) {
+    if (error instanceof OnefoldError) return undefined
+    throw error
   }
-  if (typeof value !== 'object' || value === null) return undefined
-  if (typeof value['mediaType'] === 'string' && value['mediaType'] !== '') return value['mediaType']
-  if (value['schemaVersion'] === 1) return dockerSchema1
-  if (Array.isArray(value['manifests'])) return ociIndex
-  return Array.isArray(value['layers']) || value['config'] !== undefined ? ociManifest : undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type Digest, checkDigest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
-import { mediaTypes } from '../../formats/oci/media-types.ts'
+import { bareMediaType, documentKind, mediaTypes } from '../../formats/oci/media-types.ts'
 import {
   type AbortOptions,
   type Artifact,
@@ -13,7 +13,7 @@ import {
 } from '../source.ts'
 import { readBlob } from './blob.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
-import { decodeDocument, documentTypes, isManifestType, manifestTypeOf } from './document.ts'
+import { decodeDocument, documentTypes, shownMediaType } from './document.ts'
 import { type Reference, formatReference, parseReference } from './reference.ts'
 
 export interface RegistrySourceOptions extends RegistryOptions {
@@ -52,7 +52,7 @@ async function resolve(client: RegistryClient, reference: Reference, options: Ab
   )
   const bytes = decodeDocument(served, response.headers['content-encoding'], digest, `the manifest of ${subject}`)
   if (digest !== undefined) checkDigest(bytes, digest, `the manifest of ${subject}`)
-  const mediaType = manifestTypeOf(bytes) ?? mediaTypeOf(response.headers['content-type'])
+  const mediaType = shownMediaType(bytes) ?? bareMediaType(response.headers['content-type'] ?? '')
   return { descriptor: { mediaType, digest: digest ?? digestOf(bytes), size: bytes.length }, bytes }
 }
 
@@ -89,7 +89,7 @@ async function readReferrers(
       },
       documentMax,
     )
-    if (manifestTypeOf(bytes) !== mediaTypes.index) return undefined
+    if (shownMediaType(bytes) !== mediaTypes.index) return undefined
     return { descriptor: describeBlob(mediaTypes.index, bytes), bytes }
   } catch (error) {
     if (error instanceof RefusedError || hasCode(error, 'DENIED')) return undefined
@@ -113,7 +113,7 @@ async function fetchDocument(
   options: AbortOptions = {},
 ): Promise<Uint8Array> {
   const { digest, size, mediaType } = descriptor
-  const manifest = isManifestType(mediaType)
+  const manifest = documentKind(mediaType) !== undefined
   const subject = `${manifest ? 'manifest' : 'blob'} ${digest} of ${reference.host}/${reference.repository}`
   if (size > documentMax)
     throw new OnefoldError('LIMIT', `Cannot read ${subject}: expected at most ${documentMax} bytes, found ${size}`)
@@ -131,8 +131,4 @@ async function fetchDocument(
     throw new OnefoldError('DIGEST_MISMATCH', `Cannot accept ${subject}: expected ${size} bytes, found ${bytes.length}`)
   checkDigest(bytes, digest, subject)
   return bytes
-}
-
-function mediaTypeOf(contentType: string | undefined): string {
-  return (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
 }

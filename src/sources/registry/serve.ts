@@ -5,8 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Digest, algorithmOf, hexOf, isDigest } from '../../digest.ts'
 import { OnefoldError, errnoOf } from '../../error.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { parseIndex } from '../../formats/oci/manifest.ts'
 import { documentMax } from '../source.ts'
-import { manifestTypeOf } from './document.ts'
+import { shownMediaType } from './document.ts'
 
 /**
  * The read side of the distribution API over one OCI layout directory:
@@ -84,12 +86,12 @@ async function answer(
 
 async function findManifest(folder: string, reference: string): Promise<Stored | undefined> {
   if (!isDigest(reference)) {
-    const tagged = (await readIndex(folder)).find((entry) => tagOf(entry.annotations) === reference)
+    const tagged = (await readIndex(folder)).find((entry) => tagOf(entry) === reference)
     return tagged === undefined ? undefined : findManifest(folder, tagged.digest)
   }
   const blob = await findBlob(folder, reference)
   if (blob === undefined || blob.size > documentMax) return undefined
-  const contentType = manifestTypeOf(await readFile(blob.path))
+  const contentType = shownMediaType(await readFile(blob.path))
   return contentType === undefined ? undefined : { ...blob, contentType }
 }
 
@@ -102,46 +104,25 @@ async function findBlob(folder: string, digest: string): Promise<Stored | undefi
   return { path, digest, size: found.size, contentType: 'application/octet-stream' }
 }
 
-interface IndexEntry {
-  readonly digest: Digest
-  readonly annotations: unknown
-}
-
-async function readIndex(folder: string): Promise<IndexEntry[]> {
+async function readIndex(folder: string): Promise<readonly Descriptor[]> {
   const path = join(folder, 'index.json')
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+  const bytes = await readFile(path).catch((cause: unknown) => {
     throw new OnefoldError('NOT_FOUND', `Cannot serve ${JSON.stringify(folder)}: no index.json (${errnoOf(cause)})`, {
       cause,
       hint: 'Expected an OCI layout directory.',
     })
   })
-  const { manifests } = parseIndex(text, path)
-  return manifests.flatMap((entry) =>
-    typeof entry?.digest === 'string' && isDigest(entry.digest)
-      ? [{ digest: entry.digest, annotations: entry.annotations }]
-      : [],
-  )
-}
-
-function parseIndex(text: string, path: string): { manifests: ({ digest?: unknown; annotations?: unknown } | null)[] } {
-  try {
-    const value = JSON.parse(text) as { manifests?: unknown } | null
-    if (Array.isArray(value?.manifests)) return { manifests: value.manifests }
-  } catch {
-    // Told below, like everything that is no index.
-  }
-  throw new OnefoldError('BAD_FORMAT', `Cannot read ${JSON.stringify(path)}: expected an OCI index with manifests`)
+  return parseIndex(bytes, JSON.stringify(path)).manifests
 }
 
 /** A ref name is a tag, or a whole reference as some tools write it. */
-function tagOf(annotations: unknown): string | undefined {
-  if (typeof annotations !== 'object' || annotations === null || !(refName in annotations)) return undefined
-  const name = annotations[refName]
-  return typeof name === 'string' ? name.slice(name.lastIndexOf(':') + 1) : undefined
+function tagOf({ annotations }: Descriptor): string | undefined {
+  const name = annotations?.[refName]
+  return name?.slice(name.lastIndexOf(':') + 1)
 }
 
 async function tagsOf(folder: string): Promise<string[]> {
-  const tags = (await readIndex(folder)).flatMap((entry) => tagOf(entry.annotations) ?? [])
+  const tags = (await readIndex(folder)).flatMap((entry) => tagOf(entry) ?? [])
   return [...new Set(tags)].sort((a, b) => (a < b ? -1 : 1))
 }
 
