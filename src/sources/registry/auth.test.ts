@@ -62,7 +62,7 @@ faultySuite('a registry that asks who we are', (registry) => {
   const answers: readonly [name: string, fault: Fault, code: string, found: RegExp][] = [
     ['no JSON', { status: 200, body: 'sesame' }, 'NETWORK', /is no JSON/],
     ['no token', { status: 200, body: '{"sesame":1}' }, 'NETWORK', /has no token/],
-    ['null', { status: 200, body: 'null' }, 'NETWORK', /has no token/],
+    ['null', { status: 200, body: 'null' }, 'NETWORK', /is no JSON object/],
     ['a header', { status: 200, body: '{"token":"a\\r\\nsesame: b"}' }, 'NETWORK', /no header may have/],
     ['2 MB', { status: 200, body: Buffer.alloc(2_000_000) }, 'LIMIT', /at most 1048576 bytes/],
     ['404', { status: 404 }, 'NETWORK', /the token server .* answers 404/],

@@ -6,6 +6,7 @@ import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { isLoopback } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
+import { parseSecret } from './secret-json.ts'
 import { type Request, type Response, Transport } from './transport.ts'
 
 export interface AuthorizerOptions {
@@ -168,13 +169,8 @@ function refreshRequest(realm: URL, question: Question, refreshToken: string, re
 const plainHeaders = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'onefold' }
 
 function readToken(bytes: Buffer, request: Request): string {
-  let answer: { token?: unknown; access_token?: unknown } | null
-  try {
-    answer = JSON.parse(bytes.toString('utf8')) as typeof answer
-  } catch {
-    throw failed(request, "the token server's answer is no JSON")
-  }
-  const token = answer?.token || answer?.access_token
+  const answer = parseSecret(bytes, "the token server's answer", (found) => failed(request, found))
+  const token = answer['token'] || answer['access_token']
   if (typeof token !== 'string') throw failed(request, "the token server's answer has no token")
   return token
 }

@@ -1,4 +1,5 @@
 import { type Code, type ErrorDetails, OnefoldError } from '../../error.ts'
+import { readJson } from '../../formats/json.ts'
 import { abortable } from './abort.ts'
 import { Authorizer } from './auth.ts'
 import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
@@ -181,7 +182,7 @@ export class RegistryClient {
       if (error instanceof OnefoldError) return undefined
       throw error
     })
-    return bytes === undefined ? '' : describeErrors(bytes.toString('utf8'))
+    return bytes === undefined ? '' : describeErrors(bytes)
   }
 }
 
@@ -209,11 +210,12 @@ function isTransient(status: number): boolean {
 }
 
 /** What the server says is shown as one line of printable characters: it may hold anything. */
-function describeErrors(text: string): string {
+function describeErrors(bytes: Uint8Array): string {
   try {
-    const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] }
-    const [first] = Array.isArray(errors) ? errors : []
-    const words = [first?.code, first?.message].filter((word) => typeof word === 'string' && word !== '').join(' ')
+    const [first] = readJson(bytes, 'errors').objects('errors') ?? []
+    const words = [first?.string('code'), first?.string('message')]
+      .filter((word) => word !== undefined && word !== '')
+      .join(' ')
     const shown = words.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200)
     return shown === '' ? '' : `: ${shown}`
   } catch {

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { OnefoldError, describeErrno, errnoOf } from '../../error.ts'
+import { type JsonMembers, isJsonObject } from '../../formats/json.ts'
 import type { AbortOptions } from '../source.ts'
+import { parseSecret } from './secret-json.ts'
 
 /**
  * What a registry knows the user by, as `docker login` and `podman login` leave it in JSON:
@@ -26,12 +28,11 @@ export interface CredentialOptions extends AbortOptions {
 }
 
 interface AuthConfig {
-  readonly auths: Readonly<Record<string, unknown>>
-  readonly credHelpers: Readonly<Record<string, unknown>>
+  readonly auths: JsonMembers
+  readonly credHelpers: JsonMembers
   readonly credsStore: unknown
 }
 
-const fileMax = 4 * 1024 * 1024
 const hubKeys = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io', 'registry-1.docker.io']
 
 /** The credentials for a repository, from the first file that has any; undefined means anonymous. */
@@ -87,13 +88,11 @@ async function readConfig(path: string): Promise<AuthConfig | undefined> {
     )
   })
   if (bytes === undefined) return undefined
-  if (bytes.length > fileMax) throw badConfig(path, `it has ${bytes.length} bytes`)
-  const config = record(parseJson(bytes.toString('utf8'), path))
-  if (config === undefined) throw badConfig(path, 'it is no JSON object')
+  const { auths, credHelpers, credsStore } = parseSecret(bytes, 'it', (found) => badConfig(path, found))
   return {
-    auths: record(config['auths']) ?? {},
-    credHelpers: record(config['credHelpers']) ?? {},
-    credsStore: config['credsStore'],
+    auths: isJsonObject(auths) ? auths : {},
+    credHelpers: isJsonObject(credHelpers) ? credHelpers : {},
+    credsStore,
   }
 }
 
@@ -116,14 +115,14 @@ function isName(value: unknown): value is string {
 function fromAuths(config: AuthConfig, host: string, repository: string, path: string): Credentials | undefined {
   const byPlace = new Map(Object.entries(config.auths).map(([key, value]) => [placeOf(key), value]))
   for (const place of placesOf(host, repository)) {
-    const auth = record(byPlace.get(place))
-    const found = auth === undefined ? undefined : fromAuth(auth, path)
+    const auth = byPlace.get(place)
+    const found = isJsonObject(auth) ? fromAuth(auth, path) : undefined
     if (found !== undefined) return found
   }
   return undefined
 }
 
-function fromAuth(auth: Readonly<Record<string, unknown>>, path: string): Credentials | undefined {
+function fromAuth(auth: JsonMembers, path: string): Credentials | undefined {
   const text = (key: string): string => (typeof auth[key] === 'string' ? auth[key] : '')
   if (text('identitytoken') !== '') return { kind: 'identity', token: text('identitytoken') }
   if (text('registrytoken') !== '') return { kind: 'bearer', token: text('registrytoken') }
@@ -172,9 +171,8 @@ async function askHelper(
     if (/not found/i.test(output)) return undefined
     throw helperFailed(program, `it ended with ${status}`)
   }
-  const answer = record(parseJson(output, program))
-  const username = answer?.['Username']
-  const secret = answer?.['Secret']
+  const answer = parseSecret(Buffer.from(output), 'it', (found) => badConfig(program, found))
+  const { Username: username, Secret: secret } = answer
   if (typeof username !== 'string' || typeof secret !== 'string')
     throw helperFailed(program, 'its answer has no secret')
   if (secret === '') return undefined
@@ -202,21 +200,6 @@ async function runHelper(
     child.stdin?.on('error', () => undefined)
     child.stdin?.end(`${key}\n`)
   })
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // The parser's own message quotes the text, which may be a secret.
-    throw badConfig(where, 'it is no JSON')
-  }
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined
 }
 
 function badConfig(path: string, found: string): OnefoldError {
