@@ -1,6 +1,6 @@
 import { OnefoldError } from '../error.ts'
 import type { ErofsView } from '../formats/composefs/read-image.ts'
-import type { Found } from '../formats/lookup.ts'
+import type { FoundInode } from '../formats/lookup.ts'
 import type { Directory } from '../formats/tree.ts'
 import { pathFromUtf8 } from '../paths.ts'
 import type { StoredImage } from '../store/records/find-image.ts'
@@ -67,10 +67,10 @@ export async function viewOf(store: Store, image: StoredImage): Promise<ErofsVie
  * @throws NOT_FOUND naming the path
  */
 export function findPath<Node>(
-  lookup: (path: string) => Found<Node> | undefined,
+  lookup: (path: string) => FoundInode<Node> | undefined,
   path: string,
   image: string,
-): Found<Node> {
+): FoundInode<Node> {
   const found = lookup(pathFromUtf8(path)) ?? lookup(nameFrom(path))
   if (found !== undefined) return found
   const hint = path.includes('\ufffd')

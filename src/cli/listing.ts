@@ -1,7 +1,7 @@
 import { sizeOf } from '../formats/entry.ts'
 import type { ErofsView, FileInfo } from '../formats/composefs/read-image.ts'
 import { deviceOf, nodeTypeOf, type NodeType, walk } from '../image/tree-json.ts'
-import type { Found } from '../formats/lookup.ts'
+import type { FoundInode } from '../formats/lookup.ts'
 import { type Directory, type InodeInfo, isDirectory } from '../formats/tree.ts'
 import { printableName } from './output.ts'
 
@@ -16,14 +16,14 @@ export interface Listed {
 }
 
 /** What `ls` lists for a path: the path itself when it is no directory, else what is in it. */
-export function entriesIn(view: ErofsView, { path, inode }: Found<FileInfo>): Listed[] {
+export function entriesIn(view: ErofsView, { path, inode }: FoundInode<FileInfo>): Listed[] {
   if (nodeTypeOf(inode) !== 'directory') return [{ path, inode, link: undefined, shown: path }]
   const prefix = path === '' ? '' : `${path}/`
   return view.list(inode).map(([name, child]) => ({ path: prefix + name, inode: child, link: undefined, shown: name }))
 }
 
 /** The same with everything below. */
-export function entriesBelow(tree: Directory, found: Found): Listed[] {
+export function entriesBelow(tree: Directory, found: FoundInode): Listed[] {
   const isFile = !isDirectory(found.inode)
   const prefix = found.path === '' ? '' : `${found.path}/`
   const listed: Listed[] = []

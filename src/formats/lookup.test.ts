@@ -3,10 +3,10 @@ import { describe, test } from 'node:test'
 import { treeOf } from '../../test/fixtures/tree-text.ts'
 import { openErofs } from './composefs/read-image.ts'
 import { writeErofs } from './composefs/write-image.ts'
-import { type Found, type LookupOptions, lookup } from './lookup.ts'
+import { type FoundInode, type LookupOptions, lookup } from './lookup.ts'
 import type { Directory, InodeInfo } from './tree.ts'
 
-type Lookup = (path: string, options?: LookupOptions) => Found<InodeInfo> | undefined
+type Lookup = (path: string, options?: LookupOptions) => FoundInode<InodeInfo> | undefined
 
 const inTree =
   (tree: Directory): Lookup =>

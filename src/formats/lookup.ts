@@ -10,7 +10,7 @@ export interface LookupOptions {
   readonly follow?: boolean
 }
 
-export interface Found<Node = Inode> {
+export interface FoundInode<Node = Inode> {
   /** Where the inode was found: cleaned, without symlinks in it, '' for the root. */
   readonly path: string
   readonly inode: Node
@@ -20,7 +20,7 @@ export interface Found<Node = Inode> {
  * What a process with its root at `root` would find under `path` (latin1, leading slash or not), or undefined. Symlinks
  * are an image's own data: none leads out of the root. Throws BAD_FORMAT when there are more than 40 to follow.
  */
-export function lookup(root: Directory, path: string, options: LookupOptions = {}): Found | undefined {
+export function lookup(root: Directory, path: string, options: LookupOptions = {}): FoundInode | undefined {
   return walkPath<Inode>(root, treeSteps, path, options)
 }
 
@@ -48,7 +48,7 @@ export function walkPath<Node>(
   steps: Steps<Node>,
   path: string,
   options: LookupOptions = {},
-): Found<Node> | undefined {
+): FoundInode<Node> | undefined {
   const follow = options.follow ?? true
   // The names that lead to where the walk is, and the nodes there.
   const trail: { readonly name: string; readonly node: Node }[] = []

@@ -25,10 +25,10 @@ export type SourceName =
   /** A file that is a whole image or layer in one of the formats. */
   | { readonly transport: 'format'; readonly format: string; readonly path: string }
 
-export type Transport = Exclude<SourceName['transport'], 'format'>
+export type TransportName = Exclude<SourceName['transport'], 'format'>
 
 /** Every transport with an example, in the order that help shows them. */
-export const transportExamples: Readonly<Record<Transport, string>> = {
+export const transportExamples: Readonly<Record<TransportName, string>> = {
   docker: 'docker://registry.example/app:1.2',
   oci: 'oci:DIR:1.2',
   'oci-archive': 'oci-archive:app.tar:1.2',

@@ -11,9 +11,9 @@ export type PullEvent =
       readonly finished: boolean
     }
   /** What happens now, in a word or two. */
-  | { readonly type: 'step'; readonly step: Step }
+  | { readonly type: 'step'; readonly step: ProgressStep }
 
-export type Step =
+export type ProgressStep =
   | 'resolving'
   | 'reading changes'
   | 'pulling'

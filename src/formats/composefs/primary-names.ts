@@ -1,10 +1,10 @@
 import type { Directory, Inode } from '../tree.ts'
 
 /** A directory on the way from the root. */
-export interface Step {
+export interface DirectoryStep {
   readonly directory: Directory
   /** undefined for the root. */
-  readonly above: Step | undefined
+  readonly above: DirectoryStep | undefined
   readonly name: string
   readonly depth: number
 }
@@ -17,7 +17,7 @@ export interface Move {
 }
 
 interface Place {
-  readonly step: Step
+  readonly step: DirectoryStep
   readonly name: string
 }
 
@@ -47,12 +47,12 @@ export class PrimaryNames {
   }
 
   /** A file that has further names was counted here. */
-  counted(inode: Inode, step: Step, name: string): void {
+  counted(inode: Inode, step: DirectoryStep, name: string): void {
     this.#run.set(inode, [{ step, name, position: this.#position++ }])
   }
 
   /** A name of a file that was counted before. */
-  further(inode: Inode, step: Step, name: string): void {
+  further(inode: Inode, step: DirectoryStep, name: string): void {
     const names = this.#run.get(inode)
     if (names === undefined) return
     names.push({ step, name, position: this.#position++ })
@@ -98,7 +98,7 @@ export class PrimaryNames {
   }
 }
 
-function placeOf({ above, name }: Step): Place {
+function placeOf({ above, name }: DirectoryStep): Place {
   if (above === undefined) throw new Error('all names lie below one root')
   return { step: above, name }
 }

@@ -6,10 +6,10 @@
  * cannot multiply it; the depth is bounded for whoever walks the tree by recursion.
  */
 import { OnefoldError } from '../../error.ts'
-import { type Found, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
+import { type FoundInode, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
 import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
 import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning, legacyVersion } from './inode-meaning.ts'
-import { type Move, PrimaryNames, type Step } from './primary-names.ts'
+import { type Move, PrimaryNames, type DirectoryStep } from './primary-names.ts'
 import { bad, ErofsReader, type RawInode } from '../erofs/erofs-reader.ts'
 import { chunkBased, fileTypes } from '../erofs/erofs-records.ts'
 
@@ -32,7 +32,7 @@ export function openErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): Er
   return new ErofsView(new ErofsReader(bytes), options)
 }
 
-interface OpenDirectory extends Step {
+interface OpenDirectory extends DirectoryStep {
   readonly raw: RawInode
   readonly parent: number
 }
@@ -226,7 +226,7 @@ export class ErofsView {
   }
 
   /** The same as `lookup` finds in the whole tree. */
-  lookup(path: string, options: LookupOptions = {}): Found<FileInfo> | undefined {
+  lookup(path: string, options: LookupOptions = {}): FoundInode<FileInfo> | undefined {
     const root: Place = { raw: this.#image.inode(this.#image.rootNid), parent: undefined }
     const found = walkPath(root, this.#steps, path, options)
     return found && { path: found.path, inode: this.#info(found.inode.raw, found.inode.parent) }

@@ -6,11 +6,18 @@ import { type Entry, newEntry, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/tar-writer.ts'
 import type { GoHeader } from '../toc-json/go-header.ts'
-import type { Members } from '../toc-json/blob-members.ts'
+import type { MemberBuffer } from '../toc-json/blob-members.ts'
 import { landmarkByte, noPrefetchLandmark, ownNames, prefetchLandmark, tocName } from '../toc-json/stargz-table.ts'
-import { type TarSink, cannotHold, checkHeld } from '../toc-json/tar-feed.ts'
+import { type TocBuilder, cannotHold, checkHeld } from '../toc-json/tar-feed.ts'
 import { formatTime } from '../toc-json/go-time.ts'
-import { type JsonEntry, jsonText, jsonXattrs, toGoJson, typeNames, withoutEmpty } from '../toc-json/write-toc-json.ts'
+import {
+  type TocJsonEntry,
+  jsonText,
+  jsonXattrs,
+  toGoJson,
+  typeNames,
+  withoutEmpty,
+} from '../toc-json/write-toc-json.ts'
 
 export interface StargzRules {
   readonly chunkSize: number
@@ -23,10 +30,10 @@ export interface StargzRules {
 const emptyDigest = digestOf('')
 
 /** Gathers what the table says while the tar goes by, and puts chunks into members. */
-export class StargzLayer implements TarSink {
-  readonly #members: Members
+export class StargzLayer implements TocBuilder {
+  readonly #members: MemberBuffer
   readonly #rules: StargzRules
-  readonly #parts: (() => JsonEntry[])[] = []
+  readonly #parts: (() => TocJsonEntry[])[] = []
   readonly #tarHash = createHash('sha256')
   #tarSize = 0
   /** Entries of the tar so far that are in the table. */
@@ -40,7 +47,7 @@ export class StargzLayer implements TarSink {
   #member: MemberPlace | undefined
   readonly #names = new OwnerNames()
 
-  constructor(members: Members, rules: StargzRules) {
+  constructor(members: MemberBuffer, rules: StargzRules) {
     this.#members = members
     this.#rules = rules
   }
@@ -95,7 +102,7 @@ export class StargzLayer implements TarSink {
     if (this.#member !== undefined) this.#member.length += bytes.length
   }
 
-  #begin(entry: Entry, json: JsonEntry): void {
+  #begin(entry: Entry, json: TocJsonEntry): void {
     const size = sizeOf(entry.content)
     this.#file = undefined
     if (entry.type !== 'file') this.#parts.push(() => [json])
@@ -167,7 +174,7 @@ interface ChunkTarget {
 
 /** Cuts one file into chunks. */
 class ChunkedFile {
-  readonly #json: JsonEntry
+  readonly #json: TocJsonEntry
   readonly #size: number
   readonly #chunkSize: number
   readonly #target: ChunkTarget
@@ -178,7 +185,7 @@ class ChunkedFile {
   #fileHash: Hash | undefined
   #digest = ''
 
-  constructor(json: JsonEntry, size: number, chunkSize: number, target: ChunkTarget) {
+  constructor(json: TocJsonEntry, size: number, chunkSize: number, target: ChunkTarget) {
     this.#json = json
     this.#size = size
     this.#chunkSize = chunkSize
@@ -203,10 +210,10 @@ class ChunkedFile {
     this.#digest = `sha256:${this.#fileHash!.digest('hex')}`
   }
 
-  entries(): JsonEntry[] {
+  entries(): TocJsonEntry[] {
     return this.#chunks.map(({ place, offset, digest }, i) => {
       const name = this.#json['name']
-      const head: JsonEntry = i === 0 ? this.#json : { name, type: 'chunk' }
+      const head: TocJsonEntry = i === 0 ? this.#json : { name, type: 'chunk' }
       // The last chunk goes to the end of the file unless it is a full one.
       const chunkSize = this.#size - offset >= this.#chunkSize ? this.#chunkSize : 0
       const { devMajor, devMinor, xattrs, ...before } = head
@@ -262,14 +269,14 @@ export function ownEntry(path: string, size: number): Entry {
   return newEntry({ path, type: 'file', mode: 0, ...(size > 0 && { content: { kind: 'unknown', size } }) })
 }
 
-function heldJson(entry: Entry, header: GoHeader, names: OwnerNames): JsonEntry {
+function heldJson(entry: Entry, header: GoHeader, names: OwnerNames): TocJsonEntry {
   const json = jsonOf(entry, header, names)
   checkHeld(json, entry)
   return json
 }
 
 /** Members in the order of the reference's structure. */
-function jsonOf(entry: Entry, header: GoHeader, names: OwnerNames): JsonEntry {
+function jsonOf(entry: Entry, header: GoHeader, names: OwnerNames): TocJsonEntry {
   const device = entry.type === 'char' || entry.type === 'block'
   const isLink = entry.type === 'symlink' || entry.type === 'hardlink'
   return {

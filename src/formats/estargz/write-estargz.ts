@@ -8,7 +8,7 @@ import { stargzZstdChecksum, stargzZstdPosition } from '../stargz-zstd/stargz-zs
 import { skippableHeader, skippableHeaderBytes, writeZstdFooter } from '../toc-json/zstd-footer.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/tar-writer.ts'
 import { type Position, formatPosition, stargzTarSize, stargzTocDigest } from '../toc-json/toc-annotations.ts'
-import { BlobWriter, Members } from '../toc-json/blob-members.ts'
+import { BlobWriter, MemberBuffer } from '../toc-json/blob-members.ts'
 import { defaultChunkSize, tocName } from '../toc-json/stargz-table.ts'
 import { TarFeed } from '../toc-json/tar-feed.ts'
 import type { WriteOptions, WrittenLayer } from '../toc-json/toc-written.ts'
@@ -45,7 +45,7 @@ export async function* writeEstargz(
 ): AsyncGenerator<Uint8Array, EstargzWritten> {
   const { compress, ahead = 16, coding = 'gzip', externalToc = false, keepTar = false } = options
   checkOptions(options, coding, externalToc, keepTar)
-  const members = new Members()
+  const members = new MemberBuffer()
   const blob = new BlobWriter(compress, ahead)
   const layer = new StargzLayer(members, {
     chunkSize: options.chunkSize ?? defaultChunkSize,

@@ -21,7 +21,7 @@ const maxMemberBytes = 8 * 2 ** 20
 const firstBytes = 16 * 1024
 
 /** Gathers the bytes of members. */
-export class Members {
+export class MemberBuffer {
   readonly #ready: Member[] = []
   #bytes = Buffer.allocUnsafe(firstBytes)
   #length = 0
@@ -102,7 +102,7 @@ export class BlobWriter {
   }
 
   /** Everything up to the end of the members, and what stands behind them. */
-  async *flush(members: Members): AsyncGenerator<Uint8Array> {
+  async *flush(members: MemberBuffer): AsyncGenerator<Uint8Array> {
     members.cut()
     yield* this.write(members.take())
     while (this.#running.length > 0) await this.#finishOne()

@@ -13,7 +13,7 @@ import { type GoHeader, readGoHeader } from './go-header.ts'
 import { lossHint } from './write-toc-json.ts'
 import { type OnLoss, Unfolding, failureOf, reduceEntry } from './reduce-entry.ts'
 
-export interface TarSink {
+export interface TocBuilder {
   /** Throws UNSUPPORTED for what the table cannot hold, and changes nothing. */
   check(entry: Entry, header: GoHeader): void
   /**
@@ -30,7 +30,7 @@ export interface TarSink {
 
 /** Runs the tar parser over a layer that was read before, and refuses what no table can hold. */
 export class TarFeed {
-  readonly #sink: TarSink
+  readonly #sink: TocBuilder
   readonly #onLoss: OnLoss | undefined
   readonly #parser: TarParser
   readonly #names = new Set<string>()
@@ -40,7 +40,7 @@ export class TarFeed {
   #unfolding: { readonly file: Unfolding; readonly size: number } | undefined
 
   /** @param onLoss given: entries that the table cannot hold are replaced, in the tar as well, by ones that it can */
-  constructor(sink: TarSink, onLoss?: OnLoss) {
+  constructor(sink: TocBuilder, onLoss?: OnLoss) {
     this.#sink = sink
     this.#onLoss = onLoss
     const handler: TarHandler = {

@@ -9,7 +9,7 @@ export const lossHint =
   'Convert to a format without a table, such as tar+zstd; with --lossy the nearest that can be held is written.'
 
 /** A member that is 0, '' or undefined is left out. */
-export type JsonEntry = Readonly<Record<string, number | string | Readonly<Record<string, string>> | undefined>>
+export type TocJsonEntry = Readonly<Record<string, number | string | Readonly<Record<string, string>> | undefined>>
 
 export const typeNames: Readonly<Record<EntryType, string | undefined>> = {
   file: 'reg',
@@ -49,8 +49,8 @@ export function toGoJson(value: unknown, indent = ''): string {
   )
 }
 
-export function withoutEmpty(entry: JsonEntry): JsonEntry {
-  const kept: Record<string, JsonEntry[string]> = {}
+export function withoutEmpty(entry: TocJsonEntry): TocJsonEntry {
+  const kept: Record<string, TocJsonEntry[string]> = {}
   for (const key in entry) {
     const value = entry[key]
     if (value !== undefined && value !== 0 && value !== '') kept[key] = value

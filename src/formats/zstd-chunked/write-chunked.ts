@@ -10,11 +10,18 @@ import { skippableHeader, skippableHeaderBytes, writeZstdFooter } from '../toc-j
 import { type Position, formatPosition } from '../toc-json/toc-annotations.ts'
 import { chunkedChecksum, chunkedPosition, chunkedTarSplit } from './chunked-annotations.ts'
 import type { GoHeader } from '../toc-json/go-header.ts'
-import { BlobWriter, Members } from '../toc-json/blob-members.ts'
-import { TarFeed, type TarSink, cannotHold, checkHeld } from '../toc-json/tar-feed.ts'
+import { BlobWriter, MemberBuffer } from '../toc-json/blob-members.ts'
+import { TarFeed, type TocBuilder, cannotHold, checkHeld } from '../toc-json/tar-feed.ts'
 import type { Time } from '../tar/pax.ts'
 import { formatTime } from '../toc-json/go-time.ts'
-import { type JsonEntry, jsonText, jsonXattrs, toGoJson, typeNames, withoutEmpty } from '../toc-json/write-toc-json.ts'
+import {
+  type TocJsonEntry,
+  jsonText,
+  jsonXattrs,
+  toGoJson,
+  typeNames,
+  withoutEmpty,
+} from '../toc-json/write-toc-json.ts'
 import type { WriteOptions, WrittenLayer } from '../toc-json/toc-written.ts'
 import { TarSplitWriter } from './write-tar-split.ts'
 
@@ -26,7 +33,7 @@ export async function* writeZstdChunked(
   tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   { compress, ahead = 16, onLoss }: WriteOptions,
 ): AsyncGenerator<Uint8Array, WrittenLayer> {
-  const members = new Members()
+  const members = new MemberBuffer()
   const blob = new BlobWriter(compress, ahead)
   const layer = new ChunkedLayer(members)
   const feed = new TarFeed(layer, onLoss)
@@ -66,16 +73,16 @@ function place(after: number, packed: Uint8Array, { length }: Uint8Array): Posit
 }
 
 /** Gathers what the table and the tar-split say while the tar goes by. */
-class ChunkedLayer implements TarSink {
+class ChunkedLayer implements TocBuilder {
   readonly split = new TarSplitWriter()
-  readonly #members: Members
+  readonly #members: MemberBuffer
   readonly #files: ListedFile[] = []
   readonly #tarHash = createHash('sha256')
   #tarSize = 0
   #chunks: FileChunks | undefined
   #chunker: RollsumChunker | undefined
 
-  constructor(members: Members) {
+  constructor(members: MemberBuffer) {
     this.#members = members
   }
 
@@ -132,7 +139,7 @@ class ChunkedLayer implements TarSink {
 }
 
 interface ListedFile {
-  readonly json: JsonEntry
+  readonly json: TocJsonEntry
   readonly content: FileChunks | undefined
 }
 
@@ -148,7 +155,7 @@ const zeros = new Uint8Array(64 * 1024)
 
 /** Puts the chunks of one file into frames of their own. */
 class FileChunks implements ChunkSink {
-  readonly #members: Members
+  readonly #members: MemberBuffer
   readonly #chunks: Chunk[] = []
   #digest = ''
   #endOffset = 0
@@ -157,7 +164,7 @@ class FileChunks implements ChunkSink {
   /** From the second chunk on; before it, the chunk is the file. */
   #fileHash: Hash | undefined
 
-  constructor(members: Members) {
+  constructor(members: MemberBuffer) {
     this.#members = members
   }
 
@@ -183,13 +190,13 @@ class FileChunks implements ChunkSink {
     this.#members.mark((offset) => void (this.#endOffset = offset))
   }
 
-  entries(json: JsonEntry): JsonEntry[] {
+  entries(json: TocJsonEntry): TocJsonEntry[] {
     const { name } = json
     const [first, ...more] = this.#chunks
     const whole = { digest: this.#digest, offset: first!.offset, endOffset: this.#endOffset }
     if (more.length === 0) return [{ ...json, ...whole }]
     // The reference writes what says where before how it is cut.
-    const cut = ({ offset, chunkSize, chunkOffset, chunkDigest, chunkType }: Chunk, endOffset = 0): JsonEntry => ({
+    const cut = ({ offset, chunkSize, chunkOffset, chunkDigest, chunkType }: Chunk, endOffset = 0): TocJsonEntry => ({
       offset,
       endOffset,
       chunkSize,
@@ -221,7 +228,7 @@ class FileChunks implements ChunkSink {
   }
 }
 
-function heldJson(entry: Entry, header: GoHeader): JsonEntry {
+function heldJson(entry: Entry, header: GoHeader): TocJsonEntry {
   if (header.followsOther) throw cannotHold(entry.path, 'a global header')
   const json = jsonOf(entry, header)
   checkHeld(json, entry)
@@ -229,7 +236,7 @@ function heldJson(entry: Entry, header: GoHeader): JsonEntry {
 }
 
 /** Members in the order of the reference's structure, up to `digest`. */
-function jsonOf(entry: Entry, header: GoHeader): JsonEntry {
+function jsonOf(entry: Entry, header: GoHeader): TocJsonEntry {
   return {
     type: typeNames[entry.type],
     name: jsonText(header.name, 'its name'),

@@ -6,12 +6,12 @@ import type { SourceOptions } from '../source-options.ts'
 import { plainSource } from './plain-source.ts'
 import type { Source } from '../source.ts'
 import { inodeKey, walkTree } from '../../scan/walk-tree.ts'
-import { type TarName, type Walk, readWalked } from './walked-tar.ts'
+import { type TarName, type TreeWalk, readWalked } from './walked-tar.ts'
 
 /** A directory as a plain tree. */
 export async function openRootfs(name: string, path: string, options: SourceOptions): Promise<Source> {
   const root = await directoryRoot(path)
-  const walk: Walk = function* (onWarning, seen): Generator<TarName> {
+  const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
     for (const found of walkTree(root, { omit: inodesOf(options.omit ?? []), onWarning })) {
       seen(found)
       yield found

@@ -19,7 +19,7 @@ export interface TarName {
  * Walks a directory from its beginning. Everything that is found goes through `seen` before its bytes are read, also
  * what gets no name in the tar.
  */
-export type Walk = (onWarning: (message: string) => void, seen: (found: Found) => void) => Iterable<TarName>
+export type TreeWalk = (onWarning: (message: string) => void, seen: (found: Found) => void) => Iterable<TarName>
 
 /**
  * A directory as one uncompressed tar, made while it is read and kept nowhere. It is made twice, once for its digest and
@@ -28,7 +28,7 @@ export type Walk = (onWarning: (message: string) => void, seen: (found: Found) =
  */
 export async function readWalked(
   root: string,
-  walk: Walk,
+  walk: TreeWalk,
   options: AbortOptions & { readonly onWarning?: ((message: string) => void) | undefined },
 ): Promise<PlainLayer> {
   const tar = new WalkedTar(root, walk)
@@ -52,11 +52,11 @@ const batchSize = 1024 * 1024
 /** The tar of one directory, the same bytes each time as long as nobody writes to it. */
 class WalkedTar {
   readonly #root: string
-  readonly #walk: Walk
+  readonly #walk: TreeWalk
   /** Change times of the first pass, in order: eight bytes a name are all that is kept of a tree. */
   #changed: bigint[] = []
 
-  constructor(root: string, walk: Walk) {
+  constructor(root: string, walk: TreeWalk) {
     this.#root = root
     this.#walk = walk
   }

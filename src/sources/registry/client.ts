@@ -30,7 +30,7 @@ export interface Question {
 }
 
 /** A request of another kind than reading. */
-export interface Command extends Omit<Question, 'path'> {
+export interface RegistryCommand extends Omit<Question, 'path'> {
   readonly method: Method
   /** Below `/v2/NAME/`, or a whole URL that the registry gave us; credentials go to its own origin alone. */
   readonly path: string | URL
@@ -84,7 +84,7 @@ export class RegistryClient {
   }
 
   /** As open(), for any request. */
-  async ask(command: Command): Promise<Response> {
+  async ask(command: RegistryCommand): Promise<Response> {
     const origin = await this.#findOrigin(command)
     const { path } = command
     const url = typeof path === 'string' ? new URL(`${origin}/v2/${this.#reference.repository}/${path}`) : path

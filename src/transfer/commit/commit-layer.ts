@@ -7,7 +7,7 @@ import { directoryRoot, inodesOf } from '../../sources/local/rootfs-source.ts'
 import type { AbortOptions } from '../../sources/source.ts'
 import { openTarLayer } from '../../sources/local/tarball.ts'
 import { type Found, walkTree } from '../../scan/walk-tree.ts'
-import { type TarName, type Walk, readWalked } from '../../sources/local/walked-tar.ts'
+import { type TarName, type TreeWalk, readWalked } from '../../sources/local/walked-tar.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Store } from '../../store/store.ts'
 import { objectBytes } from '../send/tree-tar.ts'
@@ -21,7 +21,7 @@ export type LayerFrom =
   /** A tar, compressed or not, as it is; the path `-` is standard input. */
   | { readonly kind: 'tar'; readonly path: string }
 
-export interface LayerOptions {
+export interface CommitLayerOptions {
   /** The tree of the image below. */
   readonly lower: Directory | undefined
   readonly keepSelinux: boolean
@@ -35,13 +35,13 @@ export interface OpenLayer extends AsyncDisposable {
   read(options: AbortOptions): Promise<PlainLayer>
 }
 
-export async function openLayer(store: Store, from: LayerFrom, options: LayerOptions): Promise<OpenLayer> {
+export async function openLayer(store: Store, from: LayerFrom, options: CommitLayerOptions): Promise<OpenLayer> {
   if (from.kind === 'tar') {
     const { read, close } = await openTarLayer(from.path, { temporary: options.temporary })
     return { read, [Symbol.asyncDispose]: close }
   }
   const root = await directoryRoot(from.path)
-  const walk: Walk = function* (onWarning, seen): Generator<TarName> {
+  const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
     const found = noted(walkTree(root, { omit: inodesOf([store.root]), onWarning }), seen)
     for (const name of changesIn(found, from, { ...options, onWarning })) yield tarName(store, name)
   }
@@ -53,7 +53,7 @@ export async function openLayer(store: Store, from: LayerFrom, options: LayerOpt
 export function changesIn(
   found: Iterable<Found>,
   from: Exclude<LayerFrom, { kind: 'tar' }>,
-  { lower, keepSelinux, onWarning }: LayerOptions,
+  { lower, keepSelinux, onWarning }: CommitLayerOptions,
 ): Generator<LayerName<Found>> {
   const prefix: OverlayPrefix | undefined =
     from.kind === 'directory' ? undefined : from.userXattrs === true ? 'user' : 'trusted'

@@ -52,7 +52,7 @@ export interface DerivedImage {
 }
 
 /** How an image came to be, for its history and its record. */
-export interface Made {
+export interface Provenance {
   readonly createdBy: string
   readonly origin: string
 }
@@ -66,7 +66,7 @@ export async function deriveImage(
   base: ImageRecord | undefined,
   from: LayerFrom,
   name: string,
-  made: Made,
+  made: Provenance,
   options: DeriveOptions,
 ): Promise<DerivedImage> {
   encodeRef(name) // refuses what no image can be called before anything is read
@@ -103,7 +103,7 @@ function defaultTime(): number {
   throw new OnefoldError('USAGE', `Cannot read SOURCE_DATE_EPOCH ${JSON.stringify(text)}: expected seconds since 1970`)
 }
 
-interface Parts extends Made {
+interface Parts extends Provenance {
   readonly changes: readonly ConfigChange[]
   readonly created: number
   readonly message?: string | undefined

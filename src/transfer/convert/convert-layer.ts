@@ -5,7 +5,7 @@ import { writeEstargz } from '../../formats/estargz/write-estargz.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import type { NewLayer } from '../../formats/oci/rewrite-manifest.ts'
-import { BlobWriter, type Compress, Members } from '../../formats/toc-json/blob-members.ts'
+import { BlobWriter, type Compress, MemberBuffer } from '../../formats/toc-json/blob-members.ts'
 import type { WriteOptions } from '../../formats/toc-json/toc-written.ts'
 import { writeZstdChunked } from '../../formats/zstd-chunked/write-chunked.ts'
 import { memberLevels } from '../../codecs/member-compressor.ts'
@@ -118,7 +118,7 @@ export class LayerEncoder implements AsyncDisposable {
 
   /** Zstd frames of 8 MiB of tar each, which any number of threads makes alike. */
   async *#frames(layer: LayerRecord): AsyncGenerator<Uint8Array> {
-    const members = new Members()
+    const members = new MemberBuffer()
     const blob = new BlobWriter(this.#compress, membersAhead)
     for (const bytes of this.#whole(layer)) {
       members.add(bytes)

@@ -23,7 +23,7 @@ import { defaultSpanSize } from '../index/index-image.ts'
 import type { ConvertedLayerResult } from './convert-image.ts'
 import { LayerEncoder, blobSizeMax, requireConvertible, sendLayer } from './convert-layer.ts'
 import type { ConvertFormat, ConvertOptions } from './convert-options.ts'
-import { Prefetch } from './prefetch-list.ts'
+import { PrefetchList } from './prefetch-list.ts'
 import { type IndexedLayerBlob, sendIndexed } from './soci-layer.ts'
 
 export interface ConvertedImage {
@@ -139,7 +139,7 @@ export class Converter implements AsyncDisposable {
   }
 
   async #sendLayers(record: ImageRecord): Promise<IndexedLayerBlob[]> {
-    const prefetch = new Prefetch(this.#store, record, this.#options)
+    const prefetch = new PrefetchList(this.#store, record, this.#options)
     const sent: IndexedLayerBlob[] = []
     for (const layer of record.layers) sent.push(await this.#layer(layer, prefetch.of(layer), record.origin.source))
     return sent

@@ -6,7 +6,7 @@ import type { ConvertOptions } from './convert-options.ts'
 import { pathsIn } from './ordered-tar.ts'
 
 /** Which layer each path is to be prefetched from: the highest that has it, since that is the one it is read from. */
-export class Prefetch {
+export class PrefetchList {
   readonly #wanted = new Map<LayerRecord, string[]>()
 
   constructor(store: Store, { layers }: ImageRecord, { prioritized = [], onWarning }: ConvertOptions) {

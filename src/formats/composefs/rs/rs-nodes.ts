@@ -10,7 +10,7 @@ export interface Node {
   readonly parent: number
   nlink: number
   /** Of a directory, `.` and `..` included, in byte order once all are there. */
-  readonly entries: Entry[] | undefined
+  readonly entries: DirectoryEntry[] | undefined
   shared: Xattr[]
   local: Xattr[]
   xattrBytes: number
@@ -23,7 +23,7 @@ export interface Node {
   firstBlock: number
 }
 
-export interface Entry {
+export interface DirectoryEntry {
   readonly name: string
   readonly target: number
 }
@@ -65,7 +65,7 @@ export function listNodes(root: Directory): Node[] {
 interface OpenDirectory {
   readonly directory: Directory
   readonly number: number
-  readonly entries: Entry[]
+  readonly entries: DirectoryEntry[]
   readonly names: Iterator<string, undefined>
 }
 
@@ -79,7 +79,7 @@ function openDirectory(nodes: Node[], directory: Directory, parent: number): Ope
   return { directory, number, entries, names: [...directory.children.keys()].sort(compareNames).values() }
 }
 
-function newNode(inode: Inode, parent: number, entries: Entry[] | undefined): Node {
+function newNode(inode: Inode, parent: number, entries: DirectoryEntry[] | undefined): Node {
   return {
     inode,
     parent,

@@ -14,7 +14,7 @@ import { sizeOf } from '../../entry.ts'
 import { type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../tree.ts'
 import { externalContent } from '../external.ts'
 import { legacyVersion } from '../inode-meaning.ts'
-import { type Entry, type Node, limit, listNodes } from './rs-nodes.ts'
+import { type DirectoryEntry, type Node, limit, listNodes } from './rs-nodes.ts'
 import {
   align,
   blockBits,
@@ -95,7 +95,7 @@ function measure(node: Node): void {
   }
 }
 
-function measureDirectory(node: Node, entries: readonly Entry[]): void {
+function measureDirectory(node: Node, entries: readonly DirectoryEntry[]): void {
   let used = 0
   for (const { name } of entries) {
     const bytes = dirent.bytes + name.length
@@ -197,13 +197,13 @@ class ImageV2 {
     else if (inode.content.kind === 'inline') this.#bytes.set(inode.content.bytes, tailAt)
   }
 
-  #writeDirectory(node: Node, entries: readonly Entry[], tailAt: number): void {
+  #writeDirectory(node: Node, entries: readonly DirectoryEntry[], tailAt: number): void {
     let from = 0
     for (let block = 0; from < entries.length; block++) {
       let used = 0
       let to = from
       for (; to < entries.length; to++) {
-        used += dirent.bytes + (entries[to] as Entry).name.length
+        used += dirent.bytes + (entries[to] as DirectoryEntry).name.length
         if (used > blockSize) break
       }
       const at = block < node.blocks ? (node.firstBlock + block) * blockSize : tailAt
@@ -212,7 +212,7 @@ class ImageV2 {
     }
   }
 
-  #writeEntries(entries: readonly Entry[], at: number): void {
+  #writeEntries(entries: readonly DirectoryEntry[], at: number): void {
     let nameAt = entries.length * dirent.bytes
     entries.forEach(({ name, target }, i) => {
       const node = this.#nodes[target] as Node
