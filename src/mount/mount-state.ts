@@ -27,6 +27,7 @@ import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 import { open } from '../linux/file.ts'
 import { flock, tryFlock } from '../linux/flock.ts'
+import { pathFromUtf8 } from '../paths.ts'
 
 /** What mounting needs to know of a store. Paths are ordinary strings. */
 export interface MountStore {
@@ -143,7 +144,7 @@ export function lockMount(store: MountStore, id: string): Disposable {
 }
 
 function openFolder(path: string): number {
-  return open(latin1(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  return open(pathFromUtf8(path), constants.O_RDONLY | constants.O_DIRECTORY)
 }
 
 /** On the disk before it returns, where losing the record would lose changes. */
@@ -241,14 +242,4 @@ export function realPath(path: string): string {
   } catch {
     return resolve(path)
   }
-}
-
-/** Paths from the outside as the one-char-per-byte strings that system calls take. */
-export function latin1(path: string): string {
-  return Buffer.from(path).toString('latin1')
-}
-
-/** And back, for names the kernel tells us. */
-export function utf8(path: string): string {
-  return Buffer.from(path, 'latin1').toString()
 }
