@@ -1,5 +1,9 @@
-import koffi from 'koffi'
+import { constants } from 'node:zlib'
 import { OnefoldError } from '../error.ts'
+import { type Zlib, zlib } from './native.ts'
+import { ZStream, requireCode } from './z-stream.ts'
+
+const { Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, Z_FINISH, Z_BLOCK } = constants
 
 /**
  * Deflate (RFC 1951) as this Node carries it, block by block: blocks that are compressed apart, each with the bytes
@@ -26,70 +30,17 @@ const tuning = [4, 5, 32, 16] as const
 const memLevel = 9
 /** New Huffman codes as often, in bytes of input: a tar changes with every file. zlib alone would wait for 32,768 symbols. */
 const codeBytes = 16 * 1024
-const zStreamBytes = 112
 const rawWindowBits = -15
-const Z_DEFLATED = 8
-const Z_DEFAULT_STRATEGY = 0
-const Z_SYNC_FLUSH = 2
-const Z_FINISH = 4
-const Z_BLOCK = 5
-const Z_OK = 0
-const Z_STREAM_END = 1
 
-interface Functions {
-  readonly init: (
-    stream: Uint8Array,
-    level: number,
-    method: number,
-    windowBits: number,
-    memLevel: number,
-    strategy: number,
-    version: string,
-    size: number,
-  ) => number
-  readonly setDictionary: (stream: Uint8Array, dictionary: Uint8Array, length: number) => number
-  readonly tune: (stream: Uint8Array, good: number, lazy: number, nice: number, chain: number) => number
-  readonly deflate: (stream: Uint8Array, flush: number) => number
-  readonly end: (stream: Uint8Array) => number
-  readonly version: () => string
-}
-
-let loaded: Functions | undefined
-
-function functions(): Functions {
-  loaded ??= load()
-  return loaded
-}
-
-function load(): Functions {
-  const self = koffi.load(null)
-  try {
-    return {
-      init: self.func(
-        'int deflateInit2_(void *stream, int level, int method, int windowBits, int memLevel, int strategy, const char *version, int size)',
-      ),
-      setDictionary: self.func('int deflateSetDictionary(void *stream, void *dictionary, unsigned int length)'),
-      tune: self.func('int deflateTune(void *stream, int good, int lazy, int nice, int chain)'),
-      deflate: self.func('int deflate(void *stream, int flush)'),
-      end: self.func('int deflateEnd(void *stream)'),
-      version: self.func('const char *zlibVersion()'),
-    }
-  } catch (cause) {
-    throw new OnefoldError('UNSUPPORTED', 'Cannot compress layers: this Node does not export its zlib', {
-      cause,
-      hint: 'Run onefold with the Node that `npm ci` installs beside it.',
-    })
-  }
-}
-
-/** So much the compressed form of `length` bytes may take: stored blocks of `codeBytes` at worst, and the flush. */
+/** Most bytes that `length` bytes may be compressed to: stored blocks of `codeBytes` at worst, and the flush. */
 export function deflatedMax(length: number): number {
   return length + (length >> 10) + 1024
 }
 
 /**
  * Compresses a block into `output`, which has room for deflatedMax() of it; returns how much was written. All but the
- * last block end at a byte, open for the next.
+ * last block end at a byte, open for the next. Throws UNSUPPORTED where this Node does not export its zlib: node:zlib
+ * cannot be tuned, and another zlib would give other bytes.
  *
  * Every block has a zlib state of its own: one that is used again remembers bytes of the block before, and looks at the
  * first of them when it hashes the last of a dictionary.
@@ -103,36 +54,39 @@ export function deflateBlock(
   output: Uint8Array,
   level?: number,
 ): number {
-  const { init, tune, setDictionary, deflate, end, version } = functions()
-  const stream = new Uint8Array(zStreamBytes)
-  const view = new DataView(stream.buffer)
-  const { length } = stream
-  check(
-    init(stream, level ?? tunedLevel, Z_DEFLATED, rawWindowBits, memLevel, Z_DEFAULT_STRATEGY, version(), length),
-    Z_OK,
-  )
+  const own = ownZlib()
+  const stream = new ZStream()
+  stream.beginDeflate(own, { level: level ?? tunedLevel, windowBits: rawWindowBits, memLevel })
   try {
-    if (level === undefined) check(tune(stream, ...tuning), Z_OK)
-    if (dictionary.length > 0) check(setDictionary(stream, dictionary, dictionary.length), Z_OK)
-    view.setBigUint64(0, input.length === 0 ? 0n : koffi.address(input), true)
-    view.setBigUint64(24, koffi.address(output), true)
-    view.setUint32(32, output.length, true)
-    for (let given = 0, isEnd = false; !isEnd;) {
-      const piece = Math.min(codeBytes, input.length - given)
-      given += piece
-      isEnd = given === input.length
-      view.setUint32(8, piece, true)
-      const flush = isEnd ? (isLast ? Z_FINISH : Z_SYNC_FLUSH) : Z_BLOCK
-      check(deflate(stream, flush), flush === Z_FINISH ? Z_STREAM_END : Z_OK)
-      const [unread, free] = [view.getUint32(8, true), view.getUint32(32, true)]
-      if (unread > 0 || free === 0) throw new Error(`deflate left ${unread} bytes, with ${free} bytes of room`)
-    }
-    return output.length - view.getUint32(32, true)
+    if (level === undefined) requireCode(own.deflateTune(stream.struct, ...tuning), Z_OK)
+    if (dictionary.length > 0) requireCode(own.deflateSetDictionary(stream.struct, dictionary, dictionary.length), Z_OK)
+    stream.setInput(input)
+    stream.setOutput(output)
+    deflatePieces(own, stream, input.length, isLast)
+    return output.length - stream.free
   } finally {
-    end(stream)
+    own.deflateEnd(stream.struct)
   }
 }
 
-function check(code: number, expected: number): void {
-  if (code !== expected) throw new Error(`zlib answers ${code} instead of ${expected}`)
+function ownZlib(): Zlib {
+  const own = zlib.own()
+  if (own !== undefined) return own
+  throw new OnefoldError('UNSUPPORTED', 'Cannot compress layers: this Node does not export its zlib', {
+    hint: 'Run onefold with the Node that `npm ci` installs beside it.',
+  })
+}
+
+/** Deflates `length` bytes of input, with new Huffman codes for each piece. */
+function deflatePieces({ deflate }: Zlib, stream: ZStream, length: number, isLast: boolean): void {
+  for (let given = 0, isEnd = false; !isEnd;) {
+    const piece = Math.min(codeBytes, length - given)
+    given += piece
+    isEnd = given === length
+    stream.unread = piece
+    const flush = isEnd ? (isLast ? Z_FINISH : Z_SYNC_FLUSH) : Z_BLOCK
+    requireCode(deflate(stream.struct, flush), flush === Z_FINISH ? Z_STREAM_END : Z_OK)
+    const { unread, free } = stream
+    if (unread > 0 || free === 0) throw new Error(`deflate left ${unread} bytes, with ${free} bytes of room`)
+  }
 }

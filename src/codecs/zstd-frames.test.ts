@@ -4,7 +4,7 @@ import { constants, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { fuzzZstd } from '../../test/fuzz/zstd.ts'
 import { type Code, hasCode } from '../error.ts'
-import { type ZstdFrame, ZstdWalk, readZstdFrames } from './zstd-frames.ts'
+import { type ZstdFrame, ZstdWalk, decodeZstdFrames, readZstdFrames } from './zstd-frames.ts'
 
 const magic = '28b52ffd'
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
@@ -145,6 +145,29 @@ test('what zstd writes is walked', () => {
     }),
     { numRuns: 50 },
   )
+})
+
+describe('decodeZstdFrames()', () => {
+  const file = Buffer.concat([zstdCompressSync('one '), skippable, zstdCompressSync('two')])
+
+  test('gives the bytes of all frames, as many as are allowed', () => {
+    assert.equal(Buffer.from(decodeZstdFrames(file, 7)).toString(), 'one two')
+    assert.equal(decodeZstdFrames(zstdCompressSync(''), 0).length, 0)
+  })
+
+  test('refuses more, and damage', () => {
+    for (const max of [0, 1, 6])
+      assert.throws(
+        () => decodeZstdFrames(file, max),
+        (error) => hasCode(error, 'LIMIT'),
+      )
+    const damaged = Buffer.from(zstdCompressSync(Buffer.alloc(1000, 'text')))
+    damaged[damaged.length - 6]! ^= 0xff
+    assert.throws(
+      () => decodeZstdFrames(damaged, 1000),
+      (error) => hasCode(error, 'BAD_FORMAT'),
+    )
+  })
 })
 
 test('random damage', () => fuzzZstd(1, 3000))

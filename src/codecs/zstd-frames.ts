@@ -10,6 +10,7 @@
  * The walk decodes nothing: it finds where frames begin and end and what memory they ask for, which the writer of the
  * file chose.
  */
+import { zstdDecompressSync } from 'node:zlib'
 import { OnefoldError } from '../error.ts'
 
 export interface ZstdFrame {
@@ -56,6 +57,18 @@ export function readZstdFrames(bytes: Uint8Array, limits: ZstdLimits = {}): Zstd
   walk.write(bytes)
   walk.end()
   return frames
+}
+
+/** Decodes a whole file, whose frames have been read. Throws LIMIT when it decodes to more than `maxBytes`, BAD_FORMAT. */
+export function decodeZstdFrames(bytes: Uint8Array, maxBytes: number): Uint8Array {
+  try {
+    // At least one byte: zlib takes no smaller limit, and one byte over is found below.
+    const decoded = zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, maxBytes) })
+    if (decoded.length <= maxBytes) return decoded
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw badZstd(cause instanceof Error ? cause.message : String(cause), cause)
+  }
+  throw new OnefoldError('LIMIT', `Cannot read zstd data: it decodes to more than ${maxBytes} bytes`)
 }
 
 /** Follows a file as it comes by, in pieces of any size. */
@@ -197,6 +210,6 @@ function readContentSize(bytes: Buffer, at: number, length: number): number {
   return bytes.readUIntLE(at, length) + (length === 2 ? 256 : 0)
 }
 
-function badZstd(found: string): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot read zstd data: ${found}`)
+function badZstd(found: string, cause?: unknown): OnefoldError {
+  return new OnefoldError('BAD_FORMAT', `Cannot read zstd data: ${found}`, { cause })
 }

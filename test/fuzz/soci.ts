@@ -6,8 +6,9 @@ import { writeGzipCheckpoints, writeUncompressedCheckpoints } from '../../src/fo
 import { readSociLayer } from '../../src/formats/soci/read-soci.ts'
 import { writeZtoc } from '../../src/formats/soci/ztoc.ts'
 import { defaultTocLimits } from '../../src/formats/toc-json/toc-json.ts'
-import { gunzipFrom, gunzipIndexing } from '../../src/codecs/gzip-index.ts'
-import type { Decoder } from '../../src/codecs/zlib.ts'
+import type { Decoder } from '../../src/codecs/codec.ts'
+import { GzipIndexer } from '../../src/codecs/gzip-indexer.ts'
+import { GzipSpanDecoder } from '../../src/codecs/gzip-span-decoder.ts'
 import { type Damage, damage, hurt } from './damage.ts'
 
 const layer = { mediaType: 'application/octet-stream', digest: digestOf('layer'), size: 9000 }
@@ -85,8 +86,8 @@ export function fuzzGzipSpans(seed: number, rounds: number): void {
 
 function checkSpans(data: Uint8Array, bits: number, wounds: readonly Damage[]): void {
   const bytes = hurt(Buffer.concat([gzipSync(data), gzipSync(data)]), wounds)
-  run(gunzipIndexing(50), bytes)
-  run(gunzipFrom(bits, window), bytes)
+  run(new GzipIndexer(50), bytes)
+  run(new GzipSpanDecoder(bits, window), bytes)
 }
 
 function run(decoder: Decoder, bytes: Buffer): void {

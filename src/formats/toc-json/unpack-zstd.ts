@@ -1,24 +1,25 @@
-import { zstdDecompressSync } from 'node:zlib'
-import { OnefoldError } from '../../error.ts'
-import { readZstdFrames } from '../../codecs/zstd-frames.ts'
+import { decodeZstdFrames, readZstdFrames } from '../../codecs/zstd-frames.ts'
+import { OnefoldError, hasCode } from '../../error.ts'
 import { badToc } from './toc-json.ts'
 
-/** Of tables: no writer's levels go beyond. */
+/** The largest window of tables, in bytes: no writer's levels go beyond. */
 const maxWindow = 2 ** 27
 
 /** Decodes what must come to exactly `length` bytes, which the caller has compared with its limit. */
 export function unpackZstd(bytes: Uint8Array, length: number, what: string): Uint8Array {
   readZstdFrames(bytes, { maxWindow })
-  let decoded: Uint8Array
-  try {
-    // At least one byte: zlib takes no smaller limit.
-    decoded = zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, length) })
-  } catch (cause) {
-    if (cause instanceof RangeError) throw wrongLength(what, length, cause)
-    throw badToc(`${what} is no zstd data`, cause)
-  }
+  const decoded = decode(bytes, length, what)
   if (decoded.length !== length) throw wrongLength(what, length)
   return decoded
+}
+
+function decode(bytes: Uint8Array, length: number, what: string): Uint8Array {
+  try {
+    return decodeZstdFrames(bytes, length)
+  } catch (cause) {
+    if (hasCode(cause, 'LIMIT')) throw wrongLength(what, length, cause)
+    throw badToc(`${what} is no zstd data`, cause)
+  }
 }
 
 function wrongLength(what: string, length: number, cause?: unknown): OnefoldError {

@@ -1,5 +1,6 @@
+import { Drain } from '../../codecs/codec.ts'
+import { decoderFor } from '../../codecs/decoder-of.ts'
 import { OnefoldError } from '../../error.ts'
-import { type Decoder, decoderFor } from '../../codecs/zlib.ts'
 
 /** Bytes of memory that a zstd frame may ask for, as a power of two: what `zstd` itself takes without being told. */
 const zstdWindowLog = 27
@@ -15,36 +16,27 @@ export async function* decoded(
   what: string,
   maxBytes: number,
 ): AsyncGenerator<Uint8Array> {
-  let decoder: Decoder | undefined
+  let drain: Drain | undefined
   let total = 0
   const output = new Uint8Array(outputSize)
   try {
     for await (const chunk of chunks) {
-      decoder ??= decoderFor(chunk, zstdWindowLog)
-      for (const piece of steps(decoder, chunk, output, what)) {
-        total += piece.length
-        if (total > maxBytes)
-          throw new OnefoldError('LIMIT', `Cannot decompress "${what}": it unfolds to more than ${maxBytes} bytes`, {
-            hint: 'Decompress it first if you trust it.',
-          })
-        yield piece
+      drain ??= new Drain(decoderFor(chunk, zstdWindowLog), `"${what}"`)
+      drain.give(chunk)
+      for (let length = drain.read(output); length > 0; length = drain.read(output)) {
+        total += length
+        if (total > maxBytes) throw unfoldsTooFar(what, maxBytes)
+        yield output.subarray(0, length)
       }
     }
-    decoder?.end()
+    drain?.end()
   } finally {
-    decoder?.[Symbol.dispose]()
+    drain?.[Symbol.dispose]()
   }
 }
 
-function* steps(decoder: Decoder, chunk: Uint8Array, output: Uint8Array, what: string): Generator<Uint8Array> {
-  let rest = chunk
-  for (;;) {
-    const { consumed, produced } = decoder.step(rest, output)
-    rest = rest.subarray(consumed)
-    if (produced > 0) yield output.subarray(0, produced)
-    // A full output may have more behind it, even when all input is consumed.
-    else if (rest.length > 0 && consumed === 0)
-      throw new OnefoldError('BAD_FORMAT', `Cannot decompress "${what}": the decoder is stuck`)
-    if (rest.length === 0 && produced < output.length) return
-  }
+function unfoldsTooFar(what: string, maxBytes: number): OnefoldError {
+  return new OnefoldError('LIMIT', `Cannot decompress "${what}": it unfolds to more than ${maxBytes} bytes`, {
+    hint: 'Decompress it first if you trust it.',
+  })
 }

@@ -1,11 +1,12 @@
-import { type Compressor, type MemberCoding, compressedMax } from '../../codecs/member-compressor.ts'
+import { type MemberEncoder, encodedMax } from '../../codecs/codec.ts'
+import type { MemberCoding } from '../../codecs/member-encoder.ts'
 
 /**
  * Members on their way to be compressed, in memory that threads share, since a message for each small file would cost more
  * than to compress it:
  *
  *     input │ input │ …          as long as `lengths` says
- *     output │ output │ …        each with room for compressedMax() of its input
+ *     output │ output │ …        each with room for encodedMax() of its input
  */
 export interface Batch {
   readonly memory: Uint8Array
@@ -30,15 +31,15 @@ export function placesOf(lengths: readonly number[]): Places {
   let size = 0
   const take = (length: number): number => (size += length) - length
   const inputs = lengths.map(take)
-  const outputs = lengths.map((length) => take(compressedMax(length)))
+  const outputs = lengths.map((length) => take(encodedMax(length)))
   return { inputs, outputs, size }
 }
 
-export function compressBatch({ memory, lengths }: Batch, compressor: Compressor): CompressedBatch {
+export function compressBatch({ memory, lengths }: Batch, encoder: MemberEncoder): CompressedBatch {
   const { inputs, outputs } = placesOf(lengths)
   const used = lengths.map((length, i) => {
     const [from, to] = [inputs[i] ?? 0, outputs[i] ?? 0]
-    return compressor.compress(memory.subarray(from, from + length), memory.subarray(to, to + compressedMax(length)))
+    return encoder.encode(memory.subarray(from, from + length), memory.subarray(to, to + encodedMax(length)))
   })
   return { lengths: used }
 }

@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../error.ts'
-import { type MemberCoding, memberLevels } from '../../codecs/member-compressor.ts'
 import type { Platform } from '../../formats/oci/descriptor.ts'
+import { type MemberCoding, memberLevels } from '../../codecs/member-encoder.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
 import type { WatchOptions } from '../send/layer-tar.ts'
 import { checkSpanSize } from '../index/index-image.ts'

@@ -1,7 +1,8 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { DigestCheck } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
-import { type Decoder, decoderFor } from '../../codecs/zlib.ts'
+import { Drain } from '../../codecs/codec.ts'
+import { decoderFor } from '../../codecs/decoder-of.ts'
 import type { FileRange } from '../../sources/source.ts'
 import type { LayerJob } from './layer-job.ts'
 import type { Ring } from '../../threads/ring.ts'
@@ -28,37 +29,19 @@ export interface BlobIntake {
  */
 export function inflateLayer(job: LayerJob, { fetched, progress }: BlobIntake, sink: TarSink): void {
   const blob = new DigestCheck(job.blob)
-  const tar = new DigestCheck(job.diffId)
-  const out = new SlotWriter(job, tar, sink)
-  const pieces = job.file === undefined ? fetchedPieces(fetched) : filePieces(job.file)
-  let decoder: Decoder | undefined
-  let damage: unknown
+  using inflater = new LayerInflater(job, sink)
   let seen = 0
-  try {
-    for (const piece of pieces) {
-      fetched.throwIfAborted()
-      blob.update(piece)
-      seen += piece.length
-      Atomics.store(progress, 0, BigInt(seen))
-      if (damage !== undefined) continue
-      try {
-        decoder ??= decoderFor(piece, job.limits.zstdWindowLog)
-        out.decode(decoder, piece)
-      } catch (error) {
-        if (!hasCode(error, 'BAD_FORMAT')) throw error
-        damage = error
-      }
-    }
-    // Bytes that are not the blob's explain every other fault, so they are reported first.
-    blob.finish(`blob ${job.blob}`)
-    if (seen !== job.blobSize) throw wrongSize(job, seen)
-    if (damage !== undefined) throw damage
-    decoder?.end()
-    out.flush()
-    tar.finish(`layer ${job.blob}, whose config names the diffID`)
-  } finally {
-    decoder?.[Symbol.dispose]()
+  for (const piece of job.file === undefined ? fetchedPieces(fetched) : filePieces(job.file)) {
+    fetched.throwIfAborted()
+    blob.update(piece)
+    seen += piece.length
+    Atomics.store(progress, 0, BigInt(seen))
+    inflater.write(piece)
   }
+  // Bytes that are not the blob's explain every other fault, so they are reported first.
+  blob.finish(`blob ${job.blob}`)
+  if (seen !== job.blobSize) throw wrongSize(job, seen)
+  inflater.finish()
 }
 
 function* filePieces(file: FileRange): Generator<Uint8Array> {
@@ -87,54 +70,72 @@ function* fetchedPieces(fetched: Ring): Generator<Uint8Array> {
   }
 }
 
-/** Fills one piece of the sink's room after the other with what a decoder gives. */
-class SlotWriter {
+/** Fills one piece of the sink's room after the other with the tar, which it hashes on the way. */
+class LayerInflater implements Disposable {
   readonly #job: LayerJob
-  readonly #tar: DigestCheck
   readonly #sink: TarSink
+  readonly #tar: DigestCheck
+  #drain: Drain | undefined
   #slot: Uint8Array | undefined
   #used = 0
   #total = 0
+  #damage: unknown
 
-  constructor(job: LayerJob, tar: DigestCheck, sink: TarSink) {
+  constructor(job: LayerJob, sink: TarSink) {
     this.#job = job
-    this.#tar = tar
     this.#sink = sink
+    this.#tar = new DigestCheck(job.diffId)
   }
 
-  /** Decodes all of `piece`, and all that the decoder held back. */
-  decode(decoder: Decoder, piece: Uint8Array): void {
-    let rest = piece
-    for (;;) {
-      this.#slot ??= this.#sink.claim()
-      const room = this.#slot.subarray(this.#used)
-      const { consumed, produced } = decoder.step(rest, room)
-      rest = rest.subarray(consumed)
-      this.#used += produced
-      if (this.#used === this.#slot.length) this.flush()
-      else if (rest.length === 0) return
-      else if (consumed === 0 && produced === 0)
-        throw new OnefoldError('BAD_FORMAT', `Cannot decompress layer ${this.#job.blob}: the decoder is stuck`)
+  /** Takes the next piece of the blob; damage that it finds is reported by finish(), and nothing is decoded after it. */
+  write(piece: Uint8Array): void {
+    if (this.#damage !== undefined) return
+    try {
+      this.#drain ??= new Drain(decoderFor(piece, this.#job.limits.zstdWindowLog), `layer ${this.#job.blob}`)
+      this.#drain.give(piece)
+      this.#fill(this.#drain)
+    } catch (error) {
+      if (!hasCode(error, 'BAD_FORMAT')) throw error
+      this.#damage = error
     }
   }
 
-  flush(): void {
+  finish(): void {
+    if (this.#damage !== undefined) throw this.#damage
+    this.#drain?.end()
+    this.#flush()
+    this.#tar.finish(`layer ${this.#job.blob}, whose config names the diffID`)
+  }
+
+  [Symbol.dispose](): void {
+    this.#drain?.[Symbol.dispose]()
+  }
+
+  #fill(drain: Drain): void {
+    for (;;) {
+      this.#slot ??= this.#sink.claim()
+      const length = drain.read(this.#used === 0 ? this.#slot : this.#slot.subarray(this.#used))
+      if (length === 0) return
+      this.#used += length
+      if (this.#used === this.#slot.length) this.#flush()
+    }
+  }
+
+  #flush(): void {
     if (this.#slot === undefined || this.#used === 0) return
     this.#total += this.#used
-    const { limits, blob } = this.#job
-    if (this.#total > limits.layerBytes)
-      throw new OnefoldError(
-        'LIMIT',
-        `Cannot import layer ${blob}: it unfolds to more than ${limits.layerBytes} bytes`,
-        {
-          hint: 'If you trust the image, raise the limit with --max-layer-size.',
-        },
-      )
+    if (this.#total > this.#job.limits.layerBytes) throw unfoldsTooFar(this.#job)
     this.#tar.update(this.#slot.subarray(0, this.#used))
     this.#sink.publish(this.#used)
     this.#slot = undefined
     this.#used = 0
   }
+}
+
+function unfoldsTooFar({ blob, limits }: LayerJob): OnefoldError {
+  return new OnefoldError('LIMIT', `Cannot import layer ${blob}: it unfolds to more than ${limits.layerBytes} bytes`, {
+    hint: 'If you trust the image, raise the limit with --max-layer-size.',
+  })
 }
 
 function wrongSize(job: LayerJob, seen: number): OnefoldError {
