@@ -20,7 +20,6 @@ export const syscalls = {
   fsmount: { x64: 432, arm64: 432 },
   openat2: { x64: 437, arm64: 437 },
   mount_setattr: { x64: 442, arm64: 442 },
-  renameat2: { x64: 316, arm64: 276 }, // musl has no function
 } as const satisfies Record<string, Record<Architecture, number>>
 
 /** Open flags that Node's fs.constants lacks or that differ between architectures. */
@@ -28,7 +27,6 @@ export const openFlags = {
   O_DIRECTORY: { x64: 0o200000, arm64: 0o040000 },
   O_NOFOLLOW: { x64: 0o400000, arm64: 0o100000 },
   O_DIRECT: { x64: 0o040000, arm64: 0o200000 },
-  O_TMPFILE: { x64: 0o20200000, arm64: 0o20040000 }, // __O_TMPFILE | O_DIRECTORY
   O_PATH: { x64: 0o10000000, arm64: 0o10000000 },
   O_CLOEXEC: { x64: 0o2000000, arm64: 0o2000000 },
 } as const satisfies Record<string, Record<Architecture, number>>
@@ -41,8 +39,6 @@ export const at = {
   AT_RECURSIVE: 0x8000,
 } as const
 
-export const rename = { RENAME_NOREPLACE: 1, RENAME_EXCHANGE: 2, RENAME_WHITEOUT: 4 } as const
-
 export const resolve = {
   RESOLVE_NO_XDEV: 0x01,
   RESOLVE_NO_MAGICLINKS: 0x02,
@@ -51,14 +47,12 @@ export const resolve = {
   RESOLVE_IN_ROOT: 0x10,
 } as const
 
-export const lock = { LOCK_SH: 1, LOCK_EX: 2, LOCK_NB: 4, LOCK_UN: 8 } as const
+export const lock = { LOCK_SH: 1, LOCK_EX: 2, LOCK_NB: 4 } as const
 
 export const fcntl = { F_SETSIG: 10, F_SETLEASE: 1024, F_WRLCK: 1, F_UNLCK: 2 } as const
 
 /** A signal whose default action is to be ignored. */
 export const SIGURG = 23
-
-export const fallocate = { FALLOC_FL_KEEP_SIZE: 1, FALLOC_FL_PUNCH_HOLE: 2 } as const
 
 /** _IOC(direction, type, number, size), asm-generic/ioctl.h. */
 export const ioctls = {

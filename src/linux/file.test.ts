@@ -9,11 +9,10 @@ import * as file from './file.ts'
 
 const codeOf = (code: string) => (error: unknown) => error instanceof OnefoldError && error.code === code
 
-test('a nameless file gets a name once, and only a free one', () => {
+test('an open file gets another name, and only a free one', () => {
   using folder = scratch('file')
-  const fd = file.openNameless(folder.path, 0o444)
+  const fd = file.open(folder.at('first'), fs.constants.O_CREAT | fs.constants.O_WRONLY, 0o444)
   fs.writeSync(fd, 'content')
-  assert.deepEqual(fs.readdirSync(folder.path), [])
   file.syncfs(fd)
   file.linkFd(fd, folder.at('name'))
   assert.throws(() => file.linkFd(fd, folder.at('name')), codeOf('EXISTS'))
@@ -30,30 +29,11 @@ test('syncfs beside other work tells success and errno', async () => {
   await assert.rejects(file.syncfsAsync(-1), /Cannot syncfs descriptor -1: EBADF/)
 })
 
-test('link makes a second name of a symlink, not of its target', () => {
-  using folder = scratch('file')
-  fs.symlinkSync('/nowhere', folder.at('symlink'))
-  file.link(folder.at('symlink'), folder.at('again'))
-  assert.equal(fs.readlinkSync(folder.at('again')), '/nowhere')
-})
-
-test('renameNoReplace leaves what is there; renameExchange swaps', () => {
-  using folder = scratch('file')
-  fs.writeFileSync(folder.at('a'), 'A')
-  fs.writeFileSync(folder.at('b'), 'B')
-  assert.throws(() => file.renameNoReplace(folder.at('a'), folder.at('b')), codeOf('EXISTS'))
-  file.renameExchange(folder.at('a'), folder.at('b'))
-  assert.deepEqual([fs.readFileSync(folder.at('a'), 'utf8'), fs.readFileSync(folder.at('b'), 'utf8')], ['B', 'A'])
-  file.renameNoReplace(folder.at('a'), folder.at('c'))
-  assert.deepEqual(fs.readdirSync(folder.path).sort(), ['b', 'c'])
-})
-
 test('names are bytes: one that is no UTF-8 comes through every call', () => {
   using folder = scratch('file')
   const path = folder.at('\xff\x80')
   fs.closeSync(file.open(path, fs.constants.O_CREAT | fs.constants.O_WRONLY, 0o600))
-  file.renameNoReplace(path, `${path}\xfe`)
-  assert.deepEqual(fs.readdirSync(folder.path, 'latin1'), ['\xff\x80\xfe'])
+  assert.deepEqual(fs.readdirSync(folder.path, 'latin1'), ['\xff\x80'])
   assert.throws(() => file.open(folder.at('a\0b'), 0), codeOf('BAD_NAME'))
 })
 
@@ -88,28 +68,13 @@ for (const { link, path, beneath, inRoot } of planted) {
   })
 }
 
-test('mknod, lchown and setMtime say exactly what they were told', { skip: needsRoot }, () => {
+test('lchown and setMtime say exactly what they were told', { skip: needsRoot }, () => {
   using folder = scratch('file')
-  file.mknod(folder.at('device'), 0o020600, (0x123 << 8) | 0x45 | (0x67 << 20))
-  const device = fs.lstatSync(folder.at('device'))
-  assert.equal(device.mode, 0o020600)
-  assert.equal(device.rdev, (0x123 << 8) | 0x45 | (0x67 << 20))
   fs.symlinkSync('nowhere', folder.at('link'))
   file.lchown(folder.at('link'), 4_000_000_000, 12)
   file.setMtime(folder.at('link'), -5, 999_999_999)
   const link = fs.lstatSync(folder.at('link'), { bigint: true })
   assert.deepEqual([link.uid, link.gid, link.mtimeNs], [4_000_000_000n, 12n, -4_000_000_001n])
-})
-
-test('reserve keeps the size; punchHole gives the blocks back', () => {
-  using folder = scratch('file')
-  const fd = fs.openSync(folder.at('f'), 'w+')
-  file.reserve(fd, 1 << 20)
-  assert.deepEqual([fs.fstatSync(fd).size, fs.fstatSync(fd).blocks >= 2048], [0, true])
-  fs.writeSync(fd, Buffer.alloc(8192, 1))
-  file.punchHole(fd, 0, 4096)
-  assert.deepEqual(fs.readFileSync(folder.at('f')), Buffer.concat([Buffer.alloc(4096), Buffer.alloc(4096, 1)]))
-  fs.closeSync(fd)
 })
 
 test(

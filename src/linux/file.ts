@@ -1,6 +1,6 @@
-import { constants, openSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { errnoOf } from '../error.ts'
-import { at, fallocate as fl, ioctls, rename, resolve, structs, UTIME_OMIT } from './abi.ts'
+import { at, ioctls, resolve, structs, UTIME_OMIT } from './abi.ts'
 import { cString, isErrno, libcAsyncCall, libcCall, openFlag, systemCall, systemError } from './libc.ts'
 
 /** Paths are strings with one char per byte (latin1), relative ones against the working directory. */
@@ -8,12 +8,9 @@ import { cString, isErrno, libcAsyncCall, libcCall, openFlag, systemCall, system
 const syncfsCall = libcCall('syncfs', 'i')
 const syncfsAsyncCall = libcAsyncCall('syncfs', 'i')
 const linkatCall = libcCall('linkat', 'ipipi')
-const renameat2Call = systemCall('renameat2', 'ipipi')
 const openat2Call = systemCall('openat2', 'ippl')
-const mknodCall = libcCall('mknod', 'pil')
 const lchownCall = libcCall('lchown', 'pii')
 const utimensatCall = libcCall('utimensat', 'ippi')
-const fallocateCall = libcCall('fallocate', 'iill')
 const ioctlCall = libcCall('ioctl', 'ilp')
 const ioctlNumberCall = libcCall('ioctl', 'ill')
 
@@ -22,7 +19,7 @@ export function syncfs(fd: number): void {
   syncfsCall(`descriptor ${fd}`, fd)
 }
 
-/** The same beside other work: it takes as long as the disk. */
+/** Does what syncfs() does beside other work: it takes as long as the disk. */
 export async function syncfsAsync(fd: number): Promise<void> {
   await syncfsAsyncCall(`descriptor ${fd}`, fd)
 }
@@ -37,34 +34,10 @@ export function open(path: string, flags: number, mode = 0): number {
   }
 }
 
-/** A nameless file in `folder`, open for writing; `linkFd` gives it a name. It vanishes with its last descriptor. */
-export function openNameless(folder: string, mode: number): number {
-  return open(folder, openFlag('O_TMPFILE') | constants.O_WRONLY, mode)
-}
-
 /** Gives the open file a name; EEXIST when it is taken. Goes through /proc, which needs no capability. */
 export function linkFd(fd: number, path: string): void {
   const from = cString(`/proc/self/fd/${fd}`)
   linkatCall(quote(path), at.AT_FDCWD, from, at.AT_FDCWD, cString(path), at.AT_SYMLINK_FOLLOW)
-}
-
-/** A hard link; a symlink at `from` is linked itself, not followed. */
-export function link(from: string, to: string): void {
-  linkatCall(`${quote(from)} as ${quote(to)}`, at.AT_FDCWD, cString(from), at.AT_FDCWD, cString(to), 0)
-}
-
-/** Renames unless `to` exists (EEXIST). */
-export function renameNoReplace(from: string, to: string): void {
-  renameWith(from, to, rename.RENAME_NOREPLACE)
-}
-
-/** Swaps two names in one step. */
-export function renameExchange(a: string, b: string): void {
-  renameWith(a, b, rename.RENAME_EXCHANGE)
-}
-
-function renameWith(from: string, to: string, flags: number): void {
-  renameat2Call(`${quote(from)} to ${quote(to)}`, at.AT_FDCWD, cString(from), at.AT_FDCWD, cString(to), flags)
 }
 
 /** How far a path may lead away from the directory it starts in. */
@@ -73,7 +46,7 @@ export type Confinement =
   | 'in-root'
   /** Symlinks are followed as long as they stay below; absolute ones and `..` beyond fail with EXDEV. */
   | 'beneath'
-  /** As beneath, and any symlink fails with ELOOP. */
+  /** Nothing leads out, and no symlink is followed: any fails with ELOOP. */
   | 'no-symlinks'
 
 /**
@@ -103,17 +76,12 @@ const confinements = {
   'no-symlinks': resolve.RESOLVE_BENEATH | resolve.RESOLVE_NO_SYMLINKS,
 } as const
 
-/** `mode` with type bits; `rdev` in the kernel's 32-bit form, which is the tree model's too. The umask applies. */
-export function mknod(path: string, mode: number, rdev: number): void {
-  mknodCall(quote(path), cString(path), mode, rdev >>> 0)
-}
-
-/** Owner of the name itself, symlink or not. */
+/** Sets the owner of the name itself, symlink or not. */
 export function lchown(path: string, uid: number, gid: number): void {
   lchownCall(quote(path), cString(path), uid | 0, gid | 0)
 }
 
-/** Modification time of the name itself, symlink or not; the access time stays. */
+/** Sets the modification time of the name itself, symlink or not; the access time stays. */
 export function setMtime(path: string, seconds: number, nanoseconds: number): void {
   const layout = structs.timespec
   const times = Buffer.alloc(2 * layout.size)
@@ -121,17 +89,6 @@ export function setMtime(path: string, seconds: number, nanoseconds: number): vo
   times.writeBigInt64LE(BigInt(seconds), layout.size + layout.tv_sec)
   times.writeBigInt64LE(BigInt(nanoseconds), layout.size + layout.tv_nsec)
   utimensatCall(quote(path), at.AT_FDCWD, cString(path), times, at.AT_SYMLINK_NOFOLLOW)
-}
-
-/** Reserves blocks for `length` bytes so that later writes cannot run out of space; the size stays. */
-export function reserve(fd: number, length: number): void {
-  fallocateCall(`${length} bytes of descriptor ${fd}`, fd, fl.FALLOC_FL_KEEP_SIZE, 0, length)
-}
-
-/** Makes a hole; the size stays. */
-export function punchHole(fd: number, offset: number, length: number): void {
-  const mode = fl.FALLOC_FL_PUNCH_HOLE | fl.FALLOC_FL_KEEP_SIZE
-  fallocateCall(`a hole in descriptor ${fd}`, fd, mode, offset, length)
 }
 
 /** Shares all blocks of one file with another (XFS, btrfs); false where the file systems cannot. */

@@ -5,21 +5,23 @@ import * as fs from 'node:fs'
 import { test } from 'node:test'
 import { needsPrograms } from '../../test/fixtures/needs.ts'
 import { scratch } from '../../test/fixtures/scratch.ts'
-import { flock, isOpenElsewhere, tryFlock, unlock } from './flock.ts'
+import { flock, isOpenElsewhere, tryFlock } from './flock.ts'
 
 test('flock excludes as its modes say, and ends with the descriptor', () => {
   using folder = scratch('lock')
   fs.writeFileSync(folder.at('lock'), '')
-  const [a, b] = [fs.openSync(folder.at('lock'), 'r'), fs.openSync(folder.at('lock'), 'r')]
+  const open = (): number => fs.openSync(folder.at('lock'), 'r')
+  const [a, b] = [open(), open()]
   flock(a, 'shared')
   assert.equal(tryFlock(b, 'shared'), true)
   assert.equal(tryFlock(b, 'exclusive'), false)
-  unlock(b)
-  assert.equal(tryFlock(a, 'exclusive'), true)
-  assert.equal(tryFlock(b, 'shared'), false)
-  fs.closeSync(a)
-  assert.equal(tryFlock(b, 'exclusive'), true)
   fs.closeSync(b)
+  assert.equal(tryFlock(a, 'exclusive'), true)
+  const c = open()
+  assert.equal(tryFlock(c, 'shared'), false)
+  fs.closeSync(a)
+  assert.equal(tryFlock(c, 'exclusive'), true)
+  fs.closeSync(c)
 })
 
 test('a file is open elsewhere while any other opener lives', { skip: needsPrograms('sleep') }, async () => {

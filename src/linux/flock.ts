@@ -24,10 +24,6 @@ export function tryFlock(fd: number, mode: LockMode): boolean {
   }
 }
 
-export function unlock(fd: number): void {
-  flockCall(`descriptor ${fd}`, fd, lock.LOCK_UN)
-}
-
 function lockOf(mode: LockMode): number {
   return mode === 'shared' ? lock.LOCK_SH : lock.LOCK_EX
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { needsRoot } from '../../test/fixtures/needs.ts'
 import { scratch } from '../../test/fixtures/scratch.ts'
-import { getXattr, listXattrs, removeXattr, setXattr } from './xattr.ts'
+import { getXattr, listXattrs, setXattr } from './xattr.ts'
 
 const names = fc.string({
   unit: fc.integer({ min: 1, max: 255 }).map((n) => String.fromCharCode(n)),
@@ -14,22 +14,20 @@ const names = fc.string({
 
 test('what was set is read back, by path and by descriptor, bytes for bytes', () => {
   using folder = scratch('xattr')
-  fs.writeFileSync(folder.at('f'), '')
-  const fd = fs.openSync(folder.at('f'), 'r')
   fc.assert(
     fc.property(names, fc.uint8Array({ maxLength: 500 }), fc.boolean(), (suffix, value, byPath) => {
+      const fd = fs.openSync(folder.at('f'), 'w')
       const [one, other] = byPath ? [folder.at('f'), fd] : [fd, folder.at('f')]
       const name = `user.${suffix}`
+      assert.equal(getXattr(other, name), undefined)
       setXattr(one, name, value)
       assert.deepEqual(listXattrs(other), [name])
       assert.deepEqual(getXattr(other, name), value)
-      removeXattr(one, name)
-      assert.deepEqual(listXattrs(one), [])
-      assert.equal(getXattr(one, name), undefined)
+      fs.closeSync(fd)
+      fs.rmSync(folder.at('f'))
     }),
     { numRuns: 200 },
   )
-  fs.closeSync(fd)
 })
 
 test('a path that is a symlink means the symlink', { skip: needsRoot }, () => {

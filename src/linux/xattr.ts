@@ -7,13 +7,11 @@ const calls = {
     list: libcSizeCall('llistxattr', 'ppl'),
     get: libcSizeCall('lgetxattr', 'pppl'),
     set: libcCall('lsetxattr', 'pppli'),
-    remove: libcCall('lremovexattr', 'pp'),
   },
   fd: {
     list: libcSizeCall('flistxattr', 'ipl'),
     get: libcSizeCall('fgetxattr', 'ippl'),
     set: libcCall('fsetxattr', 'ippli'),
-    remove: libcCall('fremovexattr', 'ip'),
   },
 } as const
 
@@ -46,11 +44,6 @@ export function getXattr(file: string | number, name: string): Uint8Array | unde
 export function setXattr(file: string | number, name: string, value: Uint8Array): void {
   const { call, target, what } = at(file)
   call.set(`${what}, ${name}`, target, cString(name), value, value.length, 0)
-}
-
-export function removeXattr(file: string | number, name: string): void {
-  const { call, target, what } = at(file)
-  call.remove(`${what}, ${name}`, target, cString(name))
 }
 
 function at(file: string | number): {
