@@ -59,7 +59,7 @@ export class Drain implements Disposable {
   readonly #decoder: Decoder
   readonly #what: string
   #rest: Uint8Array = nothing
-  /** Whether the decoder filled the last room, and may have more to give than its input says. */
+  /** True when the decoder filled the last room, and may have more to give than its input says. */
   #mayHold = false
 
   /** @param what completes "Cannot decompress …" in errors */

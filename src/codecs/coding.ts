@@ -1,4 +1,4 @@
-/** How a unit of a blob is compressed. */
+/** Compression of a unit of a blob. */
 export type Coding =
   /** Bytes as they are. */
   | { readonly kind: 'stored' }

@@ -14,10 +14,10 @@ const { Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, Z_FINISH, Z_BLOCK } = constants
  * others in places, and the stream is as good and another one.
  */
 
-/** To be raised with every change of what comes out: of the parameters, the blocks or their order. */
+/** Version of what comes out, raised with every change of it: of the parameters, the blocks or their order. */
 export const deflateVersion = 2
 
-/** How far back a match may lie; more of a dictionary is of no use. */
+/** Bytes that a match may lie back; more of a dictionary is of no use. */
 export const dictionaryBytes = 32 * 1024
 
 /**
@@ -28,7 +28,7 @@ const tunedLevel = 6
 const tuning = [4, 5, 32, 16] as const
 /** Twice the hash table that zlib takes unasked: fewer chains with bytes that only hash alike. */
 const memLevel = 9
-/** New Huffman codes as often, in bytes of input: a tar changes with every file. zlib alone would wait for 32,768 symbols. */
+/** Bytes of input between two sets of Huffman codes: a tar changes with every file. zlib alone would wait for 32,768 symbols. */
 const codeBytes = 16 * 1024
 const rawWindowBits = -15
 

@@ -6,7 +6,7 @@ import { ZStream, requireCode } from './z-stream.ts'
 const { Z_OK, Z_STREAM_END, Z_FINISH } = constants
 /** Added to the window bits: with a header and a trailer of gzip. */
 const gzipWrapper = 16
-/** Where a member's header names the system that made it (RFC 1952, section 2.3.1), and how it says that nobody knows. */
+/** Offset of the byte in a member's header that names the system which made it (RFC 1952, section 2.3.1); 255: unknown. */
 const systemAt = 9
 const unknownSystem = 255
 /** `gz_header` of zlib.h: no name, no time; the system is the int at 20. */

@@ -59,7 +59,7 @@ function koffi(): Koffi {
   return loaded
 }
 
-/** Where bytes lie, for structures that point to them; null where there are none. The caller keeps them alive. */
+/** Address of bytes, for structures that point to them; null where there are none. The caller keeps them alive. */
 export function addressOf(bytes: Uint8Array): bigint {
   return koffi().address(bytes)
 }

@@ -78,7 +78,7 @@ export class ZStream {
     if (code !== constants.Z_OK) throw this.badGzip(code)
   }
 
-  /** What inflating found, in zlib's words where it has some. */
+  /** Error for what inflating found, in zlib's words where it has some. */
   badGzip(code: number): OnefoldError {
     const address = this.#view.getBigUint64(message, true)
     return badGzip(address === 0n ? `zlib error ${code}` : textAt(address))

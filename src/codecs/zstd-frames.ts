@@ -15,12 +15,12 @@ import { OnefoldError } from '../error.ts'
 
 export interface ZstdFrame {
   readonly kind: 'data' | 'skippable'
-  /** Where the frame begins, and how many bytes it has. */
+  /** Place of the frame in the file, in bytes. */
   readonly offset: number
   readonly length: number
   /** Bytes a decoder must keep; 0 for skippable frames. */
   readonly windowSize: number
-  /** Decoded bytes, where the frame says so. */
+  /** Number of decoded bytes, where the frame says so. */
   readonly contentSize: number | undefined
   readonly checksum: boolean
   readonly blocks: number
@@ -31,7 +31,7 @@ export interface ZstdLimits {
   readonly maxWindow?: number
 }
 
-/** What zstd itself decodes without being asked (`--long=27`). */
+/** The largest window that zstd itself decodes without being asked (`--long=27`), in bytes. */
 export const defaultMaxWindow = 2 ** 27
 
 const frameMagic = 0xfd2fb528

@@ -1,10 +1,9 @@
-import { Worker } from 'node:worker_threads'
-import { type ErrorMessage, unpackError } from '../transfer/import/layer-job.ts'
+import { Pending } from '../threads/pending.ts'
+import { ThreadPool, threadCount } from '../threads/pool.ts'
+import { startThread } from '../threads/start.ts'
 import { type MeasureJob, type Measured, type ScannedFile, measureFiles } from './measure-files.ts'
 
-export type MeasureReply = { readonly measured: Measured[] } | { readonly error: ErrorMessage }
-
-/** One job's worth: what a thread reads in a few milliseconds, and one sync of a digest store. */
+/** Size of one job: what a thread reads in a few milliseconds, and one sync of a digest store. */
 const batchFiles = 256
 const batchBytes = 16 << 20
 const threadsMax = 64
@@ -18,13 +17,15 @@ type Done = (measured: Measured) => void
 export class MeasurePool implements AsyncDisposable {
   readonly #threads: number
   readonly #settings: Omit<MeasureJob, 'files'>
-  readonly #workers: MeasureWorker[] = []
+  readonly #pool: ThreadPool<MeasureJob, Measured[]>
+  readonly #pending = new Pending()
   #batch: { readonly file: ScannedFile; readonly done: Done }[] = []
   #batchBytes = 0
 
   constructor(threads: number, settings: Omit<MeasureJob, 'files'>) {
-    this.#threads = Math.min(threads, threadsMax)
+    this.#threads = threadCount(threadsMax, threads)
     this.#settings = settings
+    this.#pool = new ThreadPool(() => startThread('measure-thread', import.meta.url), { threads: this.#threads })
   }
 
   /** `done` is called before `finish` has returned. */
@@ -32,18 +33,18 @@ export class MeasurePool implements AsyncDisposable {
     this.#batch.push({ file, done })
     this.#batchBytes += file.size
     if (this.#batch.length < batchFiles && this.#batchBytes < batchBytes) return
-    if (this.#threads > 1) this.#idlest().give(this.#take())
+    if (this.#threads > 1) this.#give(this.#take())
     else this.#measureHere()
   }
 
   /** Waits for everything added; rejects with the first error. */
   async finish(): Promise<void> {
     this.#measureHere()
-    await Promise.all(this.#workers.map((worker) => worker.idle()))
+    await this.#pending.until(0)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.end()))
+    await this.#pool[Symbol.asyncDispose]()
   }
 
   #measureHere(): void {
@@ -51,10 +52,8 @@ export class MeasurePool implements AsyncDisposable {
     if (job.files.length > 0) settle(measureFiles(job))
   }
 
-  /** Jobs cannot be handed on once they are given away, so bytes are counted beforehand. */
-  #idlest(): MeasureWorker {
-    if (this.#workers.length < this.#threads) this.#workers.push(new MeasureWorker())
-    return this.#workers.reduce((least, worker) => (worker.load < least.load ? worker : least))
+  #give({ job, load, settle }: Work): void {
+    this.#pending.add(this.#pool.run(job, load).then(settle))
   }
 
   #take(): Work {
@@ -74,52 +73,7 @@ export class MeasurePool implements AsyncDisposable {
 
 interface Work {
   readonly job: MeasureJob
+  /** About how long it takes: jobs cannot be handed on once a thread has them. */
   readonly load: number
   readonly settle: (measured: readonly Measured[]) => void
-}
-
-class MeasureWorker {
-  /** All that it was ever given. */
-  load = 0
-  readonly #worker = startThread()
-  readonly #pending: Work[] = []
-  #failure: Error | undefined
-  #wake: (() => void) | undefined
-
-  constructor() {
-    this.#worker.on('message', (reply: MeasureReply) => this.#settle(reply))
-    this.#worker.on('error', (error) => this.#fail(error instanceof Error ? error : new Error(String(error))))
-  }
-
-  give(work: Work): void {
-    this.load += work.load
-    this.#pending.push(work)
-    this.#worker.postMessage(work.job)
-  }
-
-  async idle(): Promise<void> {
-    if (this.#pending.length > 0 && this.#failure === undefined)
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-    if (this.#failure !== undefined) throw this.#failure
-  }
-
-  async end(): Promise<void> {
-    await this.#worker.terminate()
-  }
-
-  #settle(reply: MeasureReply): void {
-    if ('error' in reply) return this.#fail(unpackError(reply.error))
-    this.#pending.shift()?.settle(reply.measured)
-    if (this.#pending.length === 0) this.#wake?.()
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error
-    this.#wake?.()
-  }
-}
-
-function startThread(): Worker {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
-  return new Worker(new URL(`./measure-thread.${extension}`, import.meta.url))
 }

@@ -1,76 +1,59 @@
 import { availableParallelism } from 'node:os'
-import { Worker } from 'node:worker_threads'
-import { type ThreadReply, unpackError } from '../transfer/import/layer-job.ts'
+import type { Worker } from 'node:worker_threads'
+import { Thread } from './thread.ts'
 
-const threadsMax = 16
-
-/** How many threads compress, unless told otherwise. */
-export function threadCount(threads = availableParallelism()): number {
-  return Math.max(1, Math.min(threads, threadsMax))
+/** Number of threads to take: as many as wanted, or as there are cores; at least one and at most `most`. */
+export function threadCount(most: number, wanted = availableParallelism()): number {
+  return Math.max(1, Math.min(wanted, most))
 }
 
-/** Threads that run one module, started when there is work for them. Each answers jobs in the order it was given them. */
+export interface PoolOptions {
+  readonly threads: number
+  /** Ends all work: what waits is rejected with its reason, and so is what comes. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Threads that answer jobs, each in the order it was given them. One is started when a job comes and all others are busy.
+ * Nothing starts after the pool was disposed of, and nothing of it keeps the process alive.
+ */
 export class ThreadPool<Job, Result> implements AsyncDisposable {
-  readonly #module: URL
-  readonly #threads: number
-  readonly #workers: Thread<Job, Result>[] = []
+  readonly #start: () => Worker
+  readonly #options: PoolOptions
+  readonly #threads: Thread<Job, Result>[] = []
+  readonly #abort = (): void => {
+    for (const thread of this.#threads) thread.fail(this.#options.signal?.reason)
+  }
   #isOver = false
 
-  /** @param module without its extension, which is another one when the package is built */
-  constructor(module: URL, threads: number) {
-    this.#module = new URL(`${module.href}.${import.meta.filename.endsWith('.ts') ? 'ts' : 'js'}`)
-    this.#threads = threads
+  constructor(start: () => Worker, options: PoolOptions) {
+    this.#start = start
+    this.#options = options
+    options.signal?.addEventListener('abort', this.#abort, { once: true })
   }
 
-  /** By the idlest thread. What is asked for too late is rejected, or it would start a thread that nobody ends. */
-  run(job: Job): Promise<Result> {
-    if (this.#isOver) return Promise.reject(new Error('the compressing threads have ended'))
-    let idlest = this.#workers[0]
-    for (const worker of this.#workers) if (worker.waiting < (idlest?.waiting ?? 0)) idlest = worker
-    if (idlest === undefined || (idlest.waiting > 0 && this.#workers.length < this.#threads)) {
-      idlest = new Thread(this.#module)
-      this.#workers.push(idlest)
-    }
-    return idlest.run(job)
+  /**
+   * Has the job done by the thread with the least to do.
+   * @param load what the job weighs, beside the others
+   */
+  async run(job: Job, load = 1): Promise<Result> {
+    this.#options.signal?.throwIfAborted()
+    if (this.#isOver) throw new Error('the threads were ended')
+    return await this.#idlest().ask(job, load)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true
-    await Promise.all(this.#workers.map((worker) => worker[Symbol.asyncDispose]()))
-  }
-}
-
-class Thread<Job, Result> implements AsyncDisposable {
-  readonly #worker: Worker
-  readonly #waiting: PromiseWithResolvers<Result>[] = []
-
-  constructor(module: URL) {
-    this.#worker = new Worker(module)
-    this.#worker.on('message', (reply: ThreadReply<Result>) => {
-      const next = this.#waiting.shift()
-      if (reply.kind === 'done') next?.resolve(reply.result)
-      else next?.reject(reply.kind === 'failed' ? unpackError(reply.error) : new Error('a thread gave up'))
-    })
-    this.#worker.on('error', (error) => this.#fail(error))
-    this.#worker.on('exit', (code) => this.#fail(new Error(`a compressing thread stopped with exit code ${code}`)))
+    this.#options.signal?.removeEventListener('abort', this.#abort)
+    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()))
   }
 
-  get waiting(): number {
-    return this.#waiting.length
-  }
-
-  run(job: Job): Promise<Result> {
-    const reply = Promise.withResolvers<Result>()
-    this.#waiting.push(reply)
-    this.#worker.postMessage(job)
-    return reply.promise
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker.terminate()
-  }
-
-  #fail(error: unknown): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(error)
+  #idlest(): Thread<Job, Result> {
+    let idlest = this.#threads[0]
+    for (const thread of this.#threads) if (thread.load < (idlest?.load ?? 0)) idlest = thread
+    if (idlest !== undefined && (idlest.load === 0 || this.#threads.length >= this.#options.threads)) return idlest
+    const thread = new Thread<Job, Result>(this.#start())
+    this.#threads.push(thread)
+    return thread
   }
 }

@@ -49,7 +49,7 @@ export class Ring {
     )
   }
 
-  /** Makes the ring ready for the next stream. Only while neither side is using it. */
+  /** Makes the ring ready for the next stream. Neither side may be using it. */
   reset(): void {
     this.#state.fill(0)
   }
@@ -59,7 +59,7 @@ export class Ring {
     if (Atomics.load(this.#state, ENDED) === 2) throw new RingAborted()
   }
 
-  /** Producer: the next free slot, waiting for one if need be. */
+  /** Returns the next free slot to the producer, which waits for one if need be. */
   claim(): Uint8Array {
     for (;;) {
       const tick = Atomics.load(this.#state, TICK)
@@ -69,7 +69,7 @@ export class Ring {
     }
   }
 
-  /** Producer on a thread that must not block. */
+  /** Does what claim() does on a thread that must not block. */
   async claimAsync(): Promise<Uint8Array> {
     for (;;) {
       const tick = Atomics.load(this.#state, TICK)
@@ -86,7 +86,7 @@ export class Ring {
     return this.#views[published % this.#views.length]
   }
 
-  /** Producer: hands over the first `length` bytes of the slot that claim() gave. */
+  /** Hands the first `length` bytes of the slot that claim() gave over to the consumer. */
   publish(length: number): void {
     const published = Atomics.load(this.#state, PUBLISHED)
     this.#lengths[published % this.#views.length] = length
@@ -94,7 +94,7 @@ export class Ring {
     this.#changed()
   }
 
-  /** Consumer: the oldest published bytes, valid until release(); undefined when the producer is done. */
+  /** Returns the oldest published bytes to the consumer, valid until release(); undefined when the producer is done. */
   take(): Uint8Array | undefined {
     for (;;) {
       const tick = Atomics.load(this.#state, TICK)
@@ -110,13 +110,13 @@ export class Ring {
     }
   }
 
-  /** Consumer: gives the slot of take() back. */
+  /** Gives the slot of take() back to the producer. */
   release(): void {
     Atomics.add(this.#state, RELEASED, 1)
     this.#changed()
   }
 
-  /** Either side: no more will come ('done', producer only), or this side gives up ('aborted'). */
+  /** Tells the other side that no more will come ('done', by the producer), or that this side gives up ('aborted'). */
   end(how: Ending): void {
     Atomics.store(this.#state, ENDED, how === 'done' ? 1 : 2)
     this.#changed()

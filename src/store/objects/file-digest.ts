@@ -1,8 +1,9 @@
 import { closeSync, readSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { Worker } from 'node:worker_threads'
 import type { VerityDigest } from '../../digest.ts'
 import { VerityHasher, blocksOf, groupBytes } from '../../formats/fsverity/verity-digest.ts'
+import { ThreadPool, threadCount } from '../../threads/pool.ts'
+import { startThread } from '../../threads/start.ts'
 import { fileError, openRegular } from '../store-files.ts'
 import { type GroupWork, hashGroups } from './group-digest.ts'
 
@@ -27,10 +28,10 @@ export async function fileDigest(path: string, threads = availableParallelism())
   }
 }
 
-/** The same of an open file; what it has grown by meanwhile counts. */
+/** The fs-verity digest of an open file; what it has grown by meanwhile counts. */
 export async function openFileDigest(fd: number, size: number, threads: number): Promise<VerityDigest> {
   const hasher = new VerityHasher()
-  const most = Math.min(threads, threadsMax, Math.floor(size / bytesPerThread))
+  const most = threadCount(Math.min(threadsMax, Math.floor(size / bytesPerThread)), threads)
   let at = 0
   if (most > 1) {
     const groups = Math.floor(size / groupBytes)
@@ -47,33 +48,25 @@ export async function openFileDigest(fd: number, size: number, threads: number):
   return hasher.digest()
 }
 
-/** The descriptor is in use until every thread has ended. */
+/** The descriptor is in use until every thread has answered. */
 async function hashTogether(fd: number, groups: number, threads: number): Promise<Uint8Array> {
-  const work: GroupWork = {
-    fd,
-    groups,
-    next: new SharedArrayBuffer(4),
-    hashes: new SharedArrayBuffer(groups * 32),
-  }
-  const helpers = Array.from({ length: threads - 1 }, () => startThread(work))
-  let failure: unknown
-  try {
-    hashGroups(work)
-  } catch (error) {
-    failure = error
-    Atomics.store(new Int32Array(work.next), 0, groups)
-  }
-  const ended = await Promise.allSettled(helpers)
-  failure ??= ended.find((each) => each.status === 'rejected')?.reason
-  if (failure !== undefined) throw failure
+  const work: GroupWork = { fd, groups, next: new SharedArrayBuffer(4), hashes: new SharedArrayBuffer(groups * 32) }
+  const helpers = threads - 1
+  await using pool = new ThreadPool<GroupWork, void>(() => startThread('group-thread', import.meta.url), {
+    threads: helpers,
+  })
+  const running = Array.from({ length: helpers }, () => pool.run(work))
+  const ended = await Promise.allSettled([hashHere(work), ...running])
+  for (const each of ended) if (each.status === 'rejected') throw each.reason
   return Buffer.from(new Uint8Array(work.hashes))
 }
 
-function startThread(work: GroupWork): Promise<void> {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
-  const worker = new Worker(new URL(`./group-thread.${extension}`, import.meta.url), { workerData: work })
-  return new Promise((resolve, reject) => {
-    worker.once('error', reject)
-    worker.once('exit', () => resolve())
-  })
+/** Takes part in the work; when that fails, the others find nothing more to do. */
+async function hashHere(work: GroupWork): Promise<void> {
+  try {
+    hashGroups(work)
+  } catch (error) {
+    Atomics.store(new Int32Array(work.next), 0, work.groups)
+    throw error
+  }
 }

@@ -1,5 +1,4 @@
-import { workerData } from 'node:worker_threads'
-import { type GroupWork, hashGroups } from './group-digest.ts'
+import { serveThread } from '../../threads/serve.ts'
+import { hashGroups } from './group-digest.ts'
 
-/** Helps with one file, then ends. */
-hashGroups(workerData as GroupWork)
+serveThread(hashGroups)

@@ -15,12 +15,12 @@ export interface Batch {
   readonly level: number
 }
 
-/** How much of each output is used. */
+/** Bytes used of each output. */
 export interface CompressedBatch {
   readonly lengths: readonly number[]
 }
 
-/** How the memory of a batch is laid out. */
+/** Layout of a batch's memory. */
 export interface Places {
   readonly inputs: readonly number[]
   readonly outputs: readonly number[]

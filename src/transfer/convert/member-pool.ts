@@ -1,11 +1,13 @@
 import type { MemberCoding } from '../../codecs/member-encoder.ts'
 import { ThreadPool, threadCount } from '../../threads/pool.ts'
+import { startThread } from '../../threads/start.ts'
 import { type Batch, type CompressedBatch, placesOf } from './batch.ts'
 
-/** A batch is sent off when it has so many bytes, or when nothing more comes before the event loop turns. */
+/** Bytes at which a batch is sent off; earlier when nothing more comes before the event loop turns. */
 const batchBytes = 256 * 1024
+const threadsMax = 16
 
-/** A batch may take memory that is so many times too large. */
+/** Memory may be so many times larger than the batch that takes it. */
 const sizeRatioMax = 16
 const memoryBytesMin = 1024 * 1024
 
@@ -22,10 +24,12 @@ export class MemberPool implements AsyncDisposable {
   constructor(coding: MemberCoding, level: number, threads?: number) {
     this.#coding = coding
     this.#level = level
-    this.#threads = new ThreadPool(new URL('./member-thread', import.meta.url), threadCount(threads))
+    this.#threads = new ThreadPool(() => startThread('member-thread', import.meta.url), {
+      threads: threadCount(threadsMax, threads),
+    })
   }
 
-  /** What it is given must stay as it is until the result is there. */
+  /** Compresses a member. Its bytes must stay as they are until the result is there. */
   compress(bytes: Uint8Array): Promise<Uint8Array> {
     const result = Promise.withResolvers<Uint8Array>()
     if (this.#waiting.length === 0) setImmediate(() => this.#send())

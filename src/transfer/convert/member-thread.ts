@@ -1,10 +1,9 @@
-import { parentPort } from 'node:worker_threads'
 import type { MemberEncoder } from '../../codecs/codec.ts'
 import { memberEncoder } from '../../codecs/member-encoder.ts'
-import { serveThread } from '../import/serve-thread.ts'
+import { serveThread } from '../../threads/serve.ts'
 import { type Batch, type CompressedBatch, compressBatch } from './batch.ts'
 
-/** Of the last batch: nearly always the next is alike. */
+/** The encoder of the last batch: nearly always the next is alike. */
 let kept: { readonly key: string; readonly encoder: MemberEncoder } | undefined
 
 function encoderFor({ coding, level }: Batch): MemberEncoder {
@@ -16,8 +15,4 @@ function encoderFor({ coding, level }: Batch): MemberEncoder {
 }
 
 /** Compresses members that lie in shared memory, a batch at a time. */
-serveThread<Batch, CompressedBatch>(
-  parentPort,
-  (batch) => compressBatch(batch, encoderFor(batch)),
-  () => {},
-)
+serveThread((batch: Batch): CompressedBatch => compressBatch(batch, encoderFor(batch)))

@@ -87,3 +87,21 @@ for (const threads of [1, 2] as const)
         await assert.rejects(lane.import(jobFor(tar), endless(), controller.signal), { name: 'AbortError' })
       }))
   })
+
+for (const threads of [1, 2] as const)
+  test(`a lane of ${threads} ends in the middle of an import`, () =>
+    withLane(threads, async (lane) => {
+      const first = Promise.withResolvers<void>()
+      const endless = async function* (): AsyncGenerator<Uint8Array> {
+        for (;;) {
+          yield tar.subarray(0, 512)
+          first.resolve()
+          await new Promise(setImmediate)
+        }
+      }
+      const importing = assert.rejects(lane.import(jobFor(tar), endless()), /the thread was ended/)
+      await first.promise
+      await lane[Symbol.asyncDispose]()
+      await importing
+      await assert.rejects(lane.import(jobFor(tar), inPieces(tar, 600)), /the thread was ended/)
+    }))

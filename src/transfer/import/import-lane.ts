@@ -1,9 +1,9 @@
-import { Worker } from 'node:worker_threads'
-import type { LayerJob, LaneSetup, LayerResult, ThreadReply } from './layer-job.ts'
-import { unpackError } from './layer-job.ts'
 import { Ring, RingAborted, ringMemory } from '../../threads/ring.ts'
+import { startThread } from '../../threads/start.ts'
+import { Thread } from '../../threads/thread.ts'
+import type { LaneSetup, LayerJob, LayerResult } from './layer-job.ts'
 
-/** Of a lane with two threads. */
+/** The ring between the threads of a lane that has two. */
 const inflatedSlots = 8
 const inflatedSlotBytes = 1024 * 1024
 const fetchedSlots = 8
@@ -19,8 +19,8 @@ export class Lane implements AsyncDisposable {
   readonly #inflated: Ring
   readonly #fetched: Ring
   readonly #progress = new BigInt64Array(new SharedArrayBuffer(8))
-  readonly #inflater: Worker | undefined
-  readonly #importer: Worker
+  readonly #inflater: Thread<LayerJob, void> | undefined
+  readonly #importer: Thread<LayerJob, LayerResult>
 
   constructor(storeRoot: string, transaction: string, name: string, threads: 1 | 2) {
     const inflated = ringMemory(threads === 1 ? 1 : inflatedSlots, inflatedSlotBytes)
@@ -29,8 +29,8 @@ export class Lane implements AsyncDisposable {
     this.#fetched = new Ring(fetched)
     const progress = this.#progress.buffer
     const setup: LaneSetup = { threads, inflated, fetched, progress, storeRoot, transaction, name }
-    this.#inflater = threads === 1 ? undefined : startThread('inflate-thread', setup)
-    this.#importer = startThread('import-thread', setup)
+    this.#inflater = threads === 1 ? undefined : new Thread(startThread('inflate-thread', import.meta.url, setup))
+    this.#importer = new Thread(startThread('import-thread', import.meta.url, setup))
   }
 
   /** Bytes of the current blob that have been taken in. */
@@ -48,8 +48,8 @@ export class Lane implements AsyncDisposable {
     signal?.addEventListener('abort', stop, { once: true })
     try {
       const results = await Promise.allSettled([
-        this.#inflater && ask<undefined>(this.#inflater, job),
-        ask<LayerResult>(this.#importer, job),
+        this.#inflater && this.#ask(this.#inflater, job),
+        this.#ask(this.#importer, job),
         feed === undefined ? undefined : this.#feed(feed),
       ])
       signal?.throwIfAborted()
@@ -61,6 +61,16 @@ export class Lane implements AsyncDisposable {
       return imported.value
     } finally {
       signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  /** A thread that dies gives nothing up itself: whoever waits for it at a ring would wait for ever. */
+  async #ask<Result>(thread: Thread<LayerJob, Result>, job: LayerJob): Promise<Result> {
+    try {
+      return await thread.ask(job)
+    } catch (error) {
+      this.#abort()
+      throw error
     }
   }
 
@@ -96,38 +106,6 @@ export class Lane implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort()
-    await Promise.all([this.#inflater?.terminate(), this.#importer.terminate()])
+    await Promise.all([this.#inflater?.[Symbol.asyncDispose](), this.#importer[Symbol.asyncDispose]()])
   }
-}
-
-function startThread(name: string, setup: LaneSetup): Worker {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
-  const worker = new Worker(new URL(`./${name}.${extension}`, import.meta.url), { workerData: setup })
-  worker.setMaxListeners(0)
-  return worker
-}
-
-/** Sends a job and waits for its reply; a thread that dies rejects. */
-function ask<Result>(worker: Worker, job: LayerJob): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const settle = (reply: ThreadReply<Result>): void => {
-      stopListening()
-      if (reply.kind === 'done') resolve(reply.result)
-      else reject(reply.kind === 'aborted' ? new RingAborted() : unpackError(reply.error))
-    }
-    const die = (error: Error): void => {
-      stopListening()
-      reject(error)
-    }
-    const exit = (code: number): void => die(new Error(`an import thread stopped with exit code ${code}`))
-    const stopListening = (): void => {
-      worker.off('message', settle)
-      worker.off('error', die)
-      worker.off('exit', exit)
-    }
-    worker.on('message', settle)
-    worker.on('error', die)
-    worker.on('exit', exit)
-    worker.postMessage(job)
-  })
 }

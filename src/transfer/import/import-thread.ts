@@ -1,11 +1,11 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { workerData } from 'node:worker_threads'
 import { Staging } from '../../store/transaction/staging.ts'
 import { inflateLayer } from './inflate-layer.ts'
 import type { LaneSetup, LayerJob, LayerResult } from './layer-job.ts'
 import { Scratch } from './file-intake.ts'
 import { LayerImport } from './layer-import.ts'
 import { Ring } from '../../threads/ring.ts'
-import { serveThread } from './serve-thread.ts'
+import { serveThread } from '../../threads/serve.ts'
 
 /** Second thread of a lane, or its only one: tar bytes in, staged objects and a recipe out. */
 
@@ -16,15 +16,13 @@ const intake = { fetched, progress: new BigInt64Array(setup.progress) }
 const staging = new Staging(setup.storeRoot, setup.transaction, setup.name)
 const scratch = new Scratch()
 
-serveThread(
-  parentPort,
-  setup.threads === 1 ? inflateAndImport : importInflated,
-  () => {
+serveThread(setup.threads === 1 ? inflateAndImport : importInflated, {
+  giveUp() {
     inflated.end('aborted')
     if (setup.threads === 1) fetched.end('aborted')
   },
-  (result) => [result.recipeBytes.buffer as ArrayBuffer],
-)
+  transfer: (result) => [result.recipeBytes.buffer as ArrayBuffer],
+})
 
 function importInflated(job: LayerJob): LayerResult {
   const layer = new LayerImport(job, staging, scratch)

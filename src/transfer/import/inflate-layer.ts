@@ -10,13 +10,13 @@ import type { Ring } from '../../threads/ring.ts'
 const readBytes = 1024 * 1024
 const fileBuffer = new Uint8Array(readBytes)
 
-/** Where inflated bytes go: room to put them, and word of how many there are. */
+/** Takes inflated bytes: gives room to put them, and is told how many there are. */
 export interface TarSink {
   claim(): Uint8Array
   publish(length: number): void
 }
 
-/** The bytes of blobs come from a local file, or from the main thread by way of `fetched`. */
+/** Source of a blob's bytes where they are in no local file: the main thread, by way of `fetched`. */
 export interface BlobIntake {
   readonly fetched: Ring
   /** BigInt64[1]: bytes of the current blob that have been taken in. */

@@ -1,9 +1,8 @@
 import type { Digest, DiffId, RecipeDigest } from '../../digest.ts'
-import { OnefoldError, type Code } from '../../error.ts'
 import type { FileRange } from '../../sources/source.ts'
 import type { RingMemory } from '../../threads/ring.ts'
 
-/** What the threads of a lane are told once, when they start. */
+/** Setup of a lane's threads, told to them when they start. */
 export interface LaneSetup {
   readonly threads: 1 | 2
   /** Inflated bytes, from the inflating to the importing thread; a lane of one thread uses its memory alone. */
@@ -12,7 +11,7 @@ export interface LaneSetup {
   readonly fetched: RingMemory
   /** BigInt64[1]: bytes of the current blob that have been taken in. */
   readonly progress: SharedArrayBuffer
-  /** Where objects are staged. */
+  /** Root of the store, folder of the transaction, and name of the lane within: there objects are staged. */
   readonly storeRoot: string
   readonly transaction: string
   readonly name: string
@@ -28,7 +27,7 @@ export interface LayerJob {
   readonly limits: ImportLimits
 }
 
-/** What a layer may at most unfold to; a blob of a few kilobytes can claim to hold petabytes. */
+/** Limits of what a layer may unfold to; a blob of a few kilobytes can claim to hold petabytes. */
 export interface ImportLimits {
   /** Bytes of one layer's uncompressed tar. */
   readonly layerBytes: number
@@ -44,7 +43,7 @@ export const defaultLimits: ImportLimits = {
   zstdWindowLog: 27,
 }
 
-/** What became of a layer. */
+/** Result of importing a layer. */
 export interface LayerResult {
   readonly recipe: RecipeDigest
   /** The recipe itself, uncompressed. */
@@ -56,31 +55,3 @@ export interface LayerResult {
   readonly newObjects: number
   readonly newBytes: number
 }
-
-/** An error on its way between threads, where classes do not survive. */
-export interface ErrorMessage {
-  readonly code: Code | undefined
-  readonly message: string
-  readonly hint: string | undefined
-  readonly stack: string | undefined
-}
-
-export function packError(error: unknown): ErrorMessage {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error))
-  const ours = error instanceof OnefoldError ? error : undefined
-  return { code: ours?.code, hint: ours?.hint, message, stack }
-}
-
-export function unpackError(packed: ErrorMessage): Error {
-  const { code, message, hint, stack } = packed
-  if (code !== undefined) return new OnefoldError(code, message, hint === undefined ? {} : { hint })
-  const error = new Error(message)
-  if (stack !== undefined) error.stack = stack
-  return error
-}
-
-export type ThreadReply<Result> =
-  | { readonly kind: 'done'; readonly result: Result }
-  | { readonly kind: 'failed'; readonly error: ErrorMessage }
-  /** This side only stopped because the other gave up. */
-  | { readonly kind: 'aborted' }

@@ -14,7 +14,7 @@ export interface BuildOptions extends SpanOptions {
   readonly onBytes?: ((bytes: number) => void) | undefined
 }
 
-/** What the reference calls itself: tables of equal layers are then equal whoever made them. */
+/** Name that the reference gives itself: tables of equal layers are then equal whoever made them. */
 export const buildTool = 'AWS SOCI CLI v0.2'
 const outputBytes = 1 << 20
 

@@ -22,7 +22,7 @@ export interface SpanOptions {
   readonly zstdWindowLog: number
 }
 
-/** What a zTOC says of the spans. */
+/** The part of a zTOC that is about spans. */
 export type SpanTable = Pick<Ztoc, 'algorithm' | 'spanDigests' | 'checkpoints'>
 
 export interface SpanIndexer extends Decoder {

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import { dictionaryBytes } from '../../codecs/deflate-block.ts'
 import { type Block, type Deflated, type Slot, blockBytes, compressBlock, newSlot } from './block.ts'
 import { ThreadPool, threadCount } from '../../threads/pool.ts'
+import { startThread } from '../../threads/start.ts'
 
 /**
  * Gzip (RFC 1952), one member, the same bytes for the same input however many threads there are and in whatever pieces it
@@ -13,8 +14,9 @@ import { ThreadPool, threadCount } from '../../threads/pool.ts'
  */
 const header = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255)
 
-/** Blocks on the way per thread: one being compressed, one waiting, so that no thread waits for the main one. */
+/** Blocks on their way for each thread: one being compressed, one waiting, so that no thread waits for the main one. */
 const blocksPerThread = 2
+const threadsMax = 16
 
 /** Compresses one stream after the other on threads, which are started for the first that is longer than a block. */
 export class Recompressor implements AsyncDisposable {
@@ -23,8 +25,8 @@ export class Recompressor implements AsyncDisposable {
   readonly #slots: Slot[] = []
 
   constructor(threads?: number) {
-    this.#threads = threadCount(threads)
-    this.#pool = new ThreadPool(new URL('./deflate-thread', import.meta.url), this.#threads)
+    this.#threads = threadCount(threadsMax, threads)
+    this.#pool = new ThreadPool(() => startThread('deflate-thread', import.meta.url), { threads: this.#threads })
   }
 
   /**
