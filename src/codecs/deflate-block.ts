@@ -1,6 +1,6 @@
 import { constants } from 'node:zlib'
 import { OnefoldError } from '../error.ts'
-import { type Zlib, zlib } from './native.ts'
+import { type Zlib, nativeZlib } from './native.ts'
 import { ZStream, requireCode } from './z-stream.ts'
 
 const { Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, Z_FINISH, Z_BLOCK } = constants
@@ -70,7 +70,7 @@ export function deflateBlock(
 }
 
 function ownZlib(): Zlib {
-  const own = zlib.own()
+  const own = nativeZlib.own()
   if (own !== undefined) return own
   throw new OnefoldError('UNSUPPORTED', 'Cannot compress layers: this Node does not export its zlib', {
     hint: 'Run onefold with the Node that `npm ci` installs beside it.',

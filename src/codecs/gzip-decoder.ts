@@ -1,6 +1,6 @@
 import { constants } from 'node:zlib'
 import type { Decoder, Step } from './codec.ts'
-import { type Zlib, zlib } from './native.ts'
+import { type Zlib, nativeZlib } from './native.ts'
 import { ZStream, badGzip } from './z-stream.ts'
 
 const { Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_NO_FLUSH, Z_BLOCK } = constants
@@ -18,7 +18,7 @@ export class GzipDecoder implements Decoder {
   #phase: 'first' | 'inside' | 'between' | 'padding' = 'first'
 
   /** @param stopsAtBlocks whether a step goes no further than to the end of a deflate block */
-  constructor(functions: Zlib = zlib.any(), stopsAtBlocks = false) {
+  constructor(functions: Zlib = nativeZlib.any(), stopsAtBlocks = false) {
     this.#zlib = functions
     this.#flush = stopsAtBlocks ? Z_BLOCK : Z_NO_FLUSH
     this.#stream.beginInflate(functions, windowBits)

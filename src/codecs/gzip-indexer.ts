@@ -1,7 +1,7 @@
 import { type Hash, createHash } from 'node:crypto'
 import type { GzipIndex, IndexPoint, IndexingDecoder, Step } from './codec.ts'
 import { GzipDecoder } from './gzip-decoder.ts'
-import { type Zlib, zlib } from './native.ts'
+import { type Zlib, nativeZlib } from './native.ts'
 
 const windowBytes = 32_768
 /** Bits of z_stream.data_type after Z_BLOCK: how many bits of the last byte were not used. */
@@ -23,7 +23,7 @@ export class GzipIndexer implements IndexingDecoder {
   #totalIn = 0
   #totalOut = 0
 
-  constructor(spanSize: number, functions: Zlib = zlib.any()) {
+  constructor(spanSize: number, functions: Zlib = nativeZlib.any()) {
     this.#members = new GzipDecoder(functions, true)
     this.#spanSize = spanSize
   }

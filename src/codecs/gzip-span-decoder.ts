@@ -1,7 +1,7 @@
 import { constants } from 'node:zlib'
 import type { Decoder, Step } from './codec.ts'
 import { GzipDecoder } from './gzip-decoder.ts'
-import { type Zlib, zlib } from './native.ts'
+import { type Zlib, nativeZlib } from './native.ts'
 import { ZStream } from './z-stream.ts'
 
 const { Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_NO_FLUSH } = constants
@@ -27,7 +27,7 @@ export class GzipSpanDecoder implements Decoder {
    * @param bits how many of the first byte's bits, its highest, belong to the stream; 0: all of it
    * @param window the output before that point, at most 32 KiB
    */
-  constructor(bits: number, window: Uint8Array, functions: Zlib = zlib.any()) {
+  constructor(bits: number, window: Uint8Array, functions: Zlib = nativeZlib.any()) {
     this.#zlib = functions
     this.#bits = bits
     this.#window = window

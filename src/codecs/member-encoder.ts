@@ -1,6 +1,6 @@
 import type { MemberEncoder } from './codec.ts'
 import { GzipEncoder, NodeGzipEncoder } from './gzip-encoder.ts'
-import { zlib, zstd } from './native.ts'
+import { nativeZlib, nativeZstd } from './native.ts'
 import { NodeZstdEncoder, ZstdEncoder } from './zstd-encoder.ts'
 
 export type MemberCoding = 'gzip' | 'zstd'
@@ -22,11 +22,11 @@ export function memberEncoder(coding: MemberCoding, level: number): MemberEncode
 }
 
 function gzipEncoder(level: number): MemberEncoder {
-  const own = zlib.own()
+  const own = nativeZlib.own()
   return own === undefined ? new NodeGzipEncoder(level) : new GzipEncoder(level, own)
 }
 
 function zstdEncoder(level: number): MemberEncoder {
-  const own = zstd.own()
+  const own = nativeZstd.own()
   return own === undefined ? new NodeZstdEncoder(level) : new ZstdEncoder(level, own)
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
-import { NativeLibrary, addressOf, textAt, zlib, zstd } from './native.ts'
+import { NativeLibrary, addressOf, nativeZlib, nativeZstd, textAt } from './native.ts'
 
 function run(program: string, hide?: 'own' | 'system'): string {
   const preload = new URL('../../test/fixtures/hide-libraries.ts', import.meta.url).href
@@ -27,10 +27,10 @@ test('nothing is loaded before the first use', () => {
 })
 
 test('Node has its own zlib and zstd, of the versions that it tells', () => {
-  assert.ok(process.versions.zlib.startsWith(String(zlib.own()?.version())))
-  assert.notEqual(zstd.own(), undefined)
-  assert.equal(zlib.any(), zlib.own())
-  assert.equal(zstd.any(), zstd.own())
+  assert.ok(process.versions.zlib.startsWith(String(nativeZlib.own()?.version())))
+  assert.notEqual(nativeZstd.own(), undefined)
+  assert.equal(nativeZlib.any(), nativeZlib.own())
+  assert.equal(nativeZstd.any(), nativeZstd.own())
 })
 
 test('a library is bound once', () => {
@@ -50,12 +50,12 @@ test('a library that is nowhere is told by name', () => {
 })
 
 const whatThereIs = `
-  const { zlib, zstd } = await import('./native.ts')
+  const { nativeZlib, nativeZstd } = await import('./native.ts')
   const { memberEncoder } = await import('./member-encoder.ts')
   const { deflateBlock } = await import('./deflate-block.ts')
   const named = (action) => { try { return action() } catch ({ code }) { return code } }
-  console.log([zlib, zstd].map((library) => library.own() !== undefined).join())
-  console.log([zlib, zstd].map((library) => named(() => typeof library.any().isError + typeof library.any().inflate)).join())
+  console.log([nativeZlib, nativeZstd].map((library) => library.own() !== undefined).join())
+  console.log([nativeZlib, nativeZstd].map((library) => named(() => typeof library.any().isError + typeof library.any().inflate)).join())
   console.log(['gzip', 'zstd'].map((coding) => memberEncoder(coding, 6).constructor.name).join())
   console.log(named(() => deflateBlock(Buffer.from('x'), new Uint8Array(0), true, new Uint8Array(2000)) > 0))`
 
@@ -66,7 +66,10 @@ test('where Node exports its libraries, they do everything', () => {
 
 test(
   "where Node hides them, the system's decode, node:zlib makes members, and blocks are refused",
-  { skip: (zlib.system() === undefined || zstd.system() === undefined) && 'the system has no libz or libzstd' },
+  {
+    skip:
+      (nativeZlib.system() === undefined || nativeZstd.system() === undefined) && 'the system has no libz or libzstd',
+  },
   () => {
     const expected = [
       'false,false',

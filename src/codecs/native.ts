@@ -125,9 +125,9 @@ interface Copy<Functions> {
   readonly failure: unknown
 }
 
-export const zlib = new NativeLibrary('zlib', 'libz.so.1', bindZlib)
+export const nativeZlib = new NativeLibrary('zlib', 'libz.so.1', bindZlib)
 
-export const zstd = new NativeLibrary('zstd', 'libzstd.so.1', bindZstd)
+export const nativeZstd = new NativeLibrary('zstd', 'libzstd.so.1', bindZstd)
 
 function bindZlib(library: LibraryHandle): Zlib {
   return {

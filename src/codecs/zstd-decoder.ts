@@ -1,7 +1,7 @@
 import { constants } from 'node:zlib'
 import { OnefoldError } from '../error.ts'
 import type { Decoder, Step } from './codec.ts'
-import { type Zstd, addressOf, zstd } from './native.ts'
+import { type Zstd, addressOf, nativeZstd } from './native.ts'
 
 /** `ZSTD_outBuffer` and `ZSTD_inBuffer` of zstd.h, the same on every 64-bit Linux: address, size, position. */
 const bufferBytes = 24
@@ -26,7 +26,7 @@ export class ZstdDecoder implements Decoder {
   #phase: 'first' | 'inside' | 'between' = 'first'
 
   /** @param windowLog the largest window accepted, as a power of two; each decoder may take that much memory */
-  constructor(windowLog: number, { onFrame, functions = zstd.any() }: ZstdDecoderOptions = {}) {
+  constructor(windowLog: number, { onFrame, functions = nativeZstd.any() }: ZstdDecoderOptions = {}) {
     this.#zstd = functions
     this.#onFrame = onFrame
     this.#context = functions.createDecoder()

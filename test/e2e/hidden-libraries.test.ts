@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { zlib, zstd } from '../../src/codecs/native.ts'
+import { nativeZlib, nativeZstd } from '../../src/codecs/native.ts'
 import { type Ended, runOnefold } from '../fixtures/command.ts'
 import { type TestCompression, file, makeImage } from '../fixtures/images.ts'
 import { scratch } from '../fixtures/scratch.ts'
@@ -21,7 +21,7 @@ function done(ended: Ended): string {
   return ended.out
 }
 
-const hasSystem = zlib.system() !== undefined && zstd.system() !== undefined
+const hasSystem = nativeZlib.system() !== undefined && nativeZstd.system() !== undefined
 
 describe('without exported libraries', { skip: !hasSystem && 'the system has no libz or libzstd' }, () => {
   for (const compress of ['gzip', 'zstd'] satisfies TestCompression[])
