@@ -32,7 +32,7 @@ export interface ZstdLimits {
 }
 
 /** The largest window that zstd itself decodes without being asked (`--long=27`), in bytes. */
-export const defaultMaxWindow = 2 ** 27
+const defaultMaxWindow = 2 ** 27
 
 const frameMagic = 0xfd2fb528
 const skippableMagic = 0x184d2a50
