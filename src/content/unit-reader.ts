@@ -1,5 +1,5 @@
 import { decoderOf } from '../codecs/decoder-of.ts'
-import type { Decoder } from '../codecs/codec.ts'
+import { Drain } from '../codecs/codec.ts'
 import { OnefoldError } from '../error.ts'
 import type { ContentIndex, Unit } from '../formats/content-index.ts'
 import type { Descriptor } from '../formats/oci/descriptor.ts'
@@ -9,7 +9,6 @@ import type { BlobPart, RangeSource } from './range-source.ts'
 
 /** Takes decoded bytes that nobody wants. */
 const waste = new Uint8Array(64 * 1024)
-const nothing = waste.subarray(0, 0)
 
 export interface UnitOptions {
   readonly arena: Arena
@@ -53,14 +52,14 @@ export class UnitReader implements Disposable {
     const unit = this.#open
     this.#open = undefined
     if (unit === undefined) return
-    unit.decoder[Symbol.dispose]()
+    unit.drain[Symbol.dispose]()
     if (unit.check === undefined) return
     while (unit.at < unit.unit.end) await this.#input(unit)
     unit.check.finish()
   }
 
   [Symbol.dispose](): void {
-    this.#open?.decoder[Symbol.dispose]()
+    this.#open?.drain[Symbol.dispose]()
     this.#open = undefined
   }
 
@@ -69,21 +68,20 @@ export class UnitReader implements Disposable {
     const unit = this.#index.units[index]
     const blob = unit && this.#index.blobs[unit.blob]
     if (unit === undefined || blob === undefined) throw damaged(index, 'it is not in the index')
-    const decoder = decoderOf(unit.coding, this.#options.zstdWindowLog)
-    const check = ContentCheck.of(unit.digests, `part ${index} of a layer`)
-    this.#open = { index, unit, blob, decoder, check, at: unit.start, input: nothing, position: 0 }
+    const what = `part ${index} of a layer`
+    const drain = new Drain(decoderOf(unit.coding, this.#options.zstdWindowLog), what)
+    const check = ContentCheck.of(unit.digests, what)
+    this.#open = { index, unit, blob, drain, check, at: unit.start, position: 0 }
     return this.#open
   }
 
   async #fill(unit: OpenUnit, room: Uint8Array): Promise<void> {
     for (let filled = 0; filled < room.length;) {
-      const { consumed, produced } = unit.decoder.step(unit.input, room.subarray(filled))
-      unit.input = unit.input.subarray(consumed)
+      const produced = unit.drain.read(filled === 0 ? room : room.subarray(filled))
       filled += produced
-      if (consumed > 0 || produced > 0) continue
-      if (unit.input.length > 0) throw damaged(unit.index, 'the decoder is stuck')
+      if (produced > 0) continue
       if (unit.at === unit.unit.end) throw damaged(unit.index, 'it ends before the files that it should hold')
-      unit.input = await this.#input(unit)
+      unit.drain.give(await this.#input(unit))
     }
     unit.position += room.length
   }
@@ -112,12 +110,10 @@ interface OpenUnit {
   readonly index: number
   readonly unit: Unit
   readonly blob: Descriptor
-  readonly decoder: Decoder
+  readonly drain: Drain
   readonly check: ContentCheck | undefined
   /** Offset in the blob of the next byte to take. */
   at: number
-  /** Bytes that were taken and are not decoded yet. */
-  input: Uint8Array
   /** Number of bytes decoded so far. */
   position: number
 }
