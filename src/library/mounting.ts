@@ -1,5 +1,5 @@
 import { type MountOptions, mountImage } from '../mount/mount-image.ts'
-import type { MountRecord } from '../mount/mount-state.ts'
+import type { MountRecord } from '../store/mount-record.ts'
 import { type UnmountOptions, type Unmounted, unmountImage } from '../mount/unmount.ts'
 import type { Store } from '../store/store.ts'
 import { ensureImage } from '../transfer/ensure-image.ts'

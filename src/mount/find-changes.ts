@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { OnefoldError } from '../error.ts'
 import { findMount } from './find-mount.ts'
-import { type MountRecord, type MountStore, mountFolder } from './mount-state.ts'
+import { type MountRecord, mountPath } from '../store/mount-record.ts'
+import { type MountStore } from './mount-state.ts'
 
 export interface MountChanges {
   readonly mount: MountRecord
@@ -14,7 +15,7 @@ export interface MountChanges {
 export function findChanges(store: MountStore, which: string, verb: string): MountChanges {
   const mount = findMount(store, which, verb)
   if (mount.changes === undefined) return { mount, upper: undefined }
-  const folder = mount.ownsChanges ? mountFolder(store, mount.id) : mount.changes
+  const folder = mount.ownsChanges ? mountPath(store.root, mount.id) : mount.changes
   const upper = join(folder, 'upper')
   if (existsSync(upper)) return { mount, upper }
   throw new OnefoldError('NOT_FOUND', `Cannot ${verb} ${mount.id}: its changes in ${JSON.stringify(upper)} are gone`)

@@ -1,21 +1,15 @@
 import { OnefoldError, hasCode } from '../error.ts'
 import { readMounts } from '../linux/mountinfo.ts'
 import { pathToUtf8 } from '../paths.ts'
-import {
-  type MountRecord,
-  type MountStore,
-  isMountId,
-  readMountRecord,
-  readMountRecords,
-  realPath,
-} from './mount-state.ts'
+import { type MountRecord, isMountId, readMountRecord, readMountRecords } from '../store/mount-record.ts'
+import { type MountStore, realPath } from './mount-state.ts'
 import { entriesOf } from './mount-status.ts'
 
 /** A mount by its id or by where it is mounted. `verb` is what it is wanted for: NOT_FOUND says so. */
 export function findMount(store: MountStore, which: string, verb: string): MountRecord {
-  const own = isMountId(which) ? readMountRecord(store, which) : undefined
+  const own = isMountId(which) ? readMountRecord(store.root, which) : undefined
   if (own !== undefined) return own
-  const [records, table] = [readMountRecords(store), readMounts()]
+  const [records, table] = [readMountRecords(store.root), readMounts()]
   const target = realPath(which)
   const shown = records.filter((record) =>
     entriesOf(record.id, table).some((entry) => pathToUtf8(entry.target) === target),

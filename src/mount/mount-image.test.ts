@@ -17,7 +17,7 @@ import { carryOut } from './carry-out.ts'
 import { openImage } from './open-image.ts'
 import { mountImage } from './mount-image.ts'
 import { planMount } from './mount-plan.ts'
-import { mountFolder } from './mount-state.ts'
+import { mountPath } from '../store/mount-record.ts'
 import { listMounts } from './mount-status.ts'
 import { sweepMounts, unmountImage } from './unmount.ts'
 
@@ -82,7 +82,7 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     fs.mkdirSync(folder.at('there'))
     const here = mountImage(store, image, { target: folder.at('there') })
     const own = mountImage(store, image)
-    assert.equal(own.target, `${mountFolder(store, own.id)}/root`)
+    assert.equal(own.target, `${mountPath(store.root, own.id)}/root`)
     assert.equal(fs.readFileSync(`${own.target}/etc/big`, 'utf8'), big)
     unmountImage(store, own.id)
     assert.equal(fs.readFileSync(`${here.target}/etc/big`, 'utf8'), big)
@@ -115,8 +115,8 @@ describe('mounts of a store', { skip: needsRoot }, () => {
     fs.chmodSync(`${target}/etc/big`, 0o600)
     fs.renameSync(`${target}/etc`, `${target}/moved`)
     const { kept } = unmountImage(store, target)
-    assert.equal(kept, `${mountFolder(store, id)}/upper`)
-    assert.deepEqual(fs.readdirSync(mountFolder(store, id)).sort(), ['mount.json', 'upper'])
+    assert.equal(kept, `${mountPath(store.root, id)}/upper`)
+    assert.deepEqual(fs.readdirSync(mountPath(store.root, id)).sort(), ['mount.json', 'upper'])
     assert.deepEqual(
       listMounts(store).map((mount) => [mount.state, mount.upper]),
       [['kept', kept]],

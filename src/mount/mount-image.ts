@@ -12,15 +12,12 @@ import { type ImageChecks, type OpenImage, openImage } from './open-image.ts'
 import { explainRefusal } from './explain-refusal.ts'
 import { type Changes, type Means, type MountRequest, planMount } from './mount-plan.ts'
 import { describeRoot } from './copy-root.ts'
+import { type MountRecord, isMountId, mountPath, readMountRecord } from '../store/mount-record.ts'
 import {
-  type MountRecord,
   type MountStore,
-  isMountId,
   lockMount,
   lockMounts,
   makeMountFolder,
-  mountFolder,
-  readMountRecord,
   realPath,
   removeDirectory,
   removeMountFolder,
@@ -88,7 +85,7 @@ function mountAgain(store: MountStore, image: VerityDigest, id: string, options:
 }
 
 function keptChanges(store: MountStore, image: VerityDigest, id: string): MountRecord {
-  const record = readMountRecord(store, id)
+  const record = readMountRecord(store.root, id)
   const cannot = `Cannot mount the changes of ${id}`
   if (record?.changes === undefined) throw new OnefoldError('NOT_FOUND', `${cannot}: no changes are kept under this id`)
   if (record.image !== image) {
@@ -108,7 +105,7 @@ function mountHere(store: MountStore, image: OpenImage, kept: Kept, options: Mou
       ...kept,
       untouched: kept.untouched,
       name: options.name ?? kept.image,
-      ...makeTarget(options.target ?? join(mountFolder(store, kept.id), 'root'), made),
+      ...makeTarget(options.target ?? join(mountPath(store.root, kept.id), 'root'), made),
       state: 'mounted',
       boot: bootId(),
       namespace: mountNamespace(),
@@ -141,7 +138,7 @@ function requestOf(
     volatile: options.volatile ?? false,
     verity: checksOf(store, options).verity,
     nosuid: options.nosuid ?? false,
-    scratch: pathFromUtf8(join(mountFolder(store, record.id), 'scratch')),
+    scratch: pathFromUtf8(join(mountPath(store.root, record.id), 'scratch')),
   }
 }
 
@@ -184,7 +181,7 @@ function placeOfChanges(
   options: MountOptions,
 ): Pick<MountRecord, 'changes' | 'ownsChanges'> {
   if (options.upper === undefined) {
-    return { changes: options.rw === true ? mountFolder(store, id) : undefined, ownsChanges: true }
+    return { changes: options.rw === true ? mountPath(store.root, id) : undefined, ownsChanges: true }
   }
   const changes = realPath(options.upper)
   // Nothing else would stop a second overlay from writing there, which the kernel calls undefined behaviour.

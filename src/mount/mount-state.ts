@@ -1,21 +1,17 @@
 /**
- * What the store remembers of a mount, which outlives the command that made it:
+ * The folder of a mount, and who may change it:
  *
  *     <root>/mounts/<id>/
- *       mount.json     below; written before the kernel is asked, so that no mount is ever without it
+ *       mount.json     its record; written before the kernel is asked, so that no mount is ever without it
  *       root/          the mount itself, where nobody named another place
  *       upper/ work/   changes of a writable mount, where nobody named another place
  *       scratch/       only while mounting on kernels before 6.15
- *
- * A record with changes keeps its image alive: an upper directory means nothing without the image below it.
  */
 import {
   closeSync,
   constants,
   fsyncSync,
   mkdirSync,
-  readFileSync,
-  readdirSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -28,6 +24,7 @@ import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 import { open } from '../linux/file.ts'
 import { flock, tryFlock } from '../linux/flock.ts'
 import { pathFromUtf8 } from '../paths.ts'
+import { type MountRecord, formatMountRecord, mountFile, mountPath, mountsPath } from '../store/mount-record.ts'
 
 /** What mounting needs to know of a store. Paths are ordinary strings. */
 export interface MountStore {
@@ -39,51 +36,9 @@ export interface MountStore {
   imagePath(digest: VerityDigest): string
 }
 
-export interface MountRecord {
-  /** 12 hex digits. */
-  readonly id: string
-  readonly image: VerityDigest
-  /** What the user called the image. */
-  readonly name: string
-  /** Where it is mounted, or was last. */
-  readonly target: string
-  /** We made the target directory and take it away again. */
-  readonly ownsTarget: boolean
-  /** The folder with `upper` and `work`, of a writable mount. */
-  readonly changes: string | undefined
-  /** We made that folder, below this one. */
-  readonly ownsChanges: boolean
-  /** What the root of the changes looked like when it was new: with nothing in it and this unchanged, nothing was changed. */
-  readonly untouched: string | undefined
-  /** `unmounted`: taken down in order, changes kept. `lazy`: taken down while in use, which may go on. */
-  readonly state: 'mounted' | 'unmounted' | 'lazy'
-  /** Which boot, and which mount namespace of it, the mount was made in. */
-  readonly boot: string
-  readonly namespace: string
-}
-
-const idSyntax = /^[0-9a-f]{12}$/
-const fileVersion = 1
-
-function isVerityDigest(text: string): text is VerityDigest {
-  return /^[0-9a-f]{64}$/.test(text)
-}
-
-export function isMountId(text: string): boolean {
-  return idSyntax.test(text)
-}
-
-export function mountsFolder(store: MountStore): string {
-  return join(store.root, 'mounts')
-}
-
-export function mountFolder(store: MountStore, id: string): string {
-  return join(store.root, 'mounts', id)
-}
-
 /** Makes the folder of a new mount; ids are random, so EEXIST would be a bug. */
 export function makeMountFolder(store: MountStore, id: string): void {
-  makeFolder(mountFolder(store, id))
+  makeFolder(mountPath(store.root, id))
 }
 
 function makeFolder(path: string): void {
@@ -104,9 +59,9 @@ function makeFolder(path: string): void {
  * directories that may be mount points by rmdir, which a mounted one refuses: a slip must not delete through a mount.
  */
 export function removeMountFolder(store: MountStore, id: string): void {
-  const folder = mountFolder(store, id)
+  const folder = mountPath(store.root, id)
   for (const name of ['root', 'scratch']) removeDirectory(join(folder, name))
-  for (const name of ['upper', 'work', 'mount.json', 'mount.json.new']) {
+  for (const name of ['upper', 'work', mountFile, `${mountFile}.new`]) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
   rmdirSync(folder)
@@ -124,18 +79,18 @@ export function removeDirectory(path: string): void {
 /** Who makes, changes or removes one mount holds the folder of all shared; who tidies up holds it alone. */
 export function lockMounts(store: MountStore, mode: 'shared' | 'exclusive'): Disposable {
   try {
-    makeFolder(mountsFolder(store))
+    makeFolder(mountsPath(store.root))
   } catch (error) {
     if (!(error instanceof OnefoldError) || errnoOf(error.cause) !== 'EEXIST') throw error
   }
-  const fd = openFolder(mountsFolder(store))
+  const fd = openFolder(mountsPath(store.root))
   flock(fd, mode)
   return { [Symbol.dispose]: () => closeSync(fd) }
 }
 
 /** Throws BUSY when another command changes this mount. */
 export function lockMount(store: MountStore, id: string): Disposable {
-  const fd = openFolder(mountFolder(store, id))
+  const fd = openFolder(mountPath(store.root, id))
   if (!tryFlock(fd, 'exclusive')) {
     closeSync(fd)
     throw new OnefoldError('BUSY', `Cannot change mount ${id}: another command is at it`)
@@ -149,12 +104,10 @@ function openFolder(path: string): number {
 
 /** On the disk before it returns, where losing the record would lose changes. */
 export function writeMountRecord(store: MountStore, record: MountRecord): void {
-  const folder = mountFolder(store, record.id)
+  const folder = mountPath(store.root, record.id)
   const durable = record.untouched !== undefined
-  const file = join(folder, 'mount.json')
-  writeFileSync(`${file}.new`, `${JSON.stringify({ version: fileVersion, ...record }, undefined, 2)}\n`, {
-    flush: durable,
-  })
+  const file = join(folder, mountFile)
+  writeFileSync(`${file}.new`, formatMountRecord(record), { flush: durable })
   renameSync(`${file}.new`, file)
   if (durable) syncFolder(folder)
 }
@@ -165,73 +118,6 @@ function syncFolder(folder: string): void {
     fsyncSync(fd)
   } finally {
     closeSync(fd)
-  }
-}
-
-/** Records of all mounts this store knows of, by id. A folder without one is a mount that is just being made or removed. */
-export function readMountRecords(store: MountStore): MountRecord[] {
-  return mountIds(store).flatMap((id) => readMountRecord(store, id) ?? [])
-}
-
-export function mountIds(store: MountStore): string[] {
-  try {
-    return readdirSync(mountsFolder(store)).filter(isMountId).sort()
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return []
-    throw error
-  }
-}
-
-export function readMountRecord(store: MountStore, id: string): MountRecord | undefined {
-  const file = join(mountFolder(store, id), 'mount.json')
-  try {
-    const text = readFileSync(file, 'utf8')
-    // A record without changes is not synced: a power cut may leave an empty file of it, and surely no mount.
-    return text === '' ? undefined : parseMountRecord(text, id)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-/** Reads mount.json. Throws CORRUPT for anything that `writeMountRecord` did not write. */
-export function parseMountRecord(text: string, id: string): MountRecord {
-  const bad = (detail: string): OnefoldError =>
-    new OnefoldError('CORRUPT', `Cannot read the record of mount ${id}: ${detail}`)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    throw bad('it is not JSON')
-  }
-  if (typeof value !== 'object' || value === null) throw bad('it is not an object')
-  const fields = new Map(Object.entries(value))
-  if (fields.get('version') !== fileVersion) {
-    throw bad(`its version is ${JSON.stringify(fields.get('version'))}, expected ${fileVersion}`)
-  }
-  const string = (key: string): string => {
-    const field: unknown = fields.get(key)
-    if (typeof field !== 'string') throw bad(`${key} is not a string`)
-    return field
-  }
-  const state = string('state')
-  if (state !== 'mounted' && state !== 'unmounted' && state !== 'lazy')
-    throw bad(`its state is ${JSON.stringify(state)}`)
-  if (string('id') !== id) throw bad(`it is that of ${JSON.stringify(string('id'))}`)
-  const image = string('image')
-  if (!isVerityDigest(image)) throw bad(`its image is ${JSON.stringify(image)}`)
-  return {
-    id,
-    image,
-    name: string('name'),
-    target: string('target'),
-    ownsTarget: fields.get('ownsTarget') === true,
-    changes: fields.has('changes') ? string('changes') : undefined,
-    ownsChanges: fields.get('ownsChanges') === true,
-    untouched: fields.has('untouched') ? string('untouched') : undefined,
-    state,
-    boot: string('boot'),
-    namespace: string('namespace'),
   }
 }
 

@@ -5,7 +5,8 @@ import { type Mount as TableEntry, readMounts } from '../linux/mountinfo.ts'
 import { pathFromUtf8, pathToUtf8 } from '../paths.ts'
 import { bootId, mountNamespace } from './this-boot.ts'
 import { sourcePrefix } from './mount-plan.ts'
-import { type MountRecord, type MountStore, readMountRecords } from './mount-state.ts'
+import { type MountRecord, readMountRecords } from '../store/mount-record.ts'
+import type { MountStore } from './mount-state.ts'
 
 /**
  * - `mounted`: shows in our mount table.
@@ -31,7 +32,7 @@ export interface MountStatus {
 /** Every mount this store made and remembers, by id. */
 export function listMounts(store: MountStore): MountStatus[] {
   const table = readMounts()
-  return readMountRecords(store).map((record) => statusOf(store, record, table))
+  return readMountRecords(store.root).map((record) => statusOf(store, record, table))
 }
 
 export function statusOf(store: MountStore, record: MountRecord, table: readonly TableEntry[]): MountStatus {

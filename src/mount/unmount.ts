@@ -6,15 +6,11 @@ import { type Mount as TableEntry, readMounts } from '../linux/mountinfo.ts'
 import { pathToUtf8 } from '../paths.ts'
 import { findMount, noMount } from './find-mount.ts'
 import { isUntouched } from './copy-root.ts'
+import { type MountRecord, mountPath, mountIds, mountsPath, readMountRecord } from '../store/mount-record.ts'
 import {
-  type MountRecord,
   type MountStore,
   lockMount,
   lockMounts,
-  mountFolder,
-  mountIds,
-  mountsFolder,
-  readMountRecord,
   removeDirectory,
   removeMountFolder,
   writeMountRecord,
@@ -42,7 +38,7 @@ export function unmountImage(store: MountStore, which: string, options: UnmountO
   using _mounts = lockMounts(store, 'shared')
   const { id } = findMount(store, which, 'unmount')
   using _lock = lockMount(store, id)
-  const record = readMountRecord(store, id)
+  const record = readMountRecord(store.root, id)
   if (record === undefined) throw noMount(which, 'unmount')
   takeDown(store, record, options)
   return cleanUp(store, record, options)
@@ -50,15 +46,15 @@ export function unmountImage(store: MountStore, which: string, options: UnmountO
 
 /** Removes what is left of mounts that vanished without changes, or were never finished. Returns their ids. */
 export function sweepMounts(store: MountStore): string[] {
-  if (!existsSync(mountsFolder(store))) return []
+  if (!existsSync(mountsPath(store.root))) return []
   using _mounts = lockMounts(store, 'exclusive')
   const table = readMounts()
-  const gone = mountIds(store).filter((id) => {
-    const record = readMountRecord(store, id)
+  const gone = mountIds(store.root).filter((id) => {
+    const record = readMountRecord(store.root, id)
     return record === undefined ? !holdsChanges(store, id) : statusOf(store, record, table).state === 'gone'
   })
   for (const id of gone) {
-    const record = readMountRecord(store, id)
+    const record = readMountRecord(store.root, id)
     if (record?.ownsTarget === true) removeDirectory(record.target)
     removeMountFolder(store, id)
   }
@@ -66,7 +62,7 @@ export function sweepMounts(store: MountStore): string[] {
 }
 
 function holdsChanges(store: MountStore, id: string): boolean {
-  const upper = join(mountFolder(store, id), 'upper')
+  const upper = join(mountPath(store.root, id), 'upper')
   return existsSync(upper) && readdirSync(upper).length > 0
 }
 

@@ -10,7 +10,9 @@
  *       images/<digest>.erofs      0444, composefs images: rebuildable
  *       blobs/<alg>/<hex>          manifests, configs, indexes: bytes as served
  *       refs/<percent-encoded>     name → top descriptor
- *       mounts/<id>/               what a mount needs beyond its image; owned by src/mount
+ *       mounts/<id>/               what a mount needs beyond its image; made by src/mount
+ *         mount.json               its record
+ *         upper/                   changes that were made in it
  *       tmp/aside-<kind>-<digest>  what a garbage collection is about to delete
  *       tmp/<id>/                  a transaction
  *         lock                     flock, exclusive while the owner lives
@@ -38,6 +40,7 @@ export const storeFile = 'store.json'
 export const lockFile = 'lock'
 export const indexFile = 'index.db'
 export const tmpFolder = 'tmp'
+export const mountsFolder = 'mounts'
 export const quarantineFolder = 'quarantine'
 export const missingFile = 'missing'
 export const checkedFile = 'checked.json'

@@ -16,10 +16,11 @@ import { basename } from 'node:path'
 import { describe, test } from 'node:test'
 import { file } from '../../../test/fixtures/images.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
-import { stageImage } from '../../../test/fixtures/store-image.ts'
+import { stageImage, testMount } from '../../../test/fixtures/store-image.ts'
 import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import { verityDigest } from '../../formats/fsverity/verity-digest.ts'
+import { formatMountRecord } from '../mount-record.ts'
 import { blobPath, imagePath, objectPath, recipePath, recordPath } from '../store-layout.ts'
 import { type ImageRecord, formatRecord } from '../records/image-record.ts'
 import type { Damage, FsckOptions } from './fsck-report.ts'
@@ -208,8 +209,8 @@ const cases: Case[] = [
       mkdirSync(`${root}/mounts/0123456789ab`, { recursive: true })
       writeFileSync(`${root}/mounts/0123456789ab/mount.json`, '{"image": "../../etc"}')
       mkdirSync(`${root}/mounts/0123456789ac`)
-      const state = { image, name: 'one', changes: '/x', ownsChanges: true }
-      writeFileSync(`${root}/mounts/0123456789ac/mount.json`, JSON.stringify(state))
+      const mount = { ...testMount, id: '0123456789ac', image, name: 'one', changes: '/x' }
+      writeFileSync(`${root}/mounts/0123456789ac/mount.json`, formatMountRecord(mount))
     },
     () => [
       { kind: 'mount', name: '0123456789ab', state: 'broken' },

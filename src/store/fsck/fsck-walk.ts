@@ -7,6 +7,7 @@ import {
   indexFile,
   lockFile,
   missingFile,
+  mountsFolder,
   quarantineFolder,
   storeFile,
   tmpFolder,
@@ -46,13 +47,13 @@ export class Walk {
   /** The root and what lies in it. Folders that a store cannot do without were looked at when it was opened. */
   root(): void {
     const files = [storeFile, lockFile, indexFile, missingFile, checkedFile]
-    const known = new Set([...folders, tmpFolder, 'mounts', quarantineFolder, 'lost+found', ...files])
+    const known = new Set([...folders, tmpFolder, mountsFolder, quarantineFolder, 'lost+found', ...files])
     for (const name of listFolder(this.#root)) if (!known.has(name)) this.strays.push(name)
     const mode = lstatSync(this.#root).mode & 0o777
     if (mode !== 0o700 && mode !== 0o755)
       this.#exposed('', `its mode is ${octal(mode)}, expected 0700, or 0755 when it is shared`)
     for (const name of files) this.#ours(name, 'file')
-    for (const name of [...folders, tmpFolder, 'mounts', quarantineFolder]) this.#ours(name, 'folder')
+    for (const name of [...folders, tmpFolder, mountsFolder, quarantineFolder]) this.#ours(name, 'folder')
   }
 
   /** Files that are named as those of the folder are; the others are strays. */

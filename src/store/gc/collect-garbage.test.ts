@@ -16,10 +16,11 @@ import {
 import { describe, test } from 'node:test'
 import { file } from '../../../test/fixtures/images.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
-import { stageImage, stageLayer } from '../../../test/fixtures/store-image.ts'
+import { stageImage, stageLayer, testMount } from '../../../test/fixtures/store-image.ts'
 import { hasCode } from '../../error.ts'
 import { verityDigest } from '../../formats/fsverity/verity-digest.ts'
 import { blobPath, imagePath, objectPath, recipePath, recordPath } from '../store-layout.ts'
+import { formatMountRecord } from '../mount-record.ts'
 import { Marks } from './marks.ts'
 import type { ImageRecord } from '../records/image-record.ts'
 import { type Store, openStore } from '../store.ts'
@@ -161,18 +162,19 @@ describe('gc', () => {
     const record = await add(store, 'one', oneLayers)
     await store.remove('one')
     for (const id of ['aaaaaaaaaaaa', 'bbbbbbbbbbbb']) mkdirSync(`${store.root}/mounts/${id}`, { recursive: true })
-    const mount = `${store.root}/mounts/aaaaaaaaaaaa/mount.json`
-    const image = record.images.default
-    writeFileSync(mount, JSON.stringify({ version: 1, image, changes: '/x' }))
+    const file = `${store.root}/mounts/aaaaaaaaaaaa/mount.json`
+    const image = record.images.default ?? assert.fail('it has no image')
+    const mount = { ...testMount, id: 'aaaaaaaaaaaa', image }
+    writeFileSync(file, formatMountRecord({ ...mount, changes: '/x' }))
     await store.gc()
     assert.ok(has(store, alone))
-    assert.deepEqual(store.recordsWith(image ?? assert.fail()), [record])
+    assert.deepEqual(store.recordsWith(image), [record])
     for (const { recipe } of record.layers) assert.ok(store.hasRecipe(recipe))
     assert.ok(store.blob(record.manifest.digest).length > 0 && store.blob(record.config.digest).length > 0)
-    writeFileSync(mount, JSON.stringify({ version: 1, image: '../..', changes: '/x' }))
+    writeFileSync(file, Buffer.from(formatMountRecord({ ...mount, changes: '/x' })).subarray(0, 100))
     await assert.rejects(store.gc(), (error) => hasCode(error, 'CORRUPT'))
     assert.ok(has(store, alone))
-    writeFileSync(mount, JSON.stringify({ version: 1, image }))
+    writeFileSync(file, formatMountRecord(mount))
     await store.gc()
     assert.equal(has(store, alone), false)
   })

@@ -1,19 +1,17 @@
-import { existsSync } from 'node:fs'
 import { type Digest, type RecipeDigest, type VerityDigest, parseVerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { visitImageObjects } from '../../formats/composefs/image-objects.ts'
-import { readJson } from '../../formats/json.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { pathFromUtf8 } from '../../paths.ts'
 import { visitObjects } from '../../recipe/recipe.ts'
 import { isOpenElsewhere } from '../../linux/flock.ts'
 import { DigestSet } from '../objects/digest-set.ts'
-import { readWhole } from '../store-files.ts'
 import { type Hold, LivingHolds } from '../transaction/holds.ts'
 import { type DigestFolder, digestOfName, imagePath } from '../store-layout.ts'
+import { mountIds, needsImage, readMountRecord } from '../mount-record.ts'
 import { readRecipeFile } from '../recipes/recipe-files.ts'
-import { listFolder, listFolders, readBlob, readImageFile, readRecord, recordsWith } from '../records/record-files.ts'
+import { listFolder, readBlob, readImageFile, readRecord, recordsWith } from '../records/record-files.ts'
 import { listRefs, readRef } from '../records/refs.ts'
 
 /**
@@ -86,11 +84,10 @@ export class Marks {
 
   /** Changes that a writable mount left are worth nothing without the image below them; a commit needs its layers, too. */
   #markChanges(): void {
-    const folder = `${this.#root}/mounts`
-    if (!existsSync(folder)) return
-    for (const id of listFolders(folder)) {
-      const image = sure(() => imageOfChanges(`${folder}/${id}/mount.json`))
-      if (image === undefined) continue
+    for (const id of mountIds(this.#root)) {
+      const mount = sure(() => readMountRecord(this.#root, id))
+      if (mount === undefined || !needsImage(mount)) continue
+      const { image } = mount
       this.markImage(image)
       for (const manifest of this.#recordsBelow(image)) this.#record(manifest)
     }
@@ -217,16 +214,7 @@ function sure<T>(read: () => T): T {
     if (!(cause instanceof OnefoldError) || cause.code === 'IO' || cause.code === 'DENIED') throw cause
     throw new OnefoldError('CORRUPT', `Cannot tell what is still needed: ${cause.message}`, {
       cause,
-      hint: 'onefold fsck tells what is damaged; pull that image again, or remove it.',
+      hint: cause.hint ?? 'onefold fsck tells what is damaged; pull that image again, or remove it.',
     })
   }
-}
-
-/** mount.json is written by src/mount; all that counts here is which image it stands on, and whether there are changes. */
-function imageOfChanges(path: string): VerityDigest | undefined {
-  const what = `"${path}"`
-  const bytes = readWhole(path, what, 1024 * 1024)
-  if (bytes === undefined) return undefined
-  const fields = readJson(bytes, what)
-  return fields.has('changes') ? parseVerityDigest(fields.text('image')) : undefined
 }

@@ -4,7 +4,7 @@ import type { Platform } from '../../formats/oci/descriptor.ts'
 import { Catalog, type NamedImages } from '../records/catalog.ts'
 import { DiskReader } from './disk-reader.ts'
 import { Tally, type UseSums } from './usage-tally.ts'
-import { indexFile, tmpFolder } from '../store-layout.ts'
+import { indexFile, mountsFolder, tmpFolder } from '../store-layout.ts'
 import { Marks } from '../gc/marks.ts'
 import { listFolder } from '../records/record-files.ts'
 import type { ImageRecord } from '../records/image-record.ts'
@@ -108,6 +108,6 @@ const partNames = {
   records: 'records',
   refs: 'refs',
   tmp: tmpFolder,
-  mounts: 'mounts',
+  mounts: mountsFolder,
   index: indexFile,
 } as const
