@@ -4,7 +4,7 @@ import { readRecipe } from '../recipe/recipe.ts'
 import { Merge } from './merge/apply-layers.ts'
 import { type ComposedImage, streamImage } from './stream-image.ts'
 import { S_IFMT, S_IFREG } from '../formats/tree.ts'
-import type { LayerKind } from '../store/records/image-record.ts'
+import type { LayerKind } from '../formats/layer-kind.ts'
 
 /** A stored layer, ready to be read. */
 export interface LayerRecipe {

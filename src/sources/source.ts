@@ -1,3 +1,5 @@
+import type { LayerKind } from '../formats/layer-kind.ts'
+import type { AbortOptions } from '../abort.ts'
 import type { Digest } from '../digest.ts'
 import type { Descriptor } from '../formats/oci/descriptor.ts'
 
@@ -6,9 +8,9 @@ export interface Source {
   /** As the user wrote it; what a record's origin says. */
   readonly name: string
   /** 'plain' sources are trees, not layers: whiteout names in them are data. */
-  readonly kind: 'layer' | 'plain'
+  readonly kind: LayerKind
   /** Of each layer, the lowest first, where they are not all of one kind. */
-  readonly kinds?: readonly Source['kind'][]
+  readonly kinds?: readonly LayerKind[]
   /** The top manifest or index, bytes as served; checked against the digest when one was asked for. */
   resolve(options?: AbortOptions): Promise<Artifact>
   /** A nested manifest or a config: small, whole, verified against the descriptor's digest and size. */
@@ -32,10 +34,6 @@ export type Related =
   | { readonly tagSuffix: string }
   /** An index of the manifests whose subject is the one of this digest. */
   | { readonly referrersOf: Digest }
-
-export interface AbortOptions {
-  readonly signal?: AbortSignal | undefined
-}
 
 export interface BlobOptions extends AbortOptions {
   /** First byte wanted, 0 … descriptor.size; default 0. */

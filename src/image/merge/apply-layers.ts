@@ -1,9 +1,8 @@
+import type { LayerKind } from '../../formats/layer-kind.ts'
 import type { Entry } from '../../formats/entry.ts'
-import { Layer, type LayerKind } from './merge-layer.ts'
+import { Layer } from './merge-layer.ts'
 import { groupsOf } from '../diff-trees.ts'
 import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../../formats/tree.ts'
-
-export type { LayerKind } from './merge-layer.ts'
 
 export interface MergeOptions {
   /** Keep `security.selinux`, which names labels of the policy the image was built under. */

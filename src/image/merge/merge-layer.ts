@@ -1,12 +1,10 @@
+import type { LayerKind } from '../../formats/layer-kind.ts'
 import { type Entry, type Xattrs, noXattrs } from '../../formats/entry.ts'
 import { maxPathBytes, quoteName } from '../../formats/path.ts'
 import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../../formats/tree.ts'
 import { hideEstargz } from './hide-estargz.ts'
 import { checkName, copyMetadata, newInode, refused } from './new-inode.ts'
 import { keptXattrs } from './kept-xattrs.ts'
-
-/** `layer`: whiteouts mean what the image specification says. `plain`: a tree of files, in which every name is data. */
-export type LayerKind = 'layer' | 'plain'
 
 export interface LayerOptions {
   readonly keepSelinux?: boolean

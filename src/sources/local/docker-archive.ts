@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { AbortOptions } from '../../abort.ts'
 import { type Digest, digestOf, isDigest, parseDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Compression, detectCompression } from '../../codecs/detect.ts'
@@ -10,7 +11,7 @@ import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { type FileSet, readDocument, readRange, readRangeWhole } from './file-set.ts'
 import { localSource, once } from './local-source.ts'
 import { type Reference, formatReference, parseReference } from '../registry/reference.ts'
-import type { AbortOptions, Artifact, FileRange, Source } from '../source.ts'
+import type { Artifact, FileRange, Source } from '../source.ts'
 
 /**
  * An image that `docker save`, podman or skopeo wrote into a tar. The archive names files, not digests, and has no

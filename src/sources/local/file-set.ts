@@ -1,8 +1,9 @@
 import { constants, type BigIntStats } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError, describeErrno, errnoOf } from '../../error.ts'
-import { type AbortOptions, type BlobOptions, type FileRange, documentMax } from '../source.ts'
+import { type BlobOptions, type FileRange, documentMax } from '../source.ts'
 
 /** Named files that belong together: those of a directory, or the members of an archive. */
 export interface FileSet {

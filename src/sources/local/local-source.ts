@@ -1,16 +1,10 @@
+import type { LayerKind } from '../../formats/layer-kind.ts'
+import type { AbortOptions } from '../../abort.ts'
 import { checkDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { readRange } from './file-set.ts'
-import {
-  type AbortOptions,
-  type Artifact,
-  type BlobOptions,
-  type FileRange,
-  type Related,
-  type Source,
-  documentMax,
-} from '../source.ts'
+import { type Artifact, type BlobOptions, type FileRange, type Related, type Source, documentMax } from '../source.ts'
 
 /** Bytes that are made when they are read, such as the tar of a directory. */
 export interface MadeBlob {
@@ -24,7 +18,7 @@ export type Located = FileRange | Uint8Array | MadeBlob
 /** What differs between sources on this machine; `localSource` makes a Source of it. */
 export interface LocalParts {
   readonly name: string
-  readonly kind: Source['kind']
+  readonly kind: LayerKind
   resolve(options: AbortOptions): Promise<Artifact>
   /** Undefined when the source has no such blob. */
   locate(descriptor: Descriptor): Promise<Located | undefined>

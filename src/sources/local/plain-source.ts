@@ -1,3 +1,4 @@
+import type { AbortOptions } from '../../abort.ts'
 import { type Digest, type DiffId, digestOf } from '../../digest.ts'
 import { type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
 import { writeConfig } from '../../formats/oci/image-config.ts'
@@ -5,7 +6,7 @@ import { writeManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { hostPlatform } from '../../formats/oci/platform.ts'
 import { type Located, localSource, once } from './local-source.ts'
-import type { AbortOptions, Artifact, Source } from '../source.ts'
+import type { Artifact, Source } from '../source.ts'
 
 /** The one layer of a plain tree, once it has been read through. */
 export interface PlainLayer {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { AbortOptions } from '../../abort.ts'
 import { parseDiffId, parseDigest } from '../../digest.ts'
 import { type Compression, detectCompression } from '../../codecs/detect.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
@@ -6,7 +7,7 @@ import { decoded } from './decoded.ts'
 import { openFile, readRange } from './file-set.ts'
 import { type SourceOptions, maxUnpackedBytesDefault } from '../source-options.ts'
 import { type PlainLayer, plainSource } from './plain-source.ts'
-import type { AbortOptions, FileRange, Source } from '../source.ts'
+import type { FileRange, Source } from '../source.ts'
 import { keepTemporarily } from '../temporary.ts'
 
 /** A tar of a plain tree, compressed or not; the path `-` is standard input, which is kept in a temporary file. */

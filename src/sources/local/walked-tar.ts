@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
+import type { AbortOptions } from '../../abort.ts'
 import { parseDiffId, parseDigest } from '../../digest.ts'
 import { type Entry, sizeOf } from '../../formats/entry.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
 import { pathToUtf8 } from '../../paths.ts'
 import type { PlainLayer } from './plain-source.ts'
-import type { AbortOptions, BlobOptions } from '../source.ts'
+import type { BlobOptions } from '../source.ts'
 import { type Found, changedWhileRead } from '../../scan/walk-tree.ts'
 
 /** A name of a tar that is being made; its bytes are read before the next name is asked for. */

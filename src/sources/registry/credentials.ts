@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError, describeErrno, errnoOf } from '../../error.ts'
 import { type JsonMembers, isJsonObject } from '../../formats/json.ts'
-import type { AbortOptions } from '../source.ts'
 import { parseSecret } from './secret-json.ts'
 
 /**

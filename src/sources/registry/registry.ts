@@ -1,16 +1,9 @@
+import type { AbortOptions } from '../../abort.ts'
 import { type Digest, checkDigest, digestOf } from '../../digest.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { bareMediaType, documentKind, mediaTypes } from '../../formats/oci/media-types.ts'
-import {
-  type AbortOptions,
-  type Artifact,
-  type BlobOptions,
-  type Related,
-  type Source,
-  documentMax,
-  referrersTag,
-} from '../source.ts'
+import { type Artifact, type BlobOptions, type Related, type Source, documentMax, referrersTag } from '../source.ts'
 import { readBlob } from './blob.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { decodeDocument, documentTypes, shownMediaType } from './document.ts'

@@ -1,6 +1,6 @@
+import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
-import type { AbortOptions } from '../source.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { type Reference, formatReference } from './reference.ts'
 import { retrying } from './retry.ts'

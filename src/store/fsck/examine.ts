@@ -3,13 +3,12 @@ import { DigestCheck, type DiffId, type RecipeDigest, type VerityDigest } from '
 import { OnefoldError, errnoOf } from '../../error.ts'
 import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
 import { readRecipe } from '../../recipe/recipe.ts'
-import { Merge } from '../../image/merge/apply-layers.ts'
-import { composeImage } from '../../image/stream-image.ts'
+import { Composer } from '../../image/composer.ts'
 import { measureVerity } from '../../linux/fs-verity.ts'
 import { fileError, openRegular } from '../store-files.ts'
 import { rebuildTar } from '../recipes/rebuild-tar.ts'
 import { readRecipeFile } from '../recipes/recipe-files.ts'
-import type { LayerKind } from '../records/image-record.ts'
+import type { LayerKind } from '../../formats/layer-kind.ts'
 import type { DamageState } from './fsck-report.ts'
 
 /** What threads do: everything that reads more than a few kilobytes. Jobs and answers are plain values. */
@@ -169,14 +168,15 @@ function buildTar({ root, recipe, diffId }: TarJob): Answer {
 
 function compose({ root, layers, keepSelinux }: ImageJob): Answer {
   try {
-    const merge = new Merge({ keepSelinux })
-    for (const { recipe, kind } of layers) {
+    const composer = new Composer({ keepSelinux })
+    for (const [place, { recipe, kind }] of layers.entries()) {
       const bytes = readRecipeFile(root, recipe)
       if (bytes === undefined) return { sizes: [-1], problems: [], hashed: 0, bytes: 0 }
-      merge.apply(readRecipe(bytes).entries(), kind)
+      composer.layer([place], { bytes, kind })
     }
-    const { digest, bytes } = composeImage(merge.finish())
-    return { sizes: [bytes.length], problems: [], hashed: 0, bytes: bytes.length, image: digest }
+    let size = 0
+    const { digest } = composer.finish((piece) => void (size += piece.length))
+    return { sizes: [size], problems: [], hashed: 0, bytes: size, image: digest }
   } catch (error) {
     return failed(error)
   }

@@ -1,5 +1,5 @@
+import type { AbortOptions } from '../../abort.ts'
 import type { Digest } from '../../digest.ts'
-import type { AbortOptions } from '../transaction/transaction.ts'
 
 export interface FsckOptions extends AbortOptions {
   /**

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError } from '../../error.ts'
 import { syncfsAsync } from '../../linux/file.ts'
 import { nameAgain } from './aside.ts'
@@ -9,7 +10,6 @@ import { visitFiles } from '../usage/disk-reader.ts'
 import { lockStore, tryLockCollector } from '../store-lock.ts'
 import { Marks } from './marks.ts'
 import { Sweep } from './sweep.ts'
-import type { AbortOptions } from '../transaction/transaction.ts'
 
 /*
  * Garbage collection beside everything else. What is needed is marked without a lock; then, in slices of half a second,

@@ -21,6 +21,7 @@ import {
   parseRecipeDigest,
   parseVerityDigest,
 } from '../../digest.ts'
+import { type LayerKind, layerKinds } from '../../formats/layer-kind.ts'
 import { type Descriptor, type Platform, descriptorValue, readDescriptor } from '../../formats/oci/descriptor.ts'
 import { type Fields, readJson } from '../../formats/json.ts'
 import { checkSum, summedJson } from './summed-json.ts'
@@ -56,13 +57,10 @@ export interface LayerToc {
   readonly digest?: Digest
 }
 
-/** Plain sources are trees, not layers: names that look like whiteouts are data. */
-export type LayerKind = (typeof layerKinds)[number]
 /** Proven: the tar was hashed or rebuilt. toc-only: believed from a table of contents. failed: found to be a lie. */
 export type Proof = (typeof proofs)[number]
 export type ImageKind = (typeof imageKinds)[number]
 
-const layerKinds = ['layer', 'plain'] as const
 const proofs = ['proven', 'toc-only', 'failed'] as const
 const imageKinds = ['default'] as const
 

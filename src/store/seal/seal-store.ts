@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, rmSync } from 'node:fs'
+import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError } from '../../error.ts'
 import { syncfsAsync } from '../../linux/file.ts'
 import { enableVerityAsync } from '../../linux/fs-verity.ts'
@@ -7,7 +8,6 @@ import { replaceFile, writeFile } from '../store-files.ts'
 import { storeFile, tmpFolder } from '../store-layout.ts'
 import { lockStore, tryLockCollector } from '../store-lock.ts'
 import { type VerityPolicy, formatSettings } from '../store-settings.ts'
-import type { AbortOptions } from '../transaction/transaction.ts'
 import { type Sealed, sealAll, unable } from './seal-files.ts'
 
 /**

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import type { AbortOptions } from '../../abort.ts'
 import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, checkDigest } from '../../digest.ts'
 import { OnefoldError, errnoOf } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
@@ -23,10 +24,6 @@ import { Writeback } from './writeback.ts'
 
 /** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
 export type RefCondition = 'any' | 'absent' | Digest
-
-export interface AbortOptions {
-  readonly signal?: AbortSignal | undefined
-}
 
 /**
  * Everything one pull adds to a store. Nothing of it is visible before commit(), and all of it is durable when that

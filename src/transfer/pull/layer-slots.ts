@@ -1,6 +1,7 @@
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Composer } from '../../image/composer.ts'
-import type { LayerKind, LayerRecord } from '../../store/records/image-record.ts'
+import type { LayerKind } from '../../formats/layer-kind.ts'
+import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { WantedLayer } from './import-layers.ts'
 
 /** The places of an image's layers, filled in whatever order the layers come; the composer gets each as it comes. */
