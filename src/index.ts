@@ -3,11 +3,11 @@
  *
  *     import { openStore, openSource, pull, mount, unmount } from 'onefold'
  */
-export { openStore, Store, type OpenOptions, type VerityPolicy, type Sealed } from './store/store.ts'
-export type { StoredImage, ListedImage, FindOptions } from './store/records/find-image.ts'
-export type { DiskUse, ImageUse, StoreUse } from './store/usage/disk-usage.ts'
-export type { GcOptions, GcReport } from './store/gc/collect-garbage.ts'
-export type { FsckOptions, FsckReport, Sample, Damage, Affected, CheckEvent } from './store/fsck/fsck-report.ts'
+export { openStore, openDamagedStore, Store, type OpenOptions, type VerityPolicy, type Sealed } from './store/store.ts'
+export type { StoredImage, ListedImage, FindOptions } from './store/store.ts'
+export type { DiskUse, ImageUse, StoreUse } from './store/store.ts'
+export type { GcOptions, GcReport } from './store/store.ts'
+export type { FsckOptions, FsckReport, Sample, Damage, Affected, CheckEvent } from './store/store.ts'
 export type { ImageRecord, LayerRecord } from './store/records/image-record.ts'
 
 export { openSource, type SourceOptions } from './sources/open-source.ts'
@@ -25,7 +25,7 @@ export {
 export type { PartialPolicy } from './transfer/fetch/layer-outlook.ts'
 export { proofOf, type VerifiedImage, type VerifiedLayer } from './transfer/verify/proof.ts'
 export { proveImage, type VerifyOptions } from './transfer/verify/prove-image.ts'
-export { repairStore, openDamagedStore, type RepairOptions, type RepairReport } from './transfer/repair/repair.ts'
+export { repairStore, type RepairOptions, type RepairReport } from './transfer/repair/repair.ts'
 export { obtain, type ObtainOptions } from './transfer/pull/obtain.ts'
 export { exportImage, type ExportOptions, type ExportResult } from './transfer/send/export-image.ts'
 export { sealImage, type SealImageOptions, type SealResult, type SealedImage } from './transfer/seal/seal-image.ts'

@@ -1,4 +1,4 @@
-import type { CheckEvent } from '../store/fsck/fsck-report.ts'
+import type { CheckEvent } from '../store/store.ts'
 import type { PullEvent } from '../transfer/progress.ts'
 import { formatBytes, type Output } from './output.ts'
 

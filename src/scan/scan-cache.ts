@@ -8,7 +8,7 @@ import { S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import { structs } from '../linux/abi.ts'
 import type { StatRecord } from '../linux/stat.ts'
 import { pathToBytes } from '../paths.ts'
-import { writeAll } from '../store/store-files.ts'
+import { writeAll } from '../linux/write-all.ts'
 import { readImage } from '../cli/composefs/tool-files.ts'
 
 /**

@@ -10,10 +10,10 @@ import {
   readSync,
   renameSync,
   rmSync,
-  writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Code, OnefoldError, describeErrno, errnoOf } from '../error.ts'
+import { writeAll } from '../linux/write-all.ts'
 
 /** The few ways in which a store touches files. Paths are below its root; names never come from outside undigested. */
 
@@ -84,11 +84,6 @@ export function readWhole(path: string, what: string, max: number): Buffer | und
   } finally {
     closeSync(file.fd)
   }
-}
-
-/** write(2) may write less than asked. */
-export function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done)
 }
 
 /** Whatever the umask says: a store may be shared later, with files that were written before. */

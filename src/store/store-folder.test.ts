@@ -62,7 +62,7 @@ describe('openStore', () => {
     await using transaction = await store.begin()
     assert.deepEqual(
       readdirSync(place.at('tmp')).map((name) => place.at('tmp', name)),
-      [transaction.folder],
+      [transaction.place('').folder],
     )
   })
 

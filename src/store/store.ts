@@ -1,36 +1,49 @@
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { AbortOptions } from '../abort.ts'
 import type { Digest, RecipeDigest, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/oci/descriptor.ts'
 import { readRecipe } from '../recipe/recipe.ts'
-import type { CompressedLayers } from './transaction/compressed-layers.ts'
-import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './records/find-image.ts'
-import { openFolder, requireOwn } from './store-folder.ts'
 import type { FsckOptions, FsckReport } from './fsck/fsck-report.ts'
-import type { DiskUse } from './usage/disk-usage.ts'
+import type { Mender } from './fsck/mender.ts'
 import type { GcOptions, GcReport } from './gc/collect-garbage.ts'
-import { defaultRoot, imagePath, recipePath } from './store-layout.ts'
+import type { CompressedLayers } from './index/compressed-layers.ts'
+import type { Contents } from './index/held-contents.ts'
+import type { LayerIndex } from './index/layer-index.ts'
+import { Missing } from './objects/missing-objects.ts'
 import { type ByteRange, type OpenObject, openObject, readObject } from './objects/object-files.ts'
+import type { WideDigests } from './objects/wide-digests.ts'
 import { rebuildTar } from './recipes/rebuild-tar.ts'
 import { readRecipeFile } from './recipes/recipe-files.ts'
-import { readBlob, readImageFile, readRecord, recordsWith } from './records/record-files.ts'
+import { type FindOptions, type ListedImage, type StoredImage, findImage, listImages } from './records/find-image.ts'
 import type { ImageRecord } from './records/image-record.ts'
-import { listRefs, readRef } from './records/refs.ts'
-import { type VerityPolicy, verityPolicy } from './store-settings.ts'
-import { removeImage, tagImage } from './records/tagging.ts'
-import { type RefCondition, type Transaction, beginTransaction } from './transaction/transaction.ts'
+import { listFolder, readBlob, readImageFile, readRecord, recordsWith } from './records/record-files.ts'
+import { type RefCondition, encodeRef, listRefs, readRef } from './records/refs.ts'
 import type { Sealed } from './seal/seal-files.ts'
+import { openFolder, requireOwn } from './store-folder.ts'
+import { blobPath, defaultRoot, imagePath, recipePath } from './store-layout.ts'
+import { type VerityPolicy, verityPolicy } from './store-settings.ts'
+import type { Transaction } from './transaction/transaction.ts'
+import type { DiskUse } from './usage/disk-usage.ts'
 
-export type { FindOptions, ListedImage, StoredImage } from './records/find-image.ts'
-export type { CheckEvent, Damage, DamageKind, FsckOptions, FsckReport } from './fsck/fsck-report.ts'
-export type { DiskUse, ImageUse, StoreUse } from './usage/disk-usage.ts'
+export type { Affected, CheckEvent, Damage, DamageKind, FsckOptions, FsckReport, Sample } from './fsck/fsck-report.ts'
+export type { CheckResult } from './fsck/check-store.ts'
+export type { Inventory } from './fsck/inventory.ts'
+export type { Mender } from './fsck/mender.ts'
 export type { GcOptions, GcReport } from './gc/collect-garbage.ts'
-export type { VerityPolicy } from './store-settings.ts'
+export type { CompressedLayers } from './index/compressed-layers.ts'
+export type { LayerIndex, LayerKey } from './index/layer-index.ts'
+export type { Missing } from './objects/missing-objects.ts'
+export type { OpenObject } from './objects/object-files.ts'
+export type { WideDigests } from './objects/wide-digests.ts'
+export type { FindOptions, ListedImage, StoredImage } from './records/find-image.ts'
 export type { Sealed } from './seal/seal-files.ts'
+export type { VerityPolicy } from './store-settings.ts'
+export type { DiskUse, ImageUse, StoreUse } from './usage/disk-usage.ts'
 
 export interface OpenOptions {
-  /** Make the store when there is none; default true. Commands that only read say false. */
+  /** Whether to make the store when there is none; default true. Commands that only read say false. */
   readonly create?: boolean | undefined
 }
 
@@ -39,12 +52,19 @@ export async function openStore(root: string = defaultRoot(), options: OpenOptio
   return new Store(openFolder(root, options.create ?? true))
 }
 
+/** Opens a store that may lack what every store has: that is made again. NOT_FOUND where there is nothing of a store. */
+export async function openDamagedStore(root: string = defaultRoot()): Promise<Store> {
+  const { mendFrame } = await import('./fsck/mend-frame.ts')
+  mendFrame(resolve(root))
+  return await openStore(root, { create: false })
+}
+
 /**
  * A store of images. Reading takes no lock and never waits; what is read is checked against its name, but for objects,
  * which fsck checks.
  */
 export class Store implements AsyncDisposable {
-  /** Absolute. */
+  /** Absolute path. */
   readonly root: string
 
   constructor(root: string) {
@@ -54,26 +74,33 @@ export class Store implements AsyncDisposable {
   /** Starts to add to the store; takes up what a killed process had finished. */
   async begin(): Promise<Transaction> {
     requireOwn(this.root)
+    const { beginTransaction } = await import('./transaction/begin-transaction.ts')
     return await beginTransaction(this.root)
   }
 
-  /** By name, digest or at least 12 digits of one; NOT_FOUND when there is none, BAD_NAME when there are several. */
+  /** Finds an image by name, digest or at least 12 digits of one: NOT_FOUND when there is none, BAD_NAME for several. */
   find(name: string, options?: FindOptions): StoredImage {
     return findImage(this.root, name, options)
   }
 
-  /** Every name with every image it leads to. */
+  /** Lists every name with every image it leads to. */
   list(): ListedImage[] {
     return listImages(this.root)
   }
 
+  /** What a name stands for. */
   ref(name: string): Descriptor | undefined {
     return readRef(this.root, name)
   }
 
-  /** In code unit order. */
+  /** All names, in code unit order. */
   refs(): string[] {
     return listRefs(this.root)
+  }
+
+  /** Throws BAD_NAME for what no image can be called. */
+  checkName(name: string): void {
+    encodeRef(name)
   }
 
   /** Gives what `image` stands for another name, durably; all platforms of an index come along. */
@@ -83,16 +110,18 @@ export class Store implements AsyncDisposable {
     options?: AbortOptions & { readonly condition?: RefCondition },
   ): Promise<void> {
     requireOwn(this.root)
+    const { tagImage } = await import('./records/tagging.ts')
     await tagImage(this.root, image, name, options)
   }
 
   /** Takes a name away, durably, and returns it; what only that name needed goes with the next gc. */
   async remove(image: string, options?: AbortOptions): Promise<string> {
     requireOwn(this.root)
+    const { removeImage } = await import('./records/tagging.ts')
     return await removeImage(this.root, image, options)
   }
 
-  /** What the store and each of its images take on the disk, and what removing them would free. */
+  /** Measures what the store and each of its images take on the disk, and what removing them would free. */
   async du(): Promise<DiskUse> {
     const { measureUse } = await import('./usage/disk-usage.ts')
     return measureUse(this.root)
@@ -129,11 +158,18 @@ export class Store implements AsyncDisposable {
     return await setVerityPolicy(this.root, policy, options)
   }
 
+  /** What a repair does beyond checking and pulling. */
+  async mender(): Promise<Mender> {
+    const { Mender } = await import('./fsck/mender.ts')
+    return new Mender(this.root)
+  }
+
+  /** What is known of the image with this manifest. */
   record(manifest: Digest): ImageRecord | undefined {
     return readRecord(this.root, manifest)
   }
 
-  /** Of all images that are this composefs image: with other configs, say. They need not have a name. */
+  /** Records of all images that are this composefs image: with other configs, say. They need not have a name. */
   recordsWith(image: VerityDigest): ImageRecord[] {
     return recordsWith(this.root, image)
   }
@@ -143,7 +179,11 @@ export class Store implements AsyncDisposable {
     return readBlob(this.root, digest) ?? absent(`blob ${digest}`)
   }
 
-  /** Uncompressed. */
+  hasBlob(digest: Digest): boolean {
+    return existsSync(blobPath(this.root, digest))
+  }
+
+  /** The recipe of a layer, uncompressed. */
   recipe(digest: RecipeDigest): Uint8Array {
     return readRecipeFile(this.root, digest) ?? absent(`recipe ${digest}`)
   }
@@ -159,8 +199,20 @@ export class Store implements AsyncDisposable {
 
   /** What layers came out as when they were compressed here before. */
   async compressedLayers(): Promise<CompressedLayers> {
-    const { openCompressed } = await import('./transaction/compressed-layers.ts')
+    const { openCompressed } = await import('./index/compressed-layers.ts')
     return await openCompressed(this.root)
+  }
+
+  /** Which image knows a layer. */
+  async layerIndex(): Promise<LayerIndex> {
+    const { openIndex } = await import('./index/layer-index.ts')
+    return await openIndex(this.root)
+  }
+
+  /** What the store holds, by the names that tables of contents use. */
+  async contents(): Promise<Contents> {
+    const { openContents } = await import('./index/held-contents.ts')
+    return await openContents(this.root)
   }
 
   /** Where the composefs image is, or would be. */
@@ -178,11 +230,34 @@ export class Store implements AsyncDisposable {
     return `${this.root}/objects`
   }
 
+  /** Whether the kernel enforces the digest of the composefs image; false where there is no such file. */
+  async isSealed(image: VerityDigest): Promise<boolean> {
+    const { isSealed } = await import('./seal/seal-files.ts')
+    return isSealed(imagePath(this.root, image))
+  }
+
+  /** Whether there are no objects at all, so that nothing need be looked for. */
+  get isEmpty(): boolean {
+    return listFolder(this.objectsPath).length === 0
+  }
+
+  /** What is known to be missing: read once, when it is first asked for. */
+  missing(): Missing {
+    return new Missing(this.root)
+  }
+
+  /** The sha512 digests of objects, remembered in the store. */
+  async wideDigests(objects: ReadonlySet<VerityDigest>, options?: AbortOptions): Promise<WideDigests> {
+    const { wideDigests } = await import('./objects/wide-digests.ts')
+    return await wideDigests(this.root, objects, { ...options, places: [this.root] })
+  }
+
+  /** An object open for reading. */
   openObject(digest: VerityDigest): OpenObject {
     return openObject(this.root, digest)
   }
 
-  /** In chunks of up to 1 MiB that belong to the reader. */
+  /** The bytes of an object, in chunks of up to 1 MiB that belong to the reader. */
   readObject(digest: VerityDigest, range?: ByteRange): AsyncIterable<Uint8Array> {
     return readObject(this.root, digest, range)
   }

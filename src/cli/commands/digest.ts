@@ -1,4 +1,3 @@
-import type { RecipeDigest } from '../../digest.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import type { Call, Command } from '../command.ts'
@@ -56,17 +55,13 @@ async function digester({ options, signal }: Call, store: Store): Promise<Digest
     const { ensureImage } = await import('../../transfer/ensure-image.ts')
     return (record) => ensureImage(store, record)
   }
-  const { composefsRsId } = await import('../../transfer/seal/composefs-rs-id.ts')
+  const { composefsRsId, storedContents } = await import('../../transfer/seal/composefs-rs-id.ts')
   const algorithm = options.text('algorithm') ?? 'sha512'
   usageUnless(algorithm === 'sha256' || algorithm === 'sha512', '--algorithm is sha256 or sha512', 'digest')
   const layout = Number(options.text('layout') ?? 1)
   usageUnless(layout === 1 || layout === 2, '--layout is 1 or 2', 'digest')
   const keepUserXattrs = options.flag('keep-user-xattrs')
-  return ({ layers }) => {
-    const { root } = store
-    const stored = { layers, root, places: [root], readRecipe: (digest: RecipeDigest) => store.recipe(digest) }
-    return composefsRsId(stored, { algorithm, layout, keepUserXattrs, signal })
-  }
+  return (record) => composefsRsId(storedContents(store, record), { algorithm, layout, keepUserXattrs, signal })
 }
 
 async function digestFiles(paths: readonly string[]): Promise<Named[]> {

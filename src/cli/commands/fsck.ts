@@ -1,4 +1,4 @@
-import type { Damage, FsckOptions, FsckReport } from '../../store/fsck/fsck-report.ts'
+import type { Damage, FsckOptions, FsckReport } from '../../store/store.ts'
 import type { RepairReport } from '../../transfer/repair/repair.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import type { Call, Command, Options } from '../command.ts'
@@ -75,7 +75,8 @@ async function checkAll(call: Call, progress: Progress): Promise<number> {
 
 async function repairAll(call: Call, progress: Progress): Promise<number> {
   const { options, out, signal } = call
-  const { openDamagedStore, repairStore } = await import('../../transfer/repair/repair.ts')
+  const { openDamagedStore } = await import('../../store/store.ts')
+  const { repairStore } = await import('../../transfer/repair/repair.ts')
   await using store = await openDamagedStore(call.storeRoot)
   const report = await repairStore(store, {
     ...checkOptions(call),

@@ -1,7 +1,6 @@
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { SealState } from '../../transfer/seal/seal-check.ts'
-import type { StoredImage } from '../../store/records/find-image.ts'
-import type { Store } from '../../store/store.ts'
+import type { Store, StoredImage } from '../../store/store.ts'
 import { whyOf } from '../../transfer/verify/proof.ts'
 import type { Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
@@ -61,13 +60,12 @@ interface ImageDigests {
 async function digestsOf(store: Store, { record, imageDigest }: StoredImage): Promise<ImageDigests> {
   const { sealStates } = await import('../../transfer/seal/seal-check.ts')
   const { digestOf } = await import('../../digest.ts')
-  const { isSealed } = await import('../../store/seal/seal-files.ts')
   const seals = imageDigest === undefined ? [] : await sealStates(store, record)
   const bytes = imageDigest === undefined ? undefined : store.image(imageDigest)
   return {
     fsverity: imageDigest && `sha256:${imageDigest}`,
     sha256: bytes && digestOf(bytes),
-    sealed: imageDigest !== undefined && isSealed(store.imagePath(imageDigest)),
+    sealed: imageDigest !== undefined && (await store.isSealed(imageDigest)),
     seals,
   }
 }

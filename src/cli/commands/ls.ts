@@ -1,5 +1,4 @@
-import type { StoredImage } from '../../store/records/find-image.ts'
-import type { Store } from '../../store/store.ts'
+import type { Store, StoredImage } from '../../store/store.ts'
 import type { Command } from '../command.ts'
 import { findPath, imageOptions, obtainImage, openCallStore, treeOf, viewOf } from '../image.ts'
 import type { Listed } from '../listing.ts'

@@ -10,7 +10,7 @@ import type { RegistryTarget } from '../registry/upload-target.ts'
 import type { BlobReader } from '../registry/upload.ts'
 import { type TemporaryFile, keepTemporarily } from '../temporary.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
-import type { StoredImage } from '../../store/records/find-image.ts'
+import type { StoredImage } from '../../store/store.ts'
 import type { BlobName, ImageTarget } from '../../transfer/send/encoder.ts'
 import { naming } from './layout-target.ts'
 

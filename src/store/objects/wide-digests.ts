@@ -10,6 +10,7 @@
 import { closeSync, readSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DatabaseSync } from 'node:sqlite'
+import type { AbortOptions } from '../../abort.ts'
 import type { Verity512Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { Verity512Hasher, VerityHasher } from '../../formats/fsverity/verity-digest.ts'
@@ -20,10 +21,11 @@ import { objectPath } from '../store-layout.ts'
 const chunkBytes = 1024 * 1024
 const digestSyntax = /^[0-9a-f]{128}$/
 
-export interface WideOptions {
+export type WideDigests = ReadonlyMap<VerityDigest, Verity512Digest>
+
+export interface WideOptions extends AbortOptions {
   /** Where objects lie: folders that hold `objects/`, the store itself among them. */
   readonly places: readonly string[]
-  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -34,7 +36,7 @@ export async function wideDigests(
   root: string,
   objects: ReadonlySet<VerityDigest>,
   { places, signal }: WideOptions,
-): Promise<Map<VerityDigest, Verity512Digest>> {
+): Promise<WideDigests> {
   using database = new Database(root, await import('node:sqlite'), createTable)
   const found = database.use((db) => select(db, objects))
   const hashed = new Map<VerityDigest, Verity512Digest>()

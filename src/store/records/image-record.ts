@@ -9,7 +9,7 @@
  *     origin             source: the name it was pulled by, where a repair may fetch again
  *     keepSelinux        whether security.selinux from layers is in the tree
  *     size               bytes of the regular files of the merged tree, each inode once
- *     sum                of all that, see summed.ts
+ *     sum                of all that, see summed-json.ts
  */
 import {
   type Digest,

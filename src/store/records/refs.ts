@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, unlinkSync } from 'node:fs'
+import type { Digest } from '../../digest.ts'
 import { OnefoldError, errnoOf } from '../../error.ts'
 import { type Descriptor, descriptorValue, readDescriptor } from '../../formats/oci/descriptor.ts'
 import { readJson } from '../../formats/json.ts'
@@ -10,7 +11,7 @@ import { checkSum, summedJson } from './summed-json.ts'
 /**
  * `refs/<percent-encoded name>`: the descriptor of the manifest or index that the name stands for. Every byte of the
  * name's UTF-8 but `A–Z a–z 0–9 _ - . : @ + =` is `%` and two upper-case hex digits; so is a leading dot. One name has
- * one spelling, so a file under any other is not a ref. The JSON has a sum, see summed.ts.
+ * one spelling, so a file under any other is not a ref. The JSON has a sum, see summed-json.ts.
  */
 
 const descriptorMax = 1024 * 1024
@@ -78,6 +79,19 @@ export function listRefFiles(root: string): string[] {
   } catch (error) {
     throw fileError('list refs in', root, error)
   }
+}
+
+/** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
+export type RefCondition = 'any' | 'absent' | Digest
+
+/** Throws EXISTS when the ref is not what the condition says. */
+export function checkCondition(root: string, name: string, condition: RefCondition): void {
+  if (condition === 'any') return
+  const now = readRef(root, name)?.digest
+  if (condition === 'absent' ? now === undefined : now === condition) return
+  const found = now === undefined ? 'there is no such image' : `it is ${now}`
+  const expected = condition === 'absent' ? 'expected none' : `expected ${condition}`
+  throw new OnefoldError('EXISTS', `Cannot set image ${JSON.stringify(name)}: ${found}, ${expected}`)
 }
 
 /** Durable when it returns. Callers hold the store's lock, shared, so that what the ref stands for stays. */

@@ -3,8 +3,7 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { findImage } from './find-image.ts'
 import { lockRefs, lockStore } from '../store-lock.ts'
-import { encodeRef, listRefs, readRef, removeRef, writeRef } from './refs.ts'
-import { type RefCondition, checkCondition } from '../transaction/transaction.ts'
+import { type RefCondition, checkCondition, encodeRef, listRefs, readRef, removeRef, writeRef } from './refs.ts'
 import { noteUnnamed } from '../transaction/unnamed.ts'
 
 export async function tagImage(

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { OnefoldError } from '../../error.ts'
-import { fileError, makeFolder, writeAll } from '../store-files.ts'
+import { writeAll } from '../../linux/write-all.ts'
+import { fileError, makeFolder } from '../store-files.ts'
 import { type Hold, readHolds } from './holds.ts'
 import { type Folder, folders, imagePath, lockFile, objectPath, recipePath } from '../store-layout.ts'
 

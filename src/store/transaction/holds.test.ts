@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 
 import { scratch } from '../../../test/fixtures/scratch.ts'
-import { LivingHolds, formatHolds, parseHolds } from './holds.ts'
+import { formatHolds, parseHolds } from './holds.ts'
+import { LivingHolds } from './living-holds.ts'
 import { openStore } from '../store.ts'
 
 const digest = 'ab'.repeat(32)
@@ -43,7 +44,7 @@ test('holds of the living are read once each, in whatever pieces they come', asy
     [200, 180_000],
     [180_000, bytes.length],
   ] as const) {
-    appendFileSync(`${transaction.folder}/holds`, bytes.subarray(from, to))
+    appendFileSync(`${transaction.place('').folder}/holds`, bytes.subarray(from, to))
     found.push(...[...holds.read()].map(({ digest: name }) => name))
     assert.deepEqual([...holds.read()], [])
   }

@@ -1,5 +1,6 @@
 import { closeSync, fchmodSync, openSync, renameSync, rmSync } from 'node:fs'
-import { fileError, writeAll } from '../store-files.ts'
+import { writeAll } from '../../linux/write-all.ts'
+import { fileError } from '../store-files.ts'
 
 /** An image on its way into a transaction: written piece by piece, as its name is only known at the end. */
 export class StagedImage implements Disposable {

@@ -13,11 +13,24 @@ import {
 } from 'node:fs'
 import type { RecipeDigest, VerityDigest } from '../../digest.ts'
 import { errnoOf } from '../../error.ts'
-import { fileError, writeAll, writeFile } from '../store-files.ts'
+import { writeAll } from '../../linux/write-all.ts'
+import { fileError, writeFile } from '../store-files.ts'
 import { type HoldKind, formatHolds } from './holds.ts'
 import { objectPath, recipePath } from '../store-layout.ts'
 import { packRecipe } from '../recipes/recipe-files.ts'
 import { StagedFile } from './staged-file.ts'
+
+export type { StagedFile } from './staged-file.ts'
+
+/** Where a part of a transaction is staged: a plain value that another thread can be given. Only a Staging looks into it. */
+export interface StagingPlace {
+  /** Root of the store. */
+  readonly root: string
+  /** Folder of the transaction. */
+  readonly folder: string
+  /** Part of the names of files that are not finished: no two of one transaction are the same. */
+  readonly lane: string
+}
 
 /**
  * Puts objects and recipes into the folder of a transaction. Made for worker threads: synchronous, and sharing nothing
@@ -40,14 +53,13 @@ export class Staging implements Disposable {
   #latest: ReadonlySet<string> = new Set()
   #files = 0
 
-  /** `root` of the store, `folder` of the transaction; `lane` is part of file names. */
-  constructor(root: string, folder: string, lane: string) {
+  constructor({ root, folder, lane }: StagingPlace) {
     this.#root = root
     this.#folder = folder
     this.#lane = lane
   }
 
-  /** From here on these objects are safe from garbage collection. Cheapest with many digests at once. */
+  /** Makes these objects safe from garbage collection from here on. Cheapest with many digests at once. */
   hold(digests: Iterable<VerityDigest>): void {
     const latest = new Set(digests)
     if (latest.size > 0) this.#hold('o', latest)
@@ -55,8 +67,9 @@ export class Staging implements Disposable {
   }
 
   /**
-   * Whether the object is in the store, or already staged by any lane. A digest is held before it is looked up
-   * (DESIGN: the order on which gc relies); those of the latest hold() are, others are held here one by one.
+   * Whether the object is in the store, or already staged by any lane. A digest is held before it is looked up, the order
+   * on which garbage collection relies (see `gc/collect-garbage.ts`): those of the latest hold() are, others are held here
+   * one by one.
    */
   has(digest: VerityDigest): boolean {
     return this.isStored(digest) || this.isStaged(digest)
@@ -104,7 +117,7 @@ export class Staging implements Disposable {
     }
   }
 
-  /** For an object that is too large to wait for its digest. */
+  /** Begins an object that is too large to wait for its digest. */
   openFile(): StagedFile {
     const path = this.#temporary()
     try {
@@ -121,7 +134,7 @@ export class Staging implements Disposable {
     }
   }
 
-  /** As has(), for a recipe. */
+  /** Whether a recipe is in the store, or staged; held before it is looked up, as with has(). */
   hasRecipe(digest: RecipeDigest): boolean {
     this.#hold('l', [digest])
     return existsSync(recipePath(this.#root, digest)) || existsSync(recipePath(this.#folder, digest))

@@ -115,7 +115,7 @@ describe('transaction', () => {
     await using transaction = await store.begin()
     using staging = transaction.staging('a')
     stageImage(transaction, { layers, name: 'x' })
-    rmSync(`${transaction.folder}/files`, { recursive: true })
+    rmSync(`${transaction.place('').folder}/files`, { recursive: true })
     assert.throws(() => staging.openFile(), code('NOT_FOUND'))
     await assert.rejects(transaction.commit(), code('IO'))
     assert.deepEqual(store.refs(), [])
@@ -261,7 +261,7 @@ describe('layers that are known already', () => {
     const [good, bad] = [stageLayer(staging, layers[0] ?? []), stageLayer(staging, [file('c', Buffer.alloc(900, 'c'))])]
     for (const layer of [good, bad]) transaction.noteLayer(layer)
     const { cpSync } = await import('node:fs')
-    cpSync(transaction.folder, dead, { recursive: true })
+    cpSync(transaction.place('').folder, dead, { recursive: true })
     rmSync(`${dead}/lock`)
     // As after a power cut: the name is there, the bytes are not.
     const torn = objectPath(dead, verityDigest(Buffer.alloc(900, 'c')))

@@ -1,29 +1,26 @@
-import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import type { AbortOptions } from '../../abort.ts'
 import { type Digest, type RecipeDigest, type VerityDigest, algorithmOf, checkDigest } from '../../digest.ts'
-import { OnefoldError, errnoOf } from '../../error.ts'
+import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { syncfsAsync } from '../../linux/file.ts'
-import { tryFlock } from '../../linux/flock.ts'
-import { adoptLayers } from './adopt-layers.ts'
+import type { Recipe } from '../../recipe/recipe.ts'
 import { checkHolds, nameEverything, readGeneration } from './commit-transaction.ts'
-import { type DeadFolder, removeDead, removeOwned, seizeDead } from './dead-folders.ts'
-import { fileError, makeFolder, writeFile } from '../store-files.ts'
-import { blobPath, folders, imagePath, notePath, recipePath, recordPath, tmpFolder } from '../store-layout.ts'
+import { removeOwned } from './dead-folders.ts'
+import { makeFolder, writeFile } from '../store-files.ts'
+import { blobPath, imagePath, notePath, recipePath, recordPath } from '../store-layout.ts'
 import { type LayerIndex, type LayerKey, isWanted, openIndex } from '../index/layer-index.ts'
 import { lockRefs, lockStore } from '../store-lock.ts'
+import type { WideDigests } from '../objects/wide-digests.ts'
 import { readRecipeFile } from '../recipes/recipe-files.ts'
+import { rebuildTar } from '../recipes/rebuild-tar.ts'
 import { type ImageRecord, type LayerRecord, formatLayer, formatRecord } from '../records/image-record.ts'
-import { encodeRef, formatRef, readRef } from '../records/refs.ts'
+import { type RefCondition, checkCondition, encodeRef, formatRef, readRef } from '../records/refs.ts'
 import { StagedImage } from './staged-image.ts'
-import { Staging } from './staging.ts'
+import { Staging, type StagingPlace } from './staging.ts'
 import { sealStaged } from '../seal/seal-files.ts'
 import { noteUnnamed } from './unnamed.ts'
 import { Writeback } from './writeback.ts'
-
-/** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
-export type RefCondition = 'any' | 'absent' | Digest
 
 /**
  * Everything one pull adds to a store. Nothing of it is visible before commit(), and all of it is durable when that
@@ -33,12 +30,11 @@ export type RefCondition = 'any' | 'absent' | Digest
  * Alive is who holds the flock on `tmp/<id>/lock`. Process ids say nothing: they are reused, and differ by namespace.
  */
 export class Transaction implements AsyncDisposable {
-  /** Of the store. */
-  readonly root: string
-  /** What a Staging in another thread needs. */
-  readonly folder: string
+  /** Root of the store. */
+  readonly #root: string
+  readonly #folder: string
   readonly #lock: number
-  /** Opened at the start: syncfs(2) reports the write errors that happened since. */
+  /** Descriptor of the root, opened at the start: syncfs(2) reports the write errors that happened since. */
   readonly #rootFd: number
   readonly #generation: string
   readonly #staging: Staging
@@ -52,34 +48,45 @@ export class Transaction implements AsyncDisposable {
   #isOver = false
 
   constructor(root: string, folder: string, lock: number) {
-    this.root = root
-    this.folder = folder
+    this.#root = root
+    this.#folder = folder
     this.#lock = lock
     this.#rootFd = openSync(root, 'r')
     this.#generation = readGeneration(root)
     this.#staging = this.staging('main')
   }
 
-  /** Makes finished layers of transactions whose process died its own. */
-  async adopt(dead: readonly DeadFolder[]): Promise<void> {
-    for (const layer of await adoptLayers(this.root, dead, this.#staging)) this.noteLayer(layer)
+  /** Where another thread stages, with a Staging of its own. Every lane needs another name. */
+  place(lane: string): StagingPlace {
+    return { root: this.#root, folder: this.#folder, lane }
   }
 
-  /** For this thread; another one makes its own from `root` and `folder`. Every lane needs another name. */
+  /** Stages in this thread. */
   staging(lane: string): Staging {
-    return new Staging(this.root, this.folder, lane)
+    return new Staging(this.place(lane))
   }
 
   /**
-   * Uncompressed; staged or in the store. BUSY when it is in neither: a garbage collection that began before it was held
-   * may have it aside for a while, and who tries again finds it back or does without.
+   * The bytes of a recipe, uncompressed, which is staged or in the store. BUSY when it is in neither: a garbage collection
+   * that began before it was held may have it aside for a while, and who tries again finds it back or does without.
    */
   readRecipe(digest: RecipeDigest): Uint8Array {
-    const bytes = readRecipeFile(this.folder, digest) ?? readRecipeFile(this.root, digest)
+    const bytes = readRecipeFile(this.#folder, digest) ?? readRecipeFile(this.#root, digest)
     if (bytes !== undefined) return bytes
     throw new OnefoldError('BUSY', `Cannot read recipe ${digest}: the store does not have it at the moment`, {
       hint: 'Run the command again. If it stays so, onefold fsck tells what is damaged.',
     })
+  }
+
+  /** The tar of a layer whose objects are staged or in the store, in chunks that are valid until the next is asked for. */
+  rebuildTar(recipe: Recipe): Generator<Uint8Array> {
+    return rebuildTar(this.#root, recipe, this.#folder)
+  }
+
+  /** The sha512 digests of objects that are staged or in the store, remembered in the store. */
+  async wideDigests(objects: ReadonlySet<VerityDigest>, options?: AbortOptions): Promise<WideDigests> {
+    const { wideDigests } = await import('../objects/wide-digests.ts')
+    return await wideDigests(this.#root, objects, { ...options, places: [this.#folder, this.#root] })
   }
 
   /**
@@ -95,35 +102,35 @@ export class Transaction implements AsyncDisposable {
   /** Remembers a layer whose recipe is staged, so that the next transaction finds it should this one be killed. */
   noteLayer(layer: LayerRecord): void {
     this.#layers.push(layer)
-    this.#put(notePath(this.folder, layer.blob.digest), formatLayer(layer))
+    this.#put(notePath(this.#folder, layer.blob.digest), formatLayer(layer))
   }
 
   putBlob(digest: Digest, bytes: Uint8Array): void {
     checkDigest(bytes, digest, `blob ${digest}`)
     // Whoever finds the record of a manifest relies on it, and must not find it collected at the end.
-    if (existsSync(recordPath(this.root, digest))) this.#known.add(digest)
-    makeFolder(`${this.folder}/blobs/${algorithmOf(digest)}`)
-    this.#put(blobPath(this.folder, digest), bytes)
+    if (existsSync(recordPath(this.#root, digest))) this.#known.add(digest)
+    makeFolder(`${this.#folder}/blobs/${algorithmOf(digest)}`)
+    this.#put(blobPath(this.#folder, digest), bytes)
   }
 
-  /** An image to be written in pieces; `putImage` names it. */
+  /** Begins an image that is written in pieces; `putImage` names it. */
   stageImage(): StagedImage {
-    return new StagedImage(`${this.folder}/files/image-${this.#images++}`)
+    return new StagedImage(`${this.#folder}/files/image-${this.#images++}`)
   }
 
-  /** `digest` must be the fs-verity digest of all that was written. */
+  /** Names an image; `digest` must be the fs-verity digest of all that was written. */
   putImage(digest: VerityDigest, image: StagedImage): void {
-    image.finish(imagePath(this.folder, digest))
+    image.finish(imagePath(this.#folder, digest))
   }
 
   putRecord(record: ImageRecord): void {
     this.#records.push(record)
-    this.#put(recordPath(this.folder, record.manifest.digest), formatRecord(record))
+    this.#put(recordPath(this.#folder, record.manifest.digest), formatRecord(record))
   }
 
-  /** Throws BAD_NAME for what cannot be a name; an unmet condition is found at commit. */
+  /** Sets a name when it commits. Throws BAD_NAME for what cannot be one; an unmet condition is found at commit. */
   setRef(name: string, descriptor: Descriptor, condition: RefCondition = 'any'): void {
-    this.#put(`${this.folder}/refs/${encodeRef(name)}`, formatRef(descriptor))
+    this.#put(`${this.#folder}/refs/${encodeRef(name)}`, formatRef(descriptor))
     this.#refs.set(name, { descriptor, condition })
   }
 
@@ -138,13 +145,13 @@ export class Transaction implements AsyncDisposable {
     // Data first: a name that is durable before its bytes is an empty file after a power cut.
     await this.#sync()
     {
-      using _lock = await lockStore(this.root, 'shared', options.signal)
+      using _lock = await lockStore(this.#root, 'shared', options.signal)
       // Under the lock, as the setting changes under it; and on disk before there are names, as all else.
-      if (await sealStaged(this.root, this.folder, options.signal)) await this.#sync()
-      using _refs = await lockRefs(this.root, options.signal)
+      if (await sealStaged(this.#root, this.#folder, options.signal)) await this.#sync()
+      using _refs = await lockRefs(this.#root, options.signal)
       this.#check()
       this.#noteReplaced()
-      nameEverything(this.root, this.folder)
+      nameEverything(this.#root, this.#folder)
       await this.#sync()
     }
     await this[Symbol.asyncDispose]()
@@ -155,7 +162,7 @@ export class Transaction implements AsyncDisposable {
    * with the transaction.
    */
   startWriteback(): void {
-    this.#writeback ??= new Writeback(this.root)
+    this.#writeback ??= new Writeback(this.#root)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -166,7 +173,7 @@ export class Transaction implements AsyncDisposable {
     await this.#writeback?.stop()
     closeSync(this.#rootFd)
     try {
-      await removeOwned(this.folder)
+      await removeOwned(this.#folder)
     } finally {
       closeSync(this.#lock)
     }
@@ -178,12 +185,12 @@ export class Transaction implements AsyncDisposable {
 
   #requireWhole(): void {
     if (this.#isOver) throw new OnefoldError('USAGE', 'Cannot commit: the transaction is over')
-    if (existsSync(`${this.folder}/holds`)) return
+    if (existsSync(`${this.#folder}/holds`)) return
     throw new OnefoldError('IO', 'Cannot commit: staging a part of the transaction failed')
   }
 
   async #openIndex(): Promise<LayerIndex> {
-    return (this.#index ??= await openIndex(this.root))
+    return (this.#index ??= await openIndex(this.#root))
   }
 
   async #sync(): Promise<void> {
@@ -191,26 +198,26 @@ export class Transaction implements AsyncDisposable {
       await syncfsAsync(this.#rootFd)
     } catch (error) {
       // After a failed write-back the kernel drops the pages: a second try would succeed and mean nothing.
-      throw new OnefoldError('IO', `Cannot write to the file system of "${this.root}"`, { cause: error })
+      throw new OnefoldError('IO', `Cannot write to the file system of "${this.#root}"`, { cause: error })
     }
   }
 
   #check(): void {
-    if (readGeneration(this.root) !== this.#generation) checkHolds(this.root, this.folder)
+    if (readGeneration(this.#root) !== this.#generation) checkHolds(this.#root, this.#folder)
     for (const manifest of this.#known) this.#require(recordPath, manifest)
     for (const record of this.#records) this.#checkRecord(record)
     for (const [name, { descriptor, condition }] of this.#refs) {
       this.#require(recordPath, descriptor.digest, blobPath)
-      checkCondition(this.root, name, condition)
+      checkCondition(this.#root, name, condition)
     }
   }
 
   #noteReplaced(): void {
     for (const [name, { descriptor }] of this.#refs)
-      if (!standsFor(this.root, name, descriptor.digest)) noteUnnamed(this.root, name)
+      if (!standsFor(this.#root, name, descriptor.digest)) noteUnnamed(this.#root, name)
   }
 
-  /** What a record names must be there; gc cannot take it away any more once the record has its name. */
+  /** Requires what a record names; gc cannot take it away any more once the record has its name. */
   #checkRecord(record: ImageRecord): void {
     this.#require(blobPath, record.manifest.digest)
     this.#require(blobPath, record.config.digest)
@@ -219,10 +226,10 @@ export class Transaction implements AsyncDisposable {
 
   #require<T extends string>(place: (root: string, digest: T) => string, digest: T, or = place): void {
     const places = [
-      place(this.folder, digest),
-      or(this.folder, digest),
-      place(this.root, digest),
-      or(this.root, digest),
+      place(this.#folder, digest),
+      or(this.#folder, digest),
+      place(this.#root, digest),
+      or(this.#root, digest),
     ]
     if (places.some((path) => existsSync(path))) return
     throw new OnefoldError('BUSY', `Cannot commit: ${digest} is neither in the store nor in the transaction`, {
@@ -231,69 +238,12 @@ export class Transaction implements AsyncDisposable {
   }
 }
 
-/** What a damaged ref stood for is not known: it is replaced by whoever sets it. */
+/** Whether a name stands for a digest. What a damaged ref stood for is not known: it is replaced by whoever sets it. */
 function standsFor(root: string, name: string, digest: Digest): boolean {
   try {
     return readRef(root, name)?.digest === digest
   } catch (error) {
     if (error instanceof OnefoldError && error.code !== 'IO') return false
     throw error
-  }
-}
-
-export function checkCondition(root: string, name: string, condition: RefCondition): void {
-  if (condition === 'any') return
-  const now = readRef(root, name)?.digest
-  if (condition === 'absent' ? now === undefined : now === condition) return
-  const found = now === undefined ? 'there is no such image' : `it is ${now}`
-  const expected = condition === 'absent' ? 'expected none' : `expected ${condition}`
-  throw new OnefoldError('EXISTS', `Cannot set image ${JSON.stringify(name)}: ${found}, ${expected}`)
-}
-
-/** Makes `tmp/<id>/` and takes its lock. */
-export function createFolder(root: string): { folder: string; lock: number } {
-  for (;;) {
-    const folder = `${root}/${tmpFolder}/${randomBytes(8).toString('hex')}`
-    try {
-      mkdirSync(folder, { mode: 0o700 })
-      const lock = openSync(`${folder}/lock`, 'a')
-      // Between mkdir and flock the folder looks dead: whoever cleans up may have locked it, or be taking it away, in
-      // which case there is nothing to open any more. Then another is made.
-      if (tryFlock(lock, 'exclusive') && existsSync(folder)) return { folder, lock }
-      closeSync(lock)
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' || !existsSync(`${root}/${tmpFolder}`)) throw fileError('make', folder, error)
-    }
-  }
-}
-
-/** Cleans up after the dead first, and takes up what they had finished. */
-export async function beginTransaction(root: string): Promise<Transaction> {
-  const transaction = await createTransaction(root)
-  try {
-    const dead = seizeDead(root)
-    try {
-      await transaction.adopt(dead)
-    } finally {
-      await removeDead(root, dead)
-    }
-    return transaction
-  } catch (error) {
-    await transaction[Symbol.asyncDispose]()
-    throw error
-  }
-}
-
-/** Under the lock: a collection that has it, and has found nobody alive, need not look for holds again. */
-async function createTransaction(root: string): Promise<Transaction> {
-  using _lock = await lockStore(root, 'shared')
-  const { folder, lock } = createFolder(root)
-  try {
-    for (const name of [...folders, 'files', 'notes']) mkdirSync(`${folder}/${name}`)
-    writeFile(`${folder}/holds`, new Uint8Array())
-    return new Transaction(root, folder, lock)
-  } catch (error) {
-    closeSync(lock)
-    throw fileError('make', folder, error)
   }
 }

@@ -14,7 +14,6 @@ import { type Located, localSource } from '../../sources/local/local-source.ts'
 import type { PlainLayer } from '../../sources/local/plain-source.ts'
 import type { Source } from '../../sources/source.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
-import { encodeRef } from '../../store/records/refs.ts'
 import type { Store } from '../../store/store.ts'
 import { imageBytes } from '../ensure-image.ts'
 import type { ImportLimits } from '../import/layer-job.ts'
@@ -70,7 +69,7 @@ export async function deriveImage(
   made: Provenance,
   options: DeriveOptions,
 ): Promise<DerivedImage> {
-  encodeRef(name) // refuses what no image can be called before anything is read
+  store.checkName(name) // before anything is read
   const changes = (options.changes ?? []).map(parseChange)
   const created = options.created ?? defaultTime()
   const { signal, onProgress, onWarning, temporary, limits } = options

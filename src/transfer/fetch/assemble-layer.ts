@@ -7,12 +7,13 @@ import type { Extent, IndexedFile } from '../../formats/content-index.ts'
 import { type Content, noContent, sizeOf } from '../../formats/entry.ts'
 import { quoteName } from '../../formats/path.ts'
 import type { HeldFile } from '../../store/index/held-contents.ts'
+import type { Store } from '../../store/store.ts'
 import type { FileIntake } from '../import/file-intake.ts'
 import type { AssemblyWork, OpenOrigin, Origin, Piece, PieceSink } from './origins/origin.ts'
 import type { LayerPlan } from './plan-layers.ts'
 
 export interface AssembleOptions {
-  readonly storeRoot: string
+  readonly store: Store
   readonly units: UnitReader
   readonly arena: Arena
   readonly intake: FileIntake
@@ -64,9 +65,9 @@ export class FileAssembly implements Disposable {
   readonly #work: AssemblyWork
   readonly #open = new Map<Origin, OpenOrigin>()
 
-  constructor({ storeRoot, units, arena, intake }: Omit<AssembleOptions, 'assembled' | 'signal'>) {
+  constructor({ store, units, arena, intake }: Omit<AssembleOptions, 'assembled' | 'signal'>) {
     this.#intake = intake
-    this.#work = { storeRoot, units, arena }
+    this.#work = { store, units, arena }
   }
 
   /** Stages a file whose pieces all have the digests of the index; throws DIGEST_MISMATCH, and stages nothing, if not. */

@@ -11,7 +11,6 @@ import {
   type HeldFile,
   type WantedChunks,
   cutMin,
-  openContents,
 } from '../../store/index/held-contents.ts'
 import type { WantedLayer } from '../pull/import-layers.ts'
 import { type LayerClaims, findClaims } from './find-claims.ts'
@@ -39,7 +38,7 @@ export async function compareWithStore(
   // Lower layers first: what one brings, those above it take.
   const sorted = layers.flatMap((layer) => readable.get(layer) ?? [])
   const parts = sorted.map(({ candidate, index }) => ({ blob: candidate.blob, index }))
-  using contents = await openContents(options.storeRoot)
+  using contents = await options.store.contents()
   const plans = planLayers(parts, await lookFor(parts, contents, options), options.limits)
   options.onProgress?.({ type: 'step', step: 'pulling' })
   for (const [place, { layer, candidate }] of sorted.entries()) {

@@ -5,6 +5,7 @@ import { type Content, sizeOf } from '../../formats/entry.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { recipeDigest } from '../../recipe/recipe.ts'
 import type { Source } from '../../sources/source.ts'
+import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import { FileIntake, Scratch } from '../import/file-intake.ts'
 import type { ImportLimits, LayerResult } from '../import/layer-job.ts'
@@ -21,6 +22,7 @@ import { splitRecipe, tableRecipe } from './table-recipe.ts'
 
 export interface FetchOptions {
   readonly source: Source
+  readonly store: Store
   readonly transaction: Transaction
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
@@ -109,7 +111,7 @@ class PartWork implements Disposable {
     let recipeBytes: Uint8Array
     if (proof === 'proven' && tarSplit !== undefined) {
       recipeBytes = splitRecipe(tarSplit, contents, diffId)
-      await proveRecipe(transaction.root, transaction.folder, recipeBytes, this.#options.signal)
+      await proveRecipe(transaction, recipeBytes, this.#options.signal)
     } else {
       await this.#checkHeld(plan)
       recipeBytes = tableRecipe(plan.index, contents, diffId)
@@ -132,11 +134,11 @@ class PartWork implements Disposable {
   }
 
   async #contents(plan: LayerPlan): Promise<Content[]> {
-    const { signal, limits, transaction } = this.#options
+    const { signal, limits, store } = this.#options
     const { zstdWindowLog } = limits
     using units = new UnitReader(plan.index, { arena: this.#arena, ranges: this.#ranges, zstdWindowLog })
     return await assembleLayer(plan, {
-      storeRoot: transaction.root,
+      store,
       units,
       arena: this.#arena,
       intake: this.#intake,
@@ -158,7 +160,7 @@ class PartWork implements Disposable {
         continue
       }
       const size = sizeOf(index.files[number]?.entry.content ?? { kind: 'empty' })
-      await checkObject(this.#options.transaction.root, file.object, digest, size)
+      await checkObject(this.#options.store, file.object, digest, size)
       if (checked.size % 64 === 0) await nextTurn()
       this.#options.signal?.throwIfAborted()
     }

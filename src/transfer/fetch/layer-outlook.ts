@@ -2,6 +2,7 @@ import type { DiffId, VerityDigest } from '../../digest.ts'
 import type { DescribedImage } from '../../formats/format.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { LayerToc } from '../../store/records/image-record.ts'
+import type { Store } from '../../store/store.ts'
 import type { ImportLimits } from '../import/layer-job.ts'
 import type { OnProgress } from '../progress.ts'
 import type { LayerPlan, Planned } from './plan-layers.ts'
@@ -32,7 +33,7 @@ export interface LayerOutlook {
 }
 
 export interface OutlookOptions {
-  readonly storeRoot: string
+  readonly store: Store
   /** The image that the layers are of. */
   readonly image: DescribedImage
   readonly policy: PartialPolicy

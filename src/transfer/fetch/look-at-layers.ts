@@ -1,5 +1,4 @@
 import type { Source } from '../../sources/source.ts'
-import { listFolder } from '../../store/records/record-files.ts'
 import type { WantedLayer } from '../pull/import-layers.ts'
 import { bindingOf } from './find-claims.ts'
 import { type LayerOutlook, type OutlookOptions, type PartialPolicy, wholeLayer } from './layer-outlook.ts'
@@ -13,7 +12,7 @@ export async function lookAtLayers(
   layers: readonly WantedLayer[],
   options: OutlookOptions,
 ): Promise<LayerOutlook[]> {
-  const isEmpty = listFolder(`${options.storeRoot}/objects`).length === 0
+  const { isEmpty } = options.store
   const worthIt: WantedLayer[] = []
   const outlooks = new Map<WantedLayer, LayerOutlook>()
   for (const layer of layers) {

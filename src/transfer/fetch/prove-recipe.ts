@@ -2,23 +2,22 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Digest, DigestCheck, type VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { readRecipe } from '../../recipe/recipe.ts'
-import { readObject } from '../../store/objects/object-files.ts'
-import { rebuildTar } from '../../store/recipes/rebuild-tar.ts'
+import type { Store } from '../../store/store.ts'
+import type { Transaction } from '../../store/transaction/transaction.ts'
 
 /** Bytes between two looks at what else there is to do. */
 const turnBytes = 32 * 1024 * 1024
 
 /** Builds the tar and hashes it: DIGEST_MISMATCH unless it is the one that the config names. */
 export async function proveRecipe(
-  root: string,
-  staged: string,
+  transaction: Transaction,
   bytes: Uint8Array,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const recipe = readRecipe(bytes)
   const check = new DigestCheck(recipe.diffId)
   let done = 0
-  for (const piece of rebuildTar(root, recipe, staged)) {
+  for (const piece of transaction.rebuildTar(recipe)) {
     check.update(piece)
     done += piece.length
     if (done < turnBytes) continue
@@ -30,10 +29,10 @@ export async function proveRecipe(
 }
 
 /** Whether an object of the store has the sha256 that a table wants. */
-export async function checkObject(root: string, object: VerityDigest, want: Digest, size: number): Promise<void> {
+export async function checkObject(store: Store, object: VerityDigest, want: Digest, size: number): Promise<void> {
   const check = new DigestCheck(want)
   let seen = 0
-  for await (const bytes of readObject(root, object)) {
+  for await (const bytes of store.readObject(object)) {
     check.update(bytes)
     seen += bytes.length
   }

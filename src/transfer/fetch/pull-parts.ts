@@ -1,5 +1,5 @@
 import type { Source } from '../../sources/source.ts'
-import { openContents } from '../../store/index/held-contents.ts'
+import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import { isDigest } from '../../digest.ts'
 import type { ImportLimits, LayerResult } from '../import/layer-job.ts'
@@ -9,6 +9,7 @@ import type { LayerOutlook } from './layer-outlook.ts'
 import type { FilePlan } from './plan-layers.ts'
 
 export interface PartsOptions {
+  readonly store: Store
   readonly transaction: Transaction
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
@@ -23,15 +24,15 @@ export async function pullParts(
   outlooks: readonly LayerOutlook[],
   options: PartsOptions,
 ): Promise<void> {
-  const { transaction } = options
+  const { store } = options
   const planned = outlooks.filter(isPlanned)
   const assembled = await fetchParts(planned, {
     ...options,
     source,
-    onFailed: (layer) => forgetRows(transaction.root, layer),
+    onFailed: (layer) => forgetRows(store, layer),
   })
   // What was hashed on the way need not be hashed again for the next index.
-  using contents = await openContents(transaction.root)
+  using contents = await store.contents()
   contents.learn(
     [...assembled].flatMap(([identity, content]) =>
       isDigest(identity) && content.kind === 'object' ? [[identity, content.digest, content.size] as const] : [],
@@ -44,8 +45,8 @@ function isPlanned(outlook: LayerOutlook): outlook is PartialOutlook {
 }
 
 /** Forgets what the store's index said for this layer: whatever was wrong, it is not to be said again. */
-async function forgetRows(root: string, { plan }: PartialOutlook): Promise<void> {
-  using contents = await openContents(root)
+async function forgetRows(store: Store, { plan }: PartialOutlook): Promise<void> {
+  using contents = await store.contents()
   contents.forget(new Set(plan.files.flatMap((file) => (file === undefined ? [] : objectsOf(file)))))
 }
 

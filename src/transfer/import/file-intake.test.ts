@@ -43,7 +43,7 @@ test('objects hold exactly the bytes of their files', async () => {
         else {
           assert.ok(content.kind === 'object')
           assert.equal(content.digest, verityDigest(expected))
-          assert.ok(readFileSync(objectPath(transaction.folder, content.digest)).equals(expected))
+          assert.ok(readFileSync(objectPath(transaction.place('').folder, content.digest)).equals(expected))
         }
       }
     }),
@@ -64,7 +64,7 @@ test('a file too large for memory goes to disk as it comes, holes as holes', asy
   const content = intake.end()
   assert.ok(content.kind === 'object')
   assert.equal(content.digest, verityDigest(expected))
-  const path = objectPath(transaction.folder, content.digest)
+  const path = objectPath(transaction.place('').folder, content.digest)
   assert.ok(readFileSync(path).equals(expected))
   assert.ok(statSync(path).blocks * 512 < 2 * MiB)
   assert.deepEqual([intake.newObjects, intake.newBytes], [1, size])
@@ -113,7 +113,7 @@ test('zeros in a large file are not written, wherever the pieces end', async () 
     const content = intake.end()
     assert.ok(content.kind === 'object')
     assert.equal(content.digest, verityDigest(expected))
-    const path = objectPath(transaction.folder, content.digest)
+    const path = objectPath(transaction.place('').folder, content.digest)
     assert.ok(readFileSync(path).equals(expected))
     const written = statSync(path).blocks * 512
     // What is left at the end of a piece, less than a hole, is written.

@@ -2,8 +2,7 @@ import type { VerityDigest } from '../../digest.ts'
 import { type Content, inlineMax, noContent } from '../../formats/entry.ts'
 import { VerityHasher, verityDigest } from '../../formats/fsverity/verity-digest.ts'
 import type { TarBody } from '../../formats/tar/tar-parser.ts'
-import type { StagedFile } from '../../store/transaction/staged-file.ts'
-import type { Staging } from '../../store/transaction/staging.ts'
+import type { StagedFile, Staging } from '../../store/transaction/staging.ts'
 
 /** Files up to this size are hashed before anything is written, so that one the store holds costs no write at all. */
 const bufferedMax = 8 * 1024 * 1024

@@ -23,7 +23,7 @@ async function withLane(threads: 1 | 2, use: (lane: Lane) => Promise<void>): Pro
   using place = scratch('lane')
   await using store = await openStore(place.at('store'))
   await using transaction = await store.begin()
-  await using lane = new Lane(transaction.root, transaction.folder, 'lane', threads)
+  await using lane = new Lane(transaction.place('lane'), threads)
   await use(lane)
 }
 

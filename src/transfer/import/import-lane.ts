@@ -1,3 +1,4 @@
+import type { StagingPlace } from '../../store/transaction/staging.ts'
 import { Ring, RingAborted, ringMemory } from '../../threads/ring.ts'
 import { startThread } from '../../threads/start.ts'
 import { Thread } from '../../threads/thread.ts'
@@ -22,13 +23,13 @@ export class Lane implements AsyncDisposable {
   readonly #inflater: Thread<LayerJob, void> | undefined
   readonly #importer: Thread<LayerJob, LayerResult>
 
-  constructor(storeRoot: string, transaction: string, name: string, threads: 1 | 2) {
+  constructor(place: StagingPlace, threads: 1 | 2) {
     const inflated = ringMemory(threads === 1 ? 1 : inflatedSlots, inflatedSlotBytes)
     const fetched = ringMemory(fetchedSlots, fetchedSlotBytes)
     this.#inflated = new Ring(inflated)
     this.#fetched = new Ring(fetched)
     const progress = this.#progress.buffer
-    const setup: LaneSetup = { threads, inflated, fetched, progress, storeRoot, transaction, name }
+    const setup: LaneSetup = { threads, inflated, fetched, progress, place }
     this.#inflater = threads === 1 ? undefined : new Thread(startThread('inflate-thread', import.meta.url, setup))
     this.#importer = new Thread(startThread('import-thread', import.meta.url, setup))
   }

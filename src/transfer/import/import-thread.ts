@@ -13,7 +13,7 @@ const setup = workerData as LaneSetup
 const inflated = new Ring(setup.inflated)
 const fetched = new Ring(setup.fetched)
 const intake = { fetched, progress: new BigInt64Array(setup.progress) }
-const staging = new Staging(setup.storeRoot, setup.transaction, setup.name)
+const staging = new Staging(setup.place)
 const scratch = new Scratch()
 
 serveThread(setup.threads === 1 ? inflateAndImport : importInflated, {

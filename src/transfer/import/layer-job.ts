@@ -1,5 +1,6 @@
 import type { Digest, DiffId, RecipeDigest } from '../../digest.ts'
 import type { FileRange } from '../../sources/source.ts'
+import type { StagingPlace } from '../../store/transaction/staging.ts'
 import type { RingMemory } from '../../threads/ring.ts'
 
 /** Setup of a lane's threads, told to them when they start. */
@@ -11,10 +12,8 @@ export interface LaneSetup {
   readonly fetched: RingMemory
   /** BigInt64[1]: bytes of the current blob that have been taken in. */
   readonly progress: SharedArrayBuffer
-  /** Root of the store, folder of the transaction, and name of the lane within: there objects are staged. */
-  readonly storeRoot: string
-  readonly transaction: string
-  readonly name: string
+  /** Place in which objects and recipes are staged. */
+  readonly place: StagingPlace
 }
 
 /** One layer to import. */

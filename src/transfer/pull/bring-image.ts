@@ -7,6 +7,7 @@ import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import type { LayerOutlook } from '../fetch/layer-outlook.ts'
 import { type LayerResult, defaultLimits } from '../import/layer-job.ts'
+import type { DigestSubject } from '../seal/image-digests.ts'
 import { checkSeal } from '../seal/seal-check.ts'
 import { type WantedLayer, importLayers } from './import-layers.ts'
 import { LayerSlots } from './layer-slots.ts'
@@ -34,8 +35,8 @@ export async function bringImage(job: PullJob, plan: NewImagePlan): Promise<Imag
   using staged = transaction.stageImage()
   const composed = composer.finish(staged.write)
   const readRecipe = (digest: RecipeDigest): Uint8Array => transaction.readRecipe(digest)
-  const { root, folder } = transaction
-  const subject = { image: composed.digest, layers, keepSelinux, root, places: [folder, root], readRecipe }
+  const wideDigests: DigestSubject['wideDigests'] = (objects, wide) => transaction.wideDigests(objects, wide)
+  const subject: DigestSubject = { image: composed.digest, layers, keepSelinux, readRecipe, wideDigests }
   await checkSeal(subject, plan.claims, options)
   transaction.putImage(composed.digest, staged)
   transaction.putBlob(image.manifest.config.digest, plan.configBytes)
@@ -91,10 +92,11 @@ async function comeMeanwhile(transaction: Transaction, { how, layer }: LayerStep
 async function fetchByParts(job: PullJob, steps: readonly LayerStep[], slots: LayerSlots): Promise<void> {
   const outlooks = steps.flatMap((step) => (step.how === 'fetch' && step.outlook.how === 'parts' ? [step.outlook] : []))
   if (outlooks.length === 0) return
-  const { source, transaction, options, stats } = job
+  const { store, source, transaction, options, stats } = job
   const { signal, onProgress } = options
   const { pullParts } = await import('../fetch/pull-parts.ts')
   await pullParts(source, outlooks, {
+    store,
     transaction,
     limits: { ...defaultLimits, ...options.limits },
     signal,
@@ -113,8 +115,7 @@ async function importWhole(job: PullJob, slots: LayerSlots): Promise<void> {
   const { source, transaction, options, stats } = job
   const { signal, onProgress } = options
   await importLayers(source, slots.missing, {
-    storeRoot: transaction.root,
-    transaction: transaction.folder,
+    transaction,
     limits: { ...defaultLimits, ...options.limits },
     signal,
     onProgress,

@@ -3,6 +3,7 @@ import type { DiffId } from '../../digest.ts'
 import { type Code, OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { FileRange, Source } from '../../sources/source.ts'
+import type { Transaction } from '../../store/transaction/transaction.ts'
 import type { ImportLimits, LayerJob, LayerResult } from '../import/layer-job.ts'
 import { Lane } from '../import/import-lane.ts'
 import type { OnProgress } from '../progress.ts'
@@ -14,9 +15,8 @@ export interface WantedLayer {
 }
 
 export interface ImportOptions {
-  readonly storeRoot: string
-  /** The transaction's folder, where objects and recipes are staged. */
-  readonly transaction: string
+  /** Where objects and recipes are staged. */
+  readonly transaction: Pick<Transaction, 'place'>
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
   readonly onProgress: OnProgress | undefined
@@ -43,7 +43,7 @@ export async function importLayers(
   const lanes = Array.from({ length: Math.min(laneCount(source), layers) }, (_, i) => `lane${i}`)
   const running = lanes.map(async (name) => {
     try {
-      await using lane = new Lane(options.storeRoot, options.transaction, name, threads)
+      await using lane = new Lane(options.transaction.place(name), threads)
       await runLane(lane, source, queue, { ...options, signal })
     } catch (error) {
       failed.abort(error)

@@ -1,7 +1,6 @@
 import { hasCode } from '../../error.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
-import type { StoredImage } from '../../store/records/find-image.ts'
-import type { Store } from '../../store/store.ts'
+import type { Store, StoredImage } from '../../store/store.ts'
 import type { PullOptions } from './pull.ts'
 
 export interface ObtainOptions extends Omit<PullOptions, 'name'> {

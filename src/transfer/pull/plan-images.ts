@@ -82,7 +82,7 @@ async function planSteps(
   const { store, source, options, hold, findLayer } = planning
   const { signal, onProgress } = options
   const policy = policyFor(store, image.descriptor.digest, options)
-  const present = new PresentLayers(store.root, findLayer)
+  const present = new PresentLayers(store, findLayer)
   const known = new Map<WantedLayer, LayerRecord>()
   for (const layer of wanted) {
     const record = await present.find(layer, policy)
@@ -91,7 +91,7 @@ async function planSteps(
   const missing = wanted.filter((layer) => !known.has(layer))
   const limits = { ...defaultLimits, ...options.limits }
   const of = { digest: image.descriptor.digest, manifest: image.manifest }
-  const looking = { storeRoot: store.root, image: of, policy, limits, hold, signal, onProgress }
+  const looking = { store, image: of, policy, limits, hold, signal, onProgress }
   const first = missing.filter((layer, place) => !coming.has(layer) && isFirst(missing, layer, place))
   const outlooks = new Map((await lookAtLayers(source, first, looking)).map((outlook, i) => [first[i], outlook]))
   return wanted.map((layer): LayerStep => {

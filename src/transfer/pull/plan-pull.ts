@@ -2,7 +2,6 @@ import type { Digest } from '../../digest.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Source } from '../../sources/source.ts'
-import { openIndex } from '../../store/index/layer-index.ts'
 import type { Store } from '../../store/store.ts'
 import type { LayerOutlook } from '../fetch/layer-outlook.ts'
 import { type ImagePlan, type LayerStep, planImages } from './plan-images.ts'
@@ -56,7 +55,7 @@ export interface PlannedTotal {
 export async function planPull(store: Store, source: Source, options: PullOptions = {}): Promise<PullPlan> {
   const { signal } = options
   const top = await source.resolve({ signal })
-  using index = await openIndex(store.root)
+  using index = await store.layerIndex()
   const planning = {
     store,
     source,

@@ -3,11 +3,8 @@ import { existsSync } from 'node:fs'
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Selected } from '../../formats/oci/select-image.ts'
-import type { LayerKey } from '../../store/index/layer-index.ts'
-import { Missing } from '../../store/objects/missing-objects.ts'
 import type { ImageRecord, LayerRecord, Proof } from '../../store/records/image-record.ts'
-import { blobPath } from '../../store/store-layout.ts'
-import type { Store } from '../../store/store.ts'
+import type { LayerKey, Missing, Store } from '../../store/store.ts'
 import { bindingOf } from '../fetch/find-claims.ts'
 import type { PartialPolicy } from '../fetch/layer-outlook.ts'
 import type { WantedLayer } from './import-layers.ts'
@@ -27,11 +24,11 @@ export function presentImage(store: Store, selected: Selected, options: PullOpti
     image !== undefined &&
     existsSync(store.imagePath(image)) &&
     record.keepSelinux === (options.keepSelinux ?? false) &&
-    existsSync(blobPath(store.root, record.config.digest)) &&
-    selected.trail.every(({ descriptor }) => existsSync(blobPath(store.root, descriptor.digest))) &&
+    store.hasBlob(record.config.digest) &&
+    selected.trail.every(({ descriptor }) => store.hasBlob(descriptor.digest)) &&
     record.layers.every(({ recipe, proof }) => store.hasRecipe(recipe) && isEnough(proof, options.partial))
   if (!isWhole) return undefined
-  const missing = new Missing(store.root)
+  const missing = store.missing()
   return record.layers.every(({ recipe }) => missing.isWhole(recipe)) ? record : undefined
 }
 
@@ -43,9 +40,9 @@ export class PresentLayers {
   readonly #find: FindLayer
   readonly #missing: Missing
 
-  constructor(root: string, find: FindLayer) {
+  constructor(store: Store, find: FindLayer) {
     this.#find = find
-    this.#missing = new Missing(root)
+    this.#missing = store.missing()
   }
 
   /** A layer of the store that stands for the wanted one: proven, or believed of this very blob where that is enough. */

@@ -3,7 +3,6 @@ import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Document, Selected } from '../../formats/oci/select-image.ts'
 import type { Source } from '../../sources/source.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
-import { encodeRef } from '../../store/records/refs.ts'
 import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import { digestSubject } from '../seal/image-digests.ts'
@@ -23,7 +22,7 @@ export type { PullOptions, PullResult, PullStats, PulledImage } from './pull-opt
 export async function pull(store: Store, source: Source, options: PullOptions = {}): Promise<PullResult> {
   const { signal, onProgress } = options
   const name = options.name ?? source.name
-  encodeRef(name) // refuses what no image can be called before a byte is fetched
+  store.checkName(name) // before a byte is fetched
   if (options.expectImage !== undefined && options.allPlatforms === true)
     throw new OnefoldError('USAGE', 'Cannot expect one image digest of all platforms: choose a platform')
   onProgress?.({ type: 'step', step: 'resolving' })

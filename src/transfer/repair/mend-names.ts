@@ -2,8 +2,7 @@ import type { Digest } from '../../digest.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Source } from '../../sources/source.ts'
-import { replaceBlob, replaceRef } from '../../store/fsck/mend.ts'
-import type { Damage } from '../../store/fsck/fsck-report.ts'
+import type { Damage } from '../../store/store.ts'
 import { pull } from '../pull/pull.ts'
 import type { RepairJob } from './repair-job.ts'
 import { isPlace, looksLikeSource } from './origin.ts'
@@ -15,7 +14,7 @@ export async function mendNames(job: RepairJob, damage: readonly Damage[]): Prom
     if (kind !== 'ref' || state !== 'broken') continue
     const top = job.inventory.topOf(name, file)
     if (top === undefined) await pullAgain(job, name, job.refOf(name))
-    else await job.try(name, () => replaceRef(job.store.root, name, top, signal))
+    else await job.try(name, () => job.mender.replaceRef(name, top, signal))
   }
   job.takeStock()
   for (const { kind, name, state, quarantined } of damage) {
@@ -36,7 +35,7 @@ async function fetchDocument(job: RepairJob, descriptor: Descriptor): Promise<vo
     job.origins.namesOf([...job.namesOf(descriptor.digest), ...known]),
     async (origin) => {
       const source = await job.origins.source(origin, undefined)
-      await replaceBlob(job.store.root, descriptor.digest, await source.fetch(descriptor, { signal }), signal)
+      await job.mender.replaceBlob(descriptor.digest, await source.fetch(descriptor, { signal }), signal)
     },
   )
 }

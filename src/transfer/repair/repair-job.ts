@@ -1,12 +1,10 @@
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
-import type { CheckEvent, FsckOptions } from '../../store/fsck/fsck-report.ts'
-import type { Store } from '../../store/store.ts'
+import type { CheckEvent, FsckOptions, Inventory, Mender, Store } from '../../store/store.ts'
 import type { Digest } from '../../digest.ts'
 import type { ImportLimits } from '../import/layer-job.ts'
 import type { PullEvent } from '../progress.ts'
-import { Inventory } from './repair-names.ts'
 import { Origins } from './origin.ts'
 
 export interface RepairOptions extends Omit<FsckOptions, 'dryRun' | 'onProgress'> {
@@ -27,24 +25,26 @@ export interface RepairFailure {
 export class RepairJob implements AsyncDisposable {
   readonly failures: RepairFailure[] = []
   readonly store: Store
+  readonly mender: Mender
   readonly options: RepairOptions
   readonly origins: Origins
   #inventory: Inventory
 
-  constructor(store: Store, options: RepairOptions) {
+  constructor(store: Store, mender: Mender, options: RepairOptions) {
     this.store = store
+    this.mender = mender
     this.options = options
     this.origins = new Origins(store, options.source ?? {}, options.from)
-    this.#inventory = new Inventory(store.root)
+    this.#inventory = mender.takeStock()
   }
 
   get inventory(): Inventory {
     return this.#inventory
   }
 
-  /** Something was mended that other things can be told from. */
+  /** Looks again at what there is, when something was mended that other things can be told from. */
   takeStock(): void {
-    this.#inventory = new Inventory(this.store.root)
+    this.#inventory = this.mender.takeStock()
   }
 
   get pullOptions() {

@@ -20,10 +20,9 @@ import { parsePlatform } from '../../formats/oci/platform.ts'
 import { readErofs } from '../../formats/composefs/read-image.ts'
 import { type Directory, inodeOf, isDirectory } from '../../formats/tree.ts'
 import { openSource } from '../../sources/open-source.ts'
-import type { Damage } from '../../store/fsck/fsck-report.ts'
-import { type Store, openStore } from '../../store/store.ts'
+import { type Damage, type Store, openDamagedStore, openStore } from '../../store/store.ts'
 import { pull } from '../pull/pull.ts'
-import { openDamagedStore, repairStore } from './repair.ts'
+import { repairStore } from './repair.ts'
 
 /** Files whose loss costs time only, and the frame without which a store cannot be opened at all. */
 const noData = /^(?:index\.db|checked\.json|missing|lock|store\.json)$/

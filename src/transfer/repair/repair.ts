@@ -1,13 +1,7 @@
-import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
-import { type CheckResult, checkSince } from '../../store/fsck/check-store.ts'
-import { mendFrame, mendMode, removeIndex } from '../../store/fsck/mend.ts'
-import { quarantine } from '../../store/fsck/quarantine.ts'
-import type { Damage, FsckReport } from '../../store/fsck/fsck-report.ts'
-import { defaultRoot } from '../../store/store-layout.ts'
-import { type Store, openStore } from '../../store/store.ts'
+import type { CheckResult, Damage, FsckReport, Mender, Store } from '../../store/store.ts'
 import { type RepairFailure, RepairJob, type RepairOptions } from './repair-job.ts'
 import { mendNames } from './mend-names.ts'
 import { imagesToRestore, restoreImage } from './restore.ts'
@@ -31,17 +25,14 @@ export interface RepairReport extends Omit<FsckReport, 'damage'> {
  * says what is left.
  */
 export async function repairStore(store: Store, options: RepairOptions = {}): Promise<RepairReport> {
-  const first = await checkSince(store.root, options)
-  const { last, failures } = first.report.clean ? { last: first, failures: [] } : await mend(store, first, options)
-  if (last.report.index === 'damaged' || last.report.index === 'foreign') removeIndex(store.root)
+  const mender = await store.mender()
+  const first = await mender.check(options)
+  const { last, failures } = first.report.clean
+    ? { last: first, failures: [] }
+    : await mend(store, mender, first, options)
+  if (last.report.index === 'damaged' || last.report.index === 'foreign') mender.removeIndex()
   const { damage: left, ...report } = last.report
   return { ...report, checked: first.report.checked, found: first.report.damage, left, failures }
-}
-
-/** Opens a store that may lack what every store has. */
-export async function openDamagedStore(root: string = defaultRoot()): Promise<Store> {
-  mendFrame(resolve(root))
-  return await openStore(root, { create: false })
 }
 
 interface Mended {
@@ -50,9 +41,9 @@ interface Mended {
 }
 
 /** From the names down: what nothing is known to need is not fetched. */
-async function mend(store: Store, first: CheckResult, options: RepairOptions): Promise<Mended> {
-  await using job = new RepairJob(store, options)
-  for (const damage of first.report.damage) await mendMode(store.root, damage)
+async function mend(store: Store, mender: Mender, first: CheckResult, options: RepairOptions): Promise<Mended> {
+  await using job = new RepairJob(store, mender, options)
+  for (const damage of first.report.damage) await mender.mendMode(damage)
   await mendNames(job, first.report.damage)
   job.takeStock()
   const second = await checkAgain(job, first)
@@ -63,7 +54,7 @@ async function mend(store: Store, first: CheckResult, options: RepairOptions): P
 }
 
 /** Waits for a garbage collection that came in between. */
-async function checkAgain({ store, options }: RepairJob, { report, state }: CheckResult): Promise<CheckResult> {
+async function checkAgain({ mender, options }: RepairJob, { report, state }: CheckResult): Promise<CheckResult> {
   const { sample } = options
   const seed = sample?.seed ?? report.seed
   const again = {
@@ -73,7 +64,7 @@ async function checkAgain({ store, options }: RepairJob, { report, state }: Chec
   }
   for (;;) {
     try {
-      return await checkSince(store.root, again, state)
+      return await mender.check(again, state)
     } catch (error) {
       if (!hasCode(error, 'BUSY')) throw error
       await sleep(200, undefined, { signal: options.signal ?? new AbortController().signal })
@@ -85,11 +76,11 @@ async function checkAgain({ store, options }: RepairJob, { report, state }: Chec
 async function dropUnneeded(job: RepairJob, { damage }: FsckReport): Promise<void> {
   // While a name leads nowhere, whatever it led to may look as if nobody needed it.
   if (damage.some(({ kind, file }) => kind === 'ref' || (kind === 'blob' && isDocument(job, file)))) return
-  const useless = new Set<string>()
+  const useless = new Set<Digest>()
   for (const { affected, kind } of damage)
     if (kind !== 'object' || affected.length > 0)
-      for (const { manifest, names } of affected) if (names.length === 0) useless.add(`records/${manifest}`)
-  await quarantine(job.store.root, [...useless], job.options.signal)
+      for (const { manifest, names } of affected) if (names.length === 0) useless.add(manifest)
+  await job.mender.dropRecords(useless, job.options.signal)
 }
 
 function isDocument({ inventory }: RepairJob, file: string): boolean {

@@ -2,8 +2,7 @@ import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { parseManifest } from '../../formats/oci/manifest.ts'
 import type { Selected } from '../../formats/oci/select-image.ts'
-import { remainsOf } from '../../store/fsck/mend.ts'
-import type { Damage, FsckReport } from '../../store/fsck/fsck-report.ts'
+import type { Damage, FsckReport } from '../../store/store.ts'
 import { restore } from '../pull/pull.ts'
 import type { RepairJob } from './repair-job.ts'
 import { looksLikeSource, originIn } from './origin.ts'
@@ -24,7 +23,7 @@ export async function restoreImage(job: RepairJob, manifest: Digest, { damage }:
   const record = job.inventory.records.get(manifest)
   const descriptor = job.inventory.descriptor(manifest)
   if (descriptor === undefined) return job.failed(manifest, 'nothing tells how large its manifest is')
-  const remains = record === undefined ? remainsOf(job.store.root, `records/${manifest}`) : ''
+  const remains = record === undefined ? job.mender.remainsOfRecord(manifest) : ''
   const names = damage.flatMap(({ kind, name, images, affected }) =>
     kind === 'record' && name === manifest
       ? images

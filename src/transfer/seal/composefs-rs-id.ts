@@ -1,8 +1,10 @@
+import type { AbortOptions } from '../../abort.ts'
 import type { Algorithm, VerityDigest } from '../../digest.ts'
 import { readRecipe } from '../../recipe/recipe.ts'
 import { type Directory, isDirectory, isHardLink } from '../../formats/tree.ts'
 import { ComposefsRsTree, composeComposefsRs, renameContents } from '../../image/compose-rs.ts'
-import { wideDigests } from '../../store/objects/wide-digests.ts'
+import type { ImageRecord } from '../../store/records/image-record.ts'
+import type { Store, WideDigests } from '../../store/store.ts'
 import type { StoredLayers } from '../ensure-image.ts'
 
 export interface ComposefsRsIdOptions {
@@ -17,9 +19,16 @@ export interface ComposefsRsIdOptions {
 
 /** Layers whose objects can be read as well. */
 export interface StoredContents extends StoredLayers {
-  readonly root: string
-  /** Folders that hold `objects/`: the store, and a transaction that is not committed yet. */
-  readonly places: readonly string[]
+  wideDigests(objects: ReadonlySet<VerityDigest>, options: AbortOptions): Promise<WideDigests>
+}
+
+/** The layers of an image of the store. */
+export function storedContents(store: Store, { layers }: Pick<ImageRecord, 'layers'>): StoredContents {
+  return {
+    layers,
+    readRecipe: (digest) => store.recipe(digest),
+    wideDigests: (objects, options) => store.wideDigests(objects, options),
+  }
 }
 
 /**
@@ -33,7 +42,7 @@ export async function composefsRsId(stored: StoredContents, options: ComposefsRs
   for (const { recipe } of stored.layers) tree.apply(readRecipe(stored.readRecipe(recipe)).entries())
   const root = tree.finish()
   if (algorithm === 'sha512') {
-    const wide = await wideDigests(stored.root, objectsOf(root), { places: stored.places, signal })
+    const wide = await stored.wideDigests(objectsOf(root), { signal })
     renameContents(root, (digest) => wide.get(digest) ?? '')
   }
   return composeComposefsRs(root, algorithm, layout).digest

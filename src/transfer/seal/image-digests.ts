@@ -3,7 +3,7 @@ import { OnefoldError, hasCode } from '../../error.ts'
 import type { ImageDigest } from '../../formats/oci/seal-claims.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
-import { type ComposefsRsIdOptions, type StoredContents, composefsRsId } from './composefs-rs-id.ts'
+import { type ComposefsRsIdOptions, type StoredContents, composefsRsId, storedContents } from './composefs-rs-id.ts'
 import { composeLayers } from '../ensure-image.ts'
 
 /**
@@ -21,12 +21,11 @@ export interface DigestSubject extends StoredContents {
 
 /** @throws CORRUPT when the record names no image */
 export function digestSubject(store: Store, record: ImageRecord): DigestSubject {
-  const { layers, keepSelinux } = record
+  const { keepSelinux } = record
   const image = record.images.default
   if (image === undefined)
     throw new OnefoldError('CORRUPT', `Cannot use record ${record.manifest.digest}: it names no image`)
-  const { root } = store
-  return { image, layers, keepSelinux, root, places: [root], readRecipe: (digest) => store.recipe(digest) }
+  return { ...storedContents(store, record), image, keepSelinux }
 }
 
 /** One way to an image digest. */

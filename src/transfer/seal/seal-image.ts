@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Descriptor, type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
@@ -7,9 +6,7 @@ import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import { addAnnotations, replaceManifests } from '../../formats/oci/rewrite-manifest.ts'
 import { sealKey } from '../../formats/oci/seal-claims.ts'
-import { blobPath } from '../../store/store-layout.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
-import { encodeRef } from '../../store/records/refs.ts'
 import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import { ensureImage } from '../ensure-image.ts'
@@ -45,7 +42,7 @@ export interface SealedImage {
  */
 export async function sealImage(store: Store, image: string, options: SealImageOptions = {}): Promise<SealResult> {
   const name = options.name ?? image
-  encodeRef(name)
+  store.checkName(name)
   const found = store.find(image, { platform: options.platform })
   if (options.name === undefined && store.ref(image) === undefined)
     throw new OnefoldError('USAGE', `Cannot seal ${JSON.stringify(image)}: it is a digest, expected a name as well`)
@@ -82,7 +79,7 @@ class Sealing {
     if (record !== undefined) return this.image(record)
     if (depth > depthMax) return undefined
     // Platforms that were never pulled are not there.
-    if (!existsSync(blobPath(this.#store.root, top.digest))) return undefined
+    if (!this.#store.hasBlob(top.digest)) return undefined
     const bytes = this.#store.blob(top.digest)
     const index = parseArtifact(bytes, { mediaType: top.mediaType })
     if (index.kind !== 'index') return undefined

@@ -3,11 +3,10 @@ import { readdirSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { type ImageOptions, LayoutBuilder, directory, file, makeImage } from '../../../test/fixtures/images.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
-import type { RecipeDigest } from '../../digest.ts'
 import { type ImageDigest, parseImageDigest, sealKey } from '../../formats/oci/seal-claims.ts'
 import { openSource } from '../../sources/open-source.ts'
 import { type Store, openStore } from '../../store/store.ts'
-import { composefsRsId } from './composefs-rs-id.ts'
+import { composefsRsId, storedContents } from './composefs-rs-id.ts'
 import { exportImage } from '../send/export-image.ts'
 import { type PullOptions, pull } from '../pull/pull.ts'
 import { sealStates } from './seal-check.ts'
@@ -74,9 +73,7 @@ describe('pull of what is expected', () => {
     using image = makeImage({ layers: [[directory('usr', { mtime: 7 }), file('usr/name', 'x'.repeat(100))]] })
     await using store = await openStore(place.at('store'))
     await pullFrom(store, image.name)
-    const { layers: stored } = store.find('app').record
-    const { root } = store
-    const contents = { layers: stored, root, places: [root], readRecipe: (name: RecipeDigest) => store.recipe(name) }
+    const contents = storedContents(store, store.find('app').record)
     // What cfsctl 0.9 says of these layers.
     const ids = {
       sha256: '9a34b8354b012d6cffe9c2c3e3aea7eeb9232d84de27b834dce2d55bbe9c054a',

@@ -2,9 +2,8 @@ import { DigestCheck, type RecipeDigest } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Source } from '../../sources/source.ts'
-import type { StoredImage } from '../../store/records/find-image.ts'
 import type { ImageRecord, LayerRecord } from '../../store/records/image-record.ts'
-import type { Store } from '../../store/store.ts'
+import type { Store, StoredImage } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import { composeRecord } from '../ensure-image.ts'
 import { type ImportLimits, defaultLimits } from '../import/layer-job.ts'
@@ -51,8 +50,7 @@ async function proveLayer({ transaction, source, options }: Proving, layer: Laye
   let recipe: RecipeDigest | undefined
   try {
     await importLayers(source, [{ blob, diffId }], {
-      storeRoot: transaction.root,
-      transaction: transaction.folder,
+      transaction,
       limits: { ...defaultLimits, ...options.limits },
       signal,
       onProgress,

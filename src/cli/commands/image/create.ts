@@ -74,7 +74,7 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
   if (target === undefined) return undefined
   if (target === '-') return { write: out.bytes, done() {}, [Symbol.dispose]() {} }
   const { OutputFile } = await import('./files.ts')
-  const { writeAll } = await import('../../../store/store-files.ts')
+  const { writeAll } = await import('../../../linux/write-all.ts')
   const file = new OutputFile(target)
   return {
     write: (piece) => writeAll(file.fd, piece),

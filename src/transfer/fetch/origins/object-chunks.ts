@@ -3,7 +3,6 @@ import { pieceMax } from '../../../content/arena.ts'
 import type { Digest, VerityDigest } from '../../../digest.ts'
 import { OnefoldError } from '../../../error.ts'
 import type { ChunkPlace } from '../../../store/index/held-contents.ts'
-import { openObject } from '../../../store/objects/object-files.ts'
 import type { AssemblyWork, OpenOrigin, Origin, PieceSink } from './origin.ts'
 
 /** Chunks of objects that the store has, such as those of the last version of a file, by their sha256. */
@@ -51,7 +50,7 @@ class OpenObjects implements OpenOrigin<ChunkPlace> {
   #descriptorOf(object: VerityDigest): number {
     const known = this.#open.get(object)
     if (known !== undefined) return known
-    const { fd } = openObject(this.#work.storeRoot, object)
+    const { fd } = this.#work.store.openObject(object)
     this.#open.set(object, fd)
     return fd
   }

@@ -2,6 +2,7 @@ import type { Arena } from '../../../content/arena.ts'
 import type { UnitReader } from '../../../content/unit-reader.ts'
 import type { VerityDigest } from '../../../digest.ts'
 import type { Extent } from '../../../formats/content-index.ts'
+import type { Store } from '../../../store/store.ts'
 
 /**
  * Where the bytes of a missing extent may come from: the blob itself, a chunk of another object, nowhere because they are
@@ -45,7 +46,7 @@ export interface Piece<Place = unknown> {
 
 /** What origins may use while a layer is put together. */
 export interface AssemblyWork {
-  readonly storeRoot: string
+  readonly store: Store
   readonly arena: Arena
   readonly units: UnitReader
 }

@@ -2,11 +2,11 @@ import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
-import { remainsOf } from '../../store/fsck/mend.ts'
-import type { ImageRecord } from '../../store/records/image-record.ts'
-import { listFolder, readBlob, readRecord } from '../../store/records/record-files.ts'
-import { decodeRef, formatRef, listRefFiles, readRef } from '../../store/records/refs.ts'
-import { digestOfName } from '../../store/store-layout.ts'
+import type { ImageRecord } from '../records/image-record.ts'
+import { listFolder, readBlob, readRecord } from '../records/record-files.ts'
+import { decodeRef, formatRef, listRefFiles, readRef } from '../records/refs.ts'
+import { readWhole } from '../store-files.ts'
+import { digestOfName } from '../store-layout.ts'
 
 /** Digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */
 const digitsNeeded = 24
@@ -22,9 +22,9 @@ export class Inventory {
   readonly records = new Map<Digest, ImageRecord>()
   /** Indexes with an image below them, and images. */
   readonly tops: readonly Top[]
-  /** What refs and indexes say of documents, also of those that are missing. */
+  /** Descriptors of documents, also of those that are missing, as refs and indexes have them. */
   readonly #descriptors = new Map<Digest, Descriptor>()
-  /** What refs that can be read stand for. */
+  /** Digests that refs stand for, as far as these can be read. */
   readonly #named = new Set<Digest>()
   readonly #root: string
 
@@ -49,7 +49,7 @@ export class Inventory {
     this.tops = [...this.#indexes(), ...images]
   }
 
-  /** How a document is described by what leads to it. */
+  /** The descriptor of a document, as what leads to it has it. */
   descriptor(digest: Digest): Descriptor | undefined {
     return this.records.get(digest)?.manifest ?? this.#descriptors.get(digest)
   }
@@ -106,6 +106,12 @@ export class Inventory {
       if (document?.kind === 'index') for (const below of document.manifests) this.#learn(below, depth + 1)
     })
   }
+}
+
+/** What is left of a damaged small file; empty when it is none, or cannot be read. */
+export function remainsOf(root: string, file: string): string {
+  const bytes = orUndefined(() => readWhole(`${root}/${file}`, 'what is left of a file', 16 * 1024 * 1024))
+  return bytes?.toString('latin1') ?? ''
 }
 
 /** Whether enough of the digest is where it would be in a ref to `descriptor`. */

@@ -9,7 +9,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Digest, type DiffId, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { Database, changing } from '../index/database.ts'
+import { Database, changing } from './database.ts'
 import { requireOwn } from '../store-folder.ts'
 
 export interface CompressedLayer {
