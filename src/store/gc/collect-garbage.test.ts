@@ -4,6 +4,8 @@ import {
   closeSync,
   existsSync,
   globSync,
+  linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -21,7 +23,6 @@ import { hasCode } from '../../error.ts'
 import { verityDigest } from '../../formats/fsverity/verity-digest.ts'
 import { blobPath, imagePath, objectPath, recipePath, recordPath } from '../store-layout.ts'
 import { formatMountRecord } from '../mount-record.ts'
-import { Marks } from './marks.ts'
 import type { ImageRecord } from '../records/image-record.ts'
 import { type Store, openStore } from '../store.ts'
 
@@ -70,6 +71,41 @@ describe('gc', () => {
     assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
     assert.equal((await store.gc()).bytes, 0)
     assert.deepEqual(readdirSync(`${store.root}/tmp`), [])
+  })
+
+  test('a dry run tells what the collection after it does', async () => {
+    using place = scratch('gc')
+    await using store = await openStore(place.at('store'))
+    await add(store, 'one', oneLayers)
+    const linked = Buffer.alloc(800, 'linked. ')
+    const held = Buffer.alloc(900, 'held. ')
+    await add(store, 'three', [[file('linked', linked), file('held', held)]])
+    await add(store, 'two', twoLayers)
+    await using transaction = await store.begin()
+    using staging = transaction.staging('a')
+    staging.hold([verityDigest(held)])
+    await store.remove('one')
+    await store.remove('three')
+    linkSync(objectPath(store.root, verityDigest(linked)), place.at('link'))
+    const dead = `${store.root}/tmp/00000000000000aa`
+    mkdirSync(dead)
+    writeFileSync(`${dead}/file`, Buffer.alloc(10_000))
+    const dryRun = true
+    const hour = { keepYoungerThan: 3_600_000 }
+    const [spared, planned] = [await store.gc({ ...hour, dryRun }), await store.gc({ dryRun })]
+    assert.deepEqual(await store.gc({ dryRun }), planned)
+    assert.deepEqual([spared.objects.count, planned.objects, planned.transactions], [0, { count: 2, bytes: 1500 }, 1])
+    const own = lstatSync(objectPath(store.root, verityDigest(alone))).blocks * 512
+    assert.ok(planned.freed > own + 10_000)
+    // The first collection takes the dead transaction away, and nothing else.
+    const { records, objects, transactions } = await store.gc(hour)
+    assert.deepEqual([records.count, objects.count, transactions], [0, 0, 1])
+    assert.deepEqual(await store.gc(), {
+      ...planned,
+      dryRun: false,
+      transactions: 0,
+      freed: planned.freed - spared.freed,
+    })
   })
 
   test('leaves an empty store empty, so that the next pull names whole folders', async () => {
@@ -284,31 +320,6 @@ describe('gc', () => {
     stageImage(transaction, { layers: oneLayers, name: 'again' })
     await transaction.commit()
     assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])
-  })
-
-  test('a platform that is pulled, and a recipe that is made, after a first look are seen by the next', async () => {
-    using place = scratch('gc')
-    await using store = await openStore(place.at('store'))
-    const marks = new Marks(store.root)
-    {
-      await using transaction = await store.begin()
-      const record = stageImage(transaction, { layers: oneLayers, name: 'one' })
-      // Its recipes are held, and not in the store yet.
-      marks.markAll()
-      for (const { recipe } of record.layers) assert.equal(marks.has('layers', recipe), true)
-      await transaction.commit()
-    }
-    marks.markAll()
-    assert.equal(marks.has('objects', verityDigest(shared)), true)
-    // The same name stands for more, the next time.
-    const { manifest } = await add(store, 'two', twoLayers)
-    rmSync(recordPath(store.root, manifest.digest))
-    const again = new Marks(store.root)
-    again.markAll()
-    assert.equal(again.has('records', manifest.digest), false)
-    await add(store, 'two', twoLayers)
-    again.markAll()
-    assert.equal(again.has('records', manifest.digest), true)
   })
 
   test('one at a time', async () => {

@@ -4,16 +4,17 @@ import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError } from '../../error.ts'
 import { syncfsAsync } from '../../linux/file.ts'
 import { nameAgain } from './aside.ts'
-import { Freed } from './freed.ts'
+import { Freed, type FreedReport } from './freed.ts'
+import { GarbageSearch } from './garbage-search.ts'
 import { removeDead, seizeDead } from '../transaction/dead-folders.ts'
-import { visitFiles } from '../usage/disk-reader.ts'
+import { DiskReader, visitFiles } from '../usage/disk-reader.ts'
 import { lockStore, tryLockCollector } from '../store-lock.ts'
 import { Marks } from './marks.ts'
 import { Sweep } from './sweep.ts'
 
 /*
- * Garbage collection beside everything else. What is needed is marked without a lock; then, in slices of half a second,
- * under the exclusive lock,
+ * Garbage collection beside everything else. What is needed is marked, and everything else planned to go, without a lock;
+ * a dry run tells the plan. Then, in slices of half a second, under the exclusive lock,
  *
  *   1  refs, mounts and holds are read again, and what they need is marked as well;
  *   2  the generation changes;
@@ -22,7 +23,9 @@ import { Sweep } from './sweep.ts'
  *      transaction lives, all but images are deleted at once: none can begin during a slice.
  *
  * Between slices everybody else gets the lock. Every slice begins at the top again, with all records, images, recipes and
- * blobs; only objects take more than one. Nothing that is needed is lost, whatever comes between:
+ * blobs there are by then; only objects take more than one, and are taken off the plan. An object that has become garbage
+ * since stays for the next collection; one that is needed since is marked, and passed over. Nothing that is needed is
+ * lost, whatever comes between:
  *
  * - A commit or tag before a slice has a ref, which 1 sees. None can come during one: they hold the lock shared. One that
  *   comes after it checks under the lock that what it names is there. It looks at records, blobs, recipes; objects of a
@@ -50,28 +53,10 @@ export interface GcOptions extends AbortOptions {
   readonly keepYoungerThan?: number | undefined
 }
 
-export interface Removed {
-  readonly count: number
-  /** Bytes of the files. */
-  readonly bytes: number
-}
-
-export interface GcReport {
+export interface GcReport extends FreedReport {
   readonly dryRun: boolean
-  readonly records: Removed
-  readonly images: Removed
-  readonly recipes: Removed
-  readonly blobs: Removed
-  readonly objects: Removed
   /** Folders of transactions whose process has died. */
   readonly transactions: number
-  /** Of all files above. */
-  readonly bytes: number
-  /**
-   * Bytes that the file system gets back, those of dead transactions among them: whole blocks, and none that other hard
-   * links or reflinks still use.
-   */
-  readonly freed: number
 }
 
 const sliceMs = 500
@@ -83,21 +68,23 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   using collecting = tryLockCollector(root)
   if (collecting === undefined)
     throw new OnefoldError('BUSY', `Cannot collect garbage in "${root}": another collection, or a check, is at it`)
-  const freed = new Freed(root)
-  const { dryRun = false, keepYoungerThan } = options
+  const freed = new Freed()
+  const { dryRun = false, keepYoungerThan, signal } = options
   const transactions = await clearDead(root, freed, dryRun)
   const marks = new Marks(root)
   const keptSince = keepYoungerThan === undefined ? undefined : Date.now() - keepYoungerThan
-  const sweep = new Sweep(root, marks, freed, keptSince)
-  sweep.mark()
-  if (dryRun) sweep.plan()
-  else await sweepInSlices(root, sweep, options.signal)
+  const search = new GarbageSearch(root, marks, keptSince)
+  search.mark()
+  const plan = await search.plan(signal)
+  if (dryRun) freed.addPlan(plan)
+  else await sweepInSlices(root, new Sweep({ root, marks, search, objects: plan.objects, freed }), signal)
   return { dryRun, ...freed.report, transactions }
 }
 
 async function clearDead(root: string, freed: Freed, dryRun: boolean): Promise<number> {
   const dead = seizeDead(root)
-  for (const { path } of dead) visitFiles(path, (file, stat) => freed.addOther(file, stat))
+  const disk = new DiskReader(root)
+  for (const { path } of dead) visitFiles(path, (file, stat) => freed.addOther(disk.freedBy(file, stat)))
   if (dryRun) for (const { lock } of dead) closeSync(lock)
   else {
     await removeDead(root, dead)

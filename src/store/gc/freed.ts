@@ -1,15 +1,38 @@
-import type { Stats } from 'node:fs'
-import { DiskReader, bytesCovered } from '../usage/disk-reader.ts'
+import type { SharedExtent } from '../../linux/fiemap.ts'
 import type { DigestFolder } from '../store-layout.ts'
+import { type DiskBytes, bytesCovered } from '../usage/disk-reader.ts'
+import type { GarbageFile, GarbagePlan } from './garbage-plan.ts'
+import { kinds } from './aside.ts'
+
+export interface Removed {
+  readonly count: number
+  /** Bytes of the files. */
+  readonly bytes: number
+}
+
+/** What files take that go, or would go. */
+export interface FreedReport {
+  readonly records: Removed
+  readonly images: Removed
+  readonly recipes: Removed
+  readonly blobs: Removed
+  readonly objects: Removed
+  /** Bytes of all files above. */
+  readonly bytes: number
+  /**
+   * Bytes that the file system gets back, those of dead transactions among them: whole blocks, and none that other hard
+   * links or reflinks still use.
+   */
+  readonly freed: number
+}
 
 interface Sum {
   count: number
   bytes: number
 }
 
-/** Counts what a collection deletes, and what the file system gets back for it. */
+/** Adds up what a collection deletes, or a plan says that it would. */
 export class Freed {
-  readonly #disk: DiskReader
   readonly #sums: Record<DigestFolder, Sum> = {
     records: { count: 0, bytes: 0 },
     images: { count: 0, bytes: 0 },
@@ -18,36 +41,36 @@ export class Freed {
     objects: { count: 0, bytes: 0 },
   }
   #own = 0
+  readonly #shared: SharedExtent[] = []
 
-  constructor(root: string) {
-    this.#disk = new DiskReader(root)
-  }
-
-  /** Before it is deleted. */
-  add(kind: DigestFolder, path: string, stat: Stats): void {
+  add(kind: DigestFolder, file: GarbageFile): void {
     const sum = this.#sums[kind]
     sum.count++
-    sum.bytes += stat.size
-    this.addOther(path, stat)
+    sum.bytes += file.size
+    this.addOther(file)
   }
 
-  addOther(path: string, stat: Stats): void {
-    // Under another name it stays.
-    if (stat.isFile() && stat.nlink > 1) return
-    this.#own += this.#disk.own(path, stat)
+  addPlan(plan: GarbagePlan): void {
+    for (const kind of kinds) for (const file of plan[kind]) this.add(kind, file)
   }
 
-  get report(): { records: Sum; images: Sum; recipes: Sum; blobs: Sum; objects: Sum; bytes: number; freed: number } {
+  /** Adds what is none of the store's files: those of dead transactions. */
+  addOther({ own, shared }: DiskBytes): void {
+    this.#own += own
+    for (const extent of shared) this.#shared.push(extent)
+  }
+
+  get report(): FreedReport {
     const { records, images, layers, blobs, objects } = this.#sums
     const bytes = Object.values(this.#sums).reduce((sum, each) => sum + each.bytes, 0)
     return { records, images, recipes: layers, blobs, objects, bytes, freed: this.#own + this.#sharedFreed() }
   }
 
   /**
-   * Blocks that two deleted files shared are taken as theirs alone; those of which one user was deleted are still used
-   * by another one. Never too much, unless a third file outside of the garbage shares with two in it.
+   * Counts blocks that two deleted files shared as theirs alone; those of which one user was deleted are still used by
+   * another one. Never too much, unless a third file outside of the garbage shares with two in it.
    */
   #sharedFreed(): number {
-    return bytesCovered(this.#disk.shared, 2)
+    return bytesCovered(this.#shared, 2)
   }
 }

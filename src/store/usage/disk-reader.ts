@@ -17,10 +17,18 @@ const btrfsInlineMax = 2048
 /** st_blocks counts in these, whatever the file system's own blocks are. */
 const statBlockBytes = 512
 
+/** What a file takes on the disk. */
+export interface DiskBytes {
+  /** Bytes that are this file's alone. */
+  readonly own: number
+  /** Blocks that other files have as well. */
+  readonly shared: readonly SharedExtent[]
+}
+
 /** Reads how much files take on the disk. Blocks that several share are told apart, to be counted once in the end. */
 export class DiskReader {
   readonly #sharing: boolean
-  /** Of all files that were asked about. */
+  /** What all files that own() was asked about share. */
   readonly shared: SharedExtent[] = []
 
   readonly #inodeBytes: number
@@ -33,7 +41,7 @@ export class DiskReader {
     this.#inodeBytes = inodeBytes[type] ?? 0
   }
 
-  /** Everything the file takes, shared or not. */
+  /** All bytes that the file takes, shared or not. */
   full(stat: Stats): number {
     const isInline = this.#type === 'btrfs' && stat.size <= btrfsInlineMax
     return (isInline ? 2 * stat.size : stat.blocks * statBlockBytes) + this.#inodeBytes
@@ -41,16 +49,25 @@ export class DiskReader {
 
   /** Bytes that are this file's alone; what it shares with others goes to `shared`. */
   own(path: string, stat: Stats): number {
+    const { own, shared } = this.measure(path, stat)
+    for (const extent of shared) this.shared.push(extent)
+    return own
+  }
+
+  /** What deleting the file frees: nothing while it has another name. */
+  freedBy(path: string, stat: Stats): DiskBytes {
+    return stat.isFile() && stat.nlink > 1 ? { own: 0, shared: nothing } : this.measure(path, stat)
+  }
+
+  measure(path: string, stat: Stats): DiskBytes {
     const bytes = this.full(stat)
-    if (!this.#sharing || stat.blocks === 0 || !stat.isFile()) return bytes
-    let shared = 0
-    for (const extent of sharedExtents(pathFromUtf8(path))) {
-      shared += extent.length
-      this.shared.push(extent)
-    }
-    return Math.max(0, bytes - shared)
+    if (!this.#sharing || stat.blocks === 0 || !stat.isFile()) return { own: bytes, shared: nothing }
+    const shared = sharedExtents(pathFromUtf8(path))
+    return { own: Math.max(0, bytes - shared.reduce((sum, { length }) => sum + length, 0)), shared }
   }
 }
+
+const nothing: readonly SharedExtent[] = []
 
 /** Bytes that lie in at least `least` of the extents. */
 export function bytesCovered(extents: readonly SharedExtent[], least: number): number {
@@ -71,7 +88,7 @@ export function bytesCovered(extents: readonly SharedExtent[], least: number): n
   return covered
 }
 
-/** A folder and everything in it; what vanishes meanwhile counts nothing. Symlinks are not followed. */
+/** Visits a folder and everything in it, but for what vanishes meanwhile. Symlinks are not followed. */
 export function visitFiles(path: string, visit: (path: string, stat: Stats) => void): void {
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (stat === undefined) return
