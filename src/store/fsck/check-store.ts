@@ -11,7 +11,7 @@ import { indexState } from './index-state.ts'
 import { checkMounts } from './check-mounts.ts'
 import { Pool } from './fsck-pool.ts'
 import { quarantine, writeMissing } from './quarantine.ts'
-import { rebuildAll } from './rebuild-index.ts'
+import { rebuildAll } from './rebuild-all.ts'
 import type { Damage, FsckOptions, FsckReport } from './fsck-report.ts'
 import { Walk } from './fsck-walk.ts'
 
@@ -36,7 +36,7 @@ export interface CheckResult {
 }
 
 /**
- * The same for callers that check twice.
+ * Checks as checkStore() does, for callers that check twice.
  * @param before what an earlier check has seen, in place of what is noted down in the store
  */
 export async function checkSince(root: string, options: FsckOptions, before?: CheckedState): Promise<CheckResult> {
@@ -100,7 +100,11 @@ class Check {
     this.#claims.readRecipes(this.#sizes)
     signal?.throwIfAborted()
     if (this.#options.rebuild === true)
-      await rebuildAll(this.#root, pool, this.#findings, this.#claims, {
+      await rebuildAll({
+        root: this.#root,
+        pool,
+        findings: this.#findings,
+        claims: this.#claims,
         since: this.#known?.rebuilt ?? 0,
         onProgress: this.#options.onProgress,
       })

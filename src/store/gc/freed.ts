@@ -1,7 +1,8 @@
 import type { SharedExtent } from '../../linux/fiemap.ts'
 import type { DigestFolder } from '../store-layout.ts'
 import { type DiskBytes, bytesCovered } from '../usage/disk-reader.ts'
-import type { GarbageFile, GarbagePlan } from './garbage-plan.ts'
+import type { GarbageFile } from './garbage-file.ts'
+import type { GarbagePlan } from './garbage-plan.ts'
 import { kinds } from './aside.ts'
 
 export interface Removed {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { GarbageObjects } from './garbage-objects.ts'
-import type { GarbageFile } from './garbage-plan.ts'
+import type { GarbageFile } from './garbage-file.ts'
 
 const plain = { noNullPrototype: true }
 const extent = fc.record({ physical: fc.maxSafeNat(), length: fc.nat() }, plain)

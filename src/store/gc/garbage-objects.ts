@@ -1,5 +1,5 @@
 import type { SharedExtent } from '../../linux/fiemap.ts'
-import type { GarbageFile, GarbageFiles } from './garbage-plan.ts'
+import type { GarbageFile, GarbageFiles } from './garbage-file.ts'
 
 const digestBytes = 32
 const leastRoom = 1024

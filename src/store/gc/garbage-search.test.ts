@@ -8,7 +8,7 @@ import { verityDigest } from '../../formats/fsverity/verity-digest.ts'
 import type { ImageRecord } from '../records/image-record.ts'
 import { imagePath, objectPath, recordPath } from '../store-layout.ts'
 import { type Store, openStore } from '../store.ts'
-import type { GarbageFiles } from './garbage-plan.ts'
+import type { GarbageFiles } from './garbage-file.ts'
 import { GarbageSearch } from './garbage-search.ts'
 import { Marks } from './marks.ts'
 

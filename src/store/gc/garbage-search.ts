@@ -5,8 +5,9 @@ import { listFolders } from '../records/record-files.ts'
 import { fileError } from '../store-files.ts'
 import { type DigestFolder, digestOfName, digestPath } from '../store-layout.ts'
 import { DiskReader } from '../usage/disk-reader.ts'
+import type { GarbageFile } from './garbage-file.ts'
 import { GarbageObjects } from './garbage-objects.ts'
-import type { GarbageFile, GarbagePlan, SmallKind } from './garbage-plan.ts'
+import type { GarbagePlan, SmallKind } from './garbage-plan.ts'
 import type { Marks } from './marks.ts'
 
 /** Finds the files that nothing needs: those that are neither marked nor young. */

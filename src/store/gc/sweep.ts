@@ -9,7 +9,7 @@ import { isAlive, listOwned } from '../transaction/dead-folders.ts'
 import { asidePath, kinds, putBack } from './aside.ts'
 import type { Freed } from './freed.ts'
 import type { GarbageObjects } from './garbage-objects.ts'
-import type { GarbageFile, GarbageFiles } from './garbage-plan.ts'
+import type { GarbageFile, GarbageFiles } from './garbage-file.ts'
 import type { GarbageSearch } from './garbage-search.ts'
 import { type Marks, isInUse } from './marks.ts'
 
