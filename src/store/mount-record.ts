@@ -1,6 +1,6 @@
 /**
- * `mounts/<id>/mount.json`: what the store remembers of a mount, which outlives the command that made it. Mounting writes
- * and reads it; garbage collection and fsck read it, since changes that were kept need the image below them.
+ * `mounts/<id>/mount.json`: what the store remembers of a mount, which outlives the command that made it. Mounting
+ * writes and reads it; garbage collection and fsck read it, since changes that were kept need the image below them.
  *
  *     version                 1
  *     id                      the name of the folder, 12 hex digits
@@ -29,9 +29,9 @@ export interface MountRecord {
   /** 12 hex digits. */
   readonly id: string
   readonly image: VerityDigest
-  /** What the user called the image. */
+  /** Name by which the user called the image. */
   readonly name: string
-  /** Where it is mounted, or was last. */
+  /** Directory on which it is mounted, or was last. */
   readonly target: string
   /** The target directory was made by the mount, and goes with it. */
   readonly ownsTarget: boolean
@@ -39,18 +39,21 @@ export interface MountRecord {
   readonly changes: string | undefined
   /** That folder is the mount's own, in the store. */
   readonly ownsChanges: boolean
-  /** What the root of the changes looked like when it was new: with nothing in it and this unchanged, nothing was changed. */
+  /**
+   * Digest of how the root of the changes looked when it was new: with nothing in it and this unchanged, nothing was
+   * changed.
+   */
   readonly untouched: string | undefined
   /** `unmounted`: taken down in order, changes kept. `lazy`: taken down while in use, which may go on. */
   readonly state: 'mounted' | 'unmounted' | 'lazy'
-  /** Which boot, and which mount namespace of it, the mount was made in. */
+  /** The boot, and the mount namespace of it, that the mount was made in. */
   readonly boot: string
   readonly namespace: string
 }
 
 const version = 1
 const states = ['mounted', 'unmounted', 'lazy'] as const
-/** Far above what a few paths of 4 KiB can take. */
+/** Limits far above what a few paths of 4 KiB can take. */
 const limits = { bytes: 1024 * 1024, depth: 8, values: 1000 }
 
 export function isMountId(text: string): boolean {
@@ -72,7 +75,10 @@ export function formatMountRecord(record: MountRecord): Uint8Array {
   return jsonBytes({ version, ...record })
 }
 
-/** Throws CORRUPT for anything that `formatMountRecord` did not write; `id` is the name of the folder it was found in. */
+/**
+ * Reads a record; CORRUPT for anything that `formatMountRecord` did not write. `id` is the name of the folder it was
+ * found in.
+ */
 export function parseMountRecord(bytes: Uint8Array, id: string): MountRecord {
   try {
     return readFields(readJson(bytes, `the record of mount ${id}`, limits), id)
@@ -109,7 +115,9 @@ function readImage(fields: Fields): VerityDigest {
   }
 }
 
-/** Ids of all mounts that have a folder in the store at `root`, in order. Other names are strays, which fsck reports. */
+/**
+ * Ids of all mounts that have a folder in the store at `root`, in order. Other names are strays, which fsck reports.
+ */
 export function mountIds(root: string): string[] {
   const folder = mountsPath(root)
   return lstatSync(folder, { throwIfNoEntry: false }) === undefined ? [] : listFolder(folder).filter(isMountId)
@@ -144,7 +152,9 @@ export function needsImage({ changes }: MountRecord): boolean {
   return changes !== undefined
 }
 
-/** Damage, whatever is wrong with the bytes; a disk or a permission that is in the way says nothing about them. */
+/**
+ * The error for a record that cannot be read: damage, unless a disk or a permission was in the way, which says nothing.
+ */
 function unreadable(cause: unknown, id: string): unknown {
   if (!(cause instanceof OnefoldError) || cause.code === 'IO' || cause.code === 'DENIED') return cause
   return new OnefoldError('CORRUPT', cause.message, {

@@ -31,7 +31,7 @@ const hints: ReadonlyMap<string, string> = new Map([
   ['EROFS', 'The file system is mounted read-only; what is there can be read with ls, cat, diff and inspect.'],
 ])
 
-/** What an error of Node's fs means to the caller of a store. */
+/** The error that one of Node's fs is to the caller of a store. */
 export function fileError(action: string, path: string, error: unknown): OnefoldError {
   if (error instanceof OnefoldError) return error
   const errno = errnoOf(error)
@@ -64,7 +64,7 @@ function notRegular(path: string, what: string): OnefoldError {
   return new OnefoldError('CORRUPT', `Cannot read ${what}: "${path}" is not a regular file`)
 }
 
-/** All bytes of a file of at most `max`, or undefined when there is none. */
+/** Reads all bytes of a file of at most `max`; undefined when there is none. */
 export function readWhole(path: string, what: string, max: number): Buffer | undefined {
   const file = openRegular(path, what)
   if (file === undefined) return undefined
@@ -86,7 +86,10 @@ export function readWhole(path: string, what: string, max: number): Buffer | und
   }
 }
 
-/** Whatever the umask says: a store may be shared later, with files that were written before. */
+/**
+ * Writes a file, with its mode whatever the umask says: a store may be shared later, with files that were written
+ * before.
+ */
 export function writeFile(path: string, bytes: Uint8Array, mode = 0o644): void {
   try {
     const fd = openSync(path, 'w', mode)
@@ -101,7 +104,7 @@ export function writeFile(path: string, bytes: Uint8Array, mode = 0o644): void {
   }
 }
 
-/** A folder of the store, readable for whoever gets to it. */
+/** Makes a folder of the store, readable for whoever gets to it. */
 export function makeFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true })
@@ -111,7 +114,7 @@ export function makeFolder(path: string): void {
   }
 }
 
-/** Its bytes survive a power cut when this returns; its name, once the folder is synced. */
+/** Writes a file whose bytes survive a power cut when this returns; its name does once the folder is synced. */
 export function writeSynced(path: string, bytes: Uint8Array): void {
   try {
     const fd = openSync(path, 'w', 0o644)

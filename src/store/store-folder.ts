@@ -7,7 +7,10 @@ import { fileError, makeFolder, syncFolder, writeSynced } from './store-files.ts
 import { folders, lockFile, storeFile, tmpFolder } from './store-layout.ts'
 import { formatSettings, readSettings } from './store-settings.ts'
 
-/** What may lie in a folder that becomes a store: our own, when making it was interrupted, and a new file system's. */
+/**
+ * Names that may lie in a folder that becomes a store: our own, when making it was interrupted, and a new file
+ * system's.
+ */
 const ownNames: ReadonlySet<string> = new Set([...folders, tmpFolder, lockFile, 'lost+found'])
 
 /** Makes sure that there is a store at `root`; NOT_FOUND when there is none and `create` is false. */
@@ -25,7 +28,10 @@ export function openFolder(root: string, create: boolean): string {
   return path
 }
 
-/** Who can write to the root could redirect everything below to a place of his choice. */
+/**
+ * Requires that folders are folders: who can write to the root could redirect everything below to a place of his
+ * choice.
+ */
 function checkFolders(root: string): void {
   for (const name of [...folders, tmpFolder, lockFile]) {
     const stat = lstatSync(`${root}/${name}`, { throwIfNoEntry: false })
@@ -80,8 +86,9 @@ function refuseForeign(root: string): void {
 }
 
 /**
- * Two processes may make the same store at once: the first file stays. When the other one is ready, a transaction in
- * its store may take our temporary file for one that a killed process has left, and delete it.
+ * Makes a file of a new store. Two processes may make the same store at once: the first file stays. When the other one
+ * is ready, a transaction in its store may take our temporary file for one that a killed process has left, and delete
+ * it.
  */
 function createNew(path: string, root: string, bytes: Uint8Array): void {
   const temporary = `${root}/${tmpFolder}/new-${randomUUID()}`

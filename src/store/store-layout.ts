@@ -33,7 +33,7 @@ import { OnefoldError } from '../error.ts'
 /** Folders every store has, in the order in which a commit fills them: nothing is named before what it needs. */
 export const folders = ['objects', 'layers', 'images', 'blobs', 'records', 'refs'] as const
 export type Folder = (typeof folders)[number]
-/** Those whose files are named by digests. */
+/** Folders whose files are named by digests. */
 export type DigestFolder = Exclude<Folder, 'refs'>
 
 export const storeFile = 'store.json'
@@ -52,7 +52,7 @@ export function defaultRoot(): string {
   return data?.startsWith('/') === true ? join(data, 'onefold') : join(home(), '.local', 'share', 'onefold')
 }
 
-/** Who has neither $HOME nor an entry in /etc/passwd has no home. */
+/** The home directory. Who has neither $HOME nor an entry in /etc/passwd has none. */
 function home(): string {
   try {
     return homedir()
@@ -110,7 +110,10 @@ export function notePath(transaction: string, blob: Digest): string {
   return `${transaction}/notes/${blob}`
 }
 
-/** What the name of a file in a folder stands for, the inverse of the paths above; undefined when it is none of ours. */
+/**
+ * The digest that the name of a file in a folder stands for, the inverse of the paths above; undefined when it is none
+ * of ours.
+ */
 export function digestOfName(folder: DigestFolder, name: string): string | undefined {
   switch (folder) {
     case 'records':

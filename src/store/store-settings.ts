@@ -26,7 +26,7 @@ export const verityPolicies = ['auto', 'require', 'off'] as const
 const version = 1
 const objectAlgorithm = 'fsverity-sha256-4096'
 
-/** Undefined when there is no store. */
+/** The settings of the store at `root`; undefined when there is none. */
 export function readSettings(root: string): StoreSettings | undefined {
   const what = `the store "${root}"`
   const bytes = readWhole(`${root}/${storeFile}`, what, 64 * 1024)
@@ -51,7 +51,7 @@ export function isVerityPolicy(text: string): text is VerityPolicy {
   return verityPolicies.some((policy) => policy === text)
 }
 
-/** Of a store that is known to be there. */
+/** The policy of a store that is known to be there. */
 export function verityPolicy(root: string): VerityPolicy {
   return readSettings(root)?.verity ?? 'auto'
 }

@@ -52,7 +52,9 @@ export async function openStore(root: string = defaultRoot(), options: OpenOptio
   return new Store(openFolder(root, options.create ?? true))
 }
 
-/** Opens a store that may lack what every store has: that is made again. NOT_FOUND where there is nothing of a store. */
+/**
+ * Opens a store that may lack what every store has: that is made again. NOT_FOUND where there is nothing of a store.
+ */
 export async function openDamagedStore(root: string = defaultRoot()): Promise<Store> {
   const { mendFrame } = await import('./fsck/mend-frame.ts')
   mendFrame(resolve(root))
@@ -71,14 +73,16 @@ export class Store implements AsyncDisposable {
     this.root = root
   }
 
-  /** Starts to add to the store; takes up what a killed process had finished. */
+  /** Begins to add to the store; takes up what a killed process had finished. */
   async begin(): Promise<Transaction> {
     requireOwn(this.root)
     const { beginTransaction } = await import('./transaction/begin-transaction.ts')
     return await beginTransaction(this.root)
   }
 
-  /** Finds an image by name, digest or at least 12 digits of one: NOT_FOUND when there is none, BAD_NAME for several. */
+  /**
+   * Finds an image by name, digest or at least 12 digits of one: NOT_FOUND when there is none, BAD_NAME for several.
+   */
   find(name: string, options?: FindOptions): StoredImage {
     return findImage(this.root, name, options)
   }
@@ -88,7 +92,7 @@ export class Store implements AsyncDisposable {
     return listImages(this.root)
   }
 
-  /** What a name stands for. */
+  /** The descriptor that a name stands for; undefined when there is no such name. */
   ref(name: string): Descriptor | undefined {
     return readRef(this.root, name)
   }
@@ -158,13 +162,13 @@ export class Store implements AsyncDisposable {
     return await setVerityPolicy(this.root, policy, options)
   }
 
-  /** What a repair does beyond checking and pulling. */
+  /** The part of a repair that is neither checking nor pulling. */
   async mender(): Promise<Mender> {
     const { Mender } = await import('./fsck/mender.ts')
     return new Mender(this.root)
   }
 
-  /** What is known of the image with this manifest. */
+  /** The record of the image with this manifest. */
   record(manifest: Digest): ImageRecord | undefined {
     return readRecord(this.root, manifest)
   }
@@ -174,7 +178,7 @@ export class Store implements AsyncDisposable {
     return recordsWith(this.root, image)
   }
 
-  /** A manifest, config or index, bytes as served. */
+  /** The bytes of a manifest, config or index, as served. */
   blob(digest: Digest): Uint8Array {
     return readBlob(this.root, digest) ?? absent(`blob ${digest}`)
   }
@@ -197,25 +201,25 @@ export class Store implements AsyncDisposable {
     return rebuildTar(this.root, readRecipe(this.recipe(digest)))
   }
 
-  /** What layers came out as when they were compressed here before. */
+  /** The table of how layers came out when they were compressed here before. */
   async compressedLayers(): Promise<CompressedLayers> {
     const { openCompressed } = await import('./index/compressed-layers.ts')
     return await openCompressed(this.root)
   }
 
-  /** Which image knows a layer. */
+  /** The table of which image knows a layer. */
   async layerIndex(): Promise<LayerIndex> {
     const { openIndex } = await import('./index/layer-index.ts')
     return await openIndex(this.root)
   }
 
-  /** What the store holds, by the names that tables of contents use. */
+  /** The table of what the store holds, by the names that tables of contents use. */
   async contents(): Promise<Contents> {
     const { openContents } = await import('./index/held-contents.ts')
     return await openContents(this.root)
   }
 
-  /** Where the composefs image is, or would be. */
+  /** Path that the composefs image has, or would have. */
   imagePath(digest: VerityDigest): string {
     return imagePath(this.root, digest)
   }
@@ -225,7 +229,7 @@ export class Store implements AsyncDisposable {
     return readImageFile(this.root, digest)
   }
 
-  /** What overlayfs takes as data directory. */
+  /** Path of the folder that overlayfs takes as data directory. */
   get objectsPath(): string {
     return `${this.root}/objects`
   }
@@ -241,7 +245,7 @@ export class Store implements AsyncDisposable {
     return listFolder(this.objectsPath).length === 0
   }
 
-  /** What is known to be missing: read once, when it is first asked for. */
+  /** The objects that are known to be missing: read once, when they are first asked for. */
   missing(): Missing {
     return new Missing(this.root)
   }

@@ -18,7 +18,7 @@ export class Suffering {
   readonly #root: string
   readonly #findings: Findings
   readonly #claims: Claims
-  /** Manifest → damaged object → paths; every tree is read once. */
+  /** Paths by manifest and damaged object; every tree is read once. */
   readonly #paths = new Map<Digest, ReadonlyMap<VerityDigest, readonly string[]>>()
 
   constructor(root: string, findings: Findings, claims: Claims) {
@@ -41,8 +41,8 @@ export class Suffering {
   }
 
   /**
-   * Where a recipe is lost, its image still tells which objects it needed: notes who needs the damaged ones, and finds
-   * those that are missing.
+   * Looks into images whose recipes are lost, since they still tell which objects are needed: notes who needs the
+   * damaged ones, and finds those that are missing.
    */
   lookInImages(): void {
     for (const [manifest, record] of this.#claims.records) {
@@ -99,7 +99,7 @@ export class Suffering {
   }
 }
 
-/** Every name of every file that is an object. */
+/** Lists every name of every file that is an object. */
 function* objectsIn(root: Directory): Generator<{ path: string; object: VerityDigest }> {
   const pending = [{ directory: root, prefix: '' }]
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {

@@ -107,7 +107,10 @@ export class FileCheck {
   }
 }
 
-/** Which objects are hashed: from which time of change on each. `names` is gone through for a sample of a fixed count only. */
+/**
+ * Decides which objects are hashed: from which time of change on each. `names` is gone through for a sample of a fixed
+ * count only.
+ */
 export function sampler(
   sample: Sample | undefined,
   since: number,
@@ -119,7 +122,7 @@ export function sampler(
   return { sinceOf: (digest) => (rank(seed, digest) < limit ? since : Number.POSITIVE_INFINITY), seed }
 }
 
-/** Between 0 and 1, the same for the same seed. */
+/** A number between 0 and 1, the same for the same seed. */
 function rank(seed: string, digest: string): number {
   return Number.parseInt(hash('sha256', `${seed} ${digest}`, 'hex').slice(0, 12), 16) / 2 ** 48
 }

@@ -7,7 +7,7 @@ import { readBlob } from '../records/record-files.ts'
 /** Deeper than any index goes. */
 const depthMax = 8
 
-/** What names lead to: every document on the way, down to manifests, with the names that lead there. */
+/** The documents that names lead to, down to manifests, with the names that lead there. */
 export class Reached {
   readonly #root: string
   readonly #names = new Map<Digest, Set<string>>()

@@ -16,12 +16,12 @@ import type { Damage, FsckOptions, FsckReport } from './fsck-report.ts'
 import { Walk } from './fsck-walk.ts'
 
 /**
- * Reads everything in the store and compares it with its name. What is missing counts as damage where something needs it,
- * but for composefs images, which are a cache, and for platforms of an index that were never pulled.
+ * Reads everything in the store and compares it with its name. What is missing counts as damage where something needs
+ * it, but for composefs images, which are a cache, and for platforms of an index that were never pulled.
  *
- * What is not what its name says is moved into quarantine, unless the store belongs to somebody else or `dryRun` says so.
- * What is named as needed by refs stays where it is, damaged or not: refs, records and indexes. Everybody who reads those
- * checks them, and a garbage collection must not take their absence for consent.
+ * What is not what its name says is moved into quarantine, unless the store belongs to somebody else or `dryRun` says
+ * so. What is named as needed by refs stays where it is, damaged or not: refs, records and indexes. Everybody who reads
+ * those checks them, and a garbage collection must not take their absence for consent.
  *
  * Pulls may go on meanwhile; garbage collection waits with BUSY, so that nothing goes away while it is looked for.
  */
@@ -31,7 +31,7 @@ export async function checkStore(root: string, options: FsckOptions = {}): Promi
 
 export interface CheckResult {
   readonly report: FsckReport
-  /** With this, another check reads only what has changed since, and what may still be damaged under its name. */
+  /** State with which another check reads only what has changed since, and what may still be damaged under its name. */
   readonly state: CheckedState
 }
 
@@ -56,7 +56,7 @@ export async function checkSince(root: string, options: FsckOptions, before?: Ch
   return { report, state: { ...state, images: 0 } }
 }
 
-/** A store that is not ours alone to write is looked at, and left as it is. */
+/** Whether the store is ours alone to write. Another one is looked at, and left as it is. */
 function isOwn(root: string): boolean {
   try {
     requireOwn(root)
@@ -88,7 +88,9 @@ class Check {
     this.#claims = new Claims(root, this.#walk, this.#findings)
   }
 
-  /** From what others name to what names them, but for records: a commit beside this names things in that order. */
+  /**
+   * Checks what others name before what names them, but for records: a commit beside this names things in that order.
+   */
   async run(): Promise<void> {
     const { signal } = this.#options
     await using pool = new Pool(signal)

@@ -20,11 +20,11 @@ import { jsonBytes } from '../records/image-record.ts'
 export interface CheckedState {
   readonly hashed: number
   readonly rebuilt: number | undefined
-  /** Where composefs images are good for less long than objects. */
+  /** The same for composefs images, where they are good for less long than objects. */
   readonly images?: number
 }
 
-/** Undefined when it is missing, damaged, or of a time to come. */
+/** Reads the state; undefined when it is missing, damaged, or of a time to come. */
 export function readChecked(root: string, now: number): CheckedState | undefined {
   try {
     const bytes = readWhole(`${root}/${checkedFile}`, 'the state of checks', 4096)
@@ -41,7 +41,7 @@ export function readChecked(root: string, now: number): CheckedState | undefined
   }
 }
 
-/** Whole microseconds, rounded down: what changed within one is read again. */
+/** Writes the state in whole microseconds, rounded down: what changed within one is read again. */
 export function writeChecked(root: string, { hashed, rebuilt }: CheckedState): void {
   const state = {
     hashed: Math.floor(hashed * 1000),
@@ -68,7 +68,7 @@ export function fileTime(root: string): number | undefined {
   }
 }
 
-/** Below `tmp`, as those of tags: what a killed process leaves goes with the next collection. */
+/** A path below `tmp`, as those of tags: what a killed process leaves goes with the next collection. */
 export function temporaryFile(root: string): string {
   return `${root}/${tmpFolder}/ref-${randomUUID()}`
 }

@@ -26,7 +26,7 @@ import { Reached } from './check-names.ts'
 import type { DamageKind } from './fsck-report.ts'
 import type { NamedFile, Walk } from './fsck-walk.ts'
 
-/** Everything small: what blobs, records, recipes and refs say, and whether what they name is there. */
+/** Checks everything small: what blobs, records, recipes and refs say, and whether what they name is there. */
 export class Claims {
   readonly records = new Map<Digest, ImageRecord>()
   readonly reached: Reached
@@ -75,7 +75,7 @@ export class Claims {
     }
   }
 
-  /** After records and objects, so that what a commit names meanwhile is there when it is looked for. */
+  /** Reads recipes, after records and objects, so that what a commit names meanwhile is there when it is looked for. */
   readRecipes(sizes: Sizes): void {
     for (const named of this.#walk.files('layers')) {
       this.checked.recipes++
@@ -128,7 +128,7 @@ export class Claims {
     }
   }
 
-  /** What records need, once everything that is there has been looked at. */
+  /** Requires what records need, once everything that is there has been looked at. */
   requireParts(): void {
     for (const record of this.records.values()) {
       const user = record.manifest.digest
@@ -173,7 +173,7 @@ export class Claims {
     return this.records.has(blob as Digest) || [...this.records.values()].some(({ config }) => config.digest === blob)
   }
 
-  /** Where a record contradicts its manifest or config. Those that cannot be read are findings of their own. */
+  /** Says where a record contradicts its manifest or config. Those that cannot be read are findings of their own. */
   #lieOf(record: ImageRecord): string | undefined {
     const { manifest, config, layers } = record
     const bytes = this.#goodBlob(manifest.digest)
@@ -201,8 +201,8 @@ export class Claims {
   }
 
   /**
-   * What the tar must hash to. Of layers that are only known by a table of contents it is another tar that has the diffID;
-   * the same recipe may be proven by one record and not by another.
+   * The digest that the tar must have. Of layers that are only known by a table of contents it is another tar that has
+   * the diffID; the same recipe may be proven by one record and not by another.
    */
   #provenDiffId(digest: RecipeDigest, recipe: Recipe): DiffId | undefined {
     let proven: DiffId | undefined
@@ -233,7 +233,7 @@ export class Claims {
     }
   }
 
-  /** Readers do without a sum: it may be the sum that is damaged. */
+  /** Reads what has to end with its sum. Other readers do without one: it may be the sum that is damaged. */
   #summed<T>(file: string, read: () => T): T {
     const value = read()
     const bytes = value === undefined ? undefined : readWhole(`${this.#root}/${file}`, file, recordMax)

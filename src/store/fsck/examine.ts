@@ -11,14 +11,14 @@ import { readRecipeFile } from '../recipes/recipe-files.ts'
 import type { LayerKind } from '../../formats/layer-kind.ts'
 import type { DamageState } from './fsck-report.ts'
 
-/** What threads do: everything that reads more than a few kilobytes. Jobs and answers are plain values. */
+/** A job for a thread: everything that reads more than a few kilobytes. Jobs and answers are plain values. */
 export type Job = FilesJob | TarJob | ImageJob
 
 /** Objects or images to be compared with their names. */
 export interface FilesJob {
   readonly kind: 'files'
   readonly files: readonly FileToCheck[]
-  /** To whom they should belong. */
+  /** User to whom they should belong. */
   readonly uid: number
   /** Whether they have to be sealed with fs-verity. */
   readonly sealed: boolean
@@ -48,19 +48,19 @@ export interface ImageJob {
 }
 
 export interface Answer {
-  /** Of each file, in order; -1 when there is none. Of a tar, its size. */
+  /** Size of each file, in order; -1 when there is none. Of a tar, its size. */
   readonly sizes: readonly number[]
   readonly problems: readonly Problem[]
-  /** How many files were hashed. */
+  /** Number of files that were hashed. */
   readonly hashed: number
   /** Bytes that were read. */
   readonly bytes: number
-  /** What the layers of an image give. */
+  /** Digest of the image that its layers give. */
   readonly image?: VerityDigest
 }
 
 export interface Problem {
-  /** Which of the job's files it is about. */
+  /** Place of the file it is about among the job's. */
   readonly index: number
   readonly state: DamageState
   readonly text: string
@@ -112,14 +112,16 @@ function examineFiles({ files, uid, sealed }: FilesJob): Answer {
   return answer
 }
 
-/** A mount reads the very file: who may write to it changes what containers run. */
+/**
+ * Says why others could change a file. A mount reads the very file: who may write to it changes what containers run.
+ */
 export function exposure({ mode, uid }: Pick<Stats, 'mode' | 'uid'>, want: number, owner: number): string | undefined {
   if (uid !== owner) return `it belongs to user ${uid}, expected ${owner}`
   if ((mode & 0o777) !== want) return `its mode is ${octal(mode & 0o777)}, expected ${octal(want)}`
   return undefined
 }
 
-/** What is not sealed can be changed by whoever gets at it, and no mount of this store reads it. */
+/** Says why a file is not sealed: it can be changed by whoever gets at it then, and no mount of this store reads it. */
 function unsealed(fd: number, digest: VerityDigest): string | undefined {
   const measured = measureVerity(fd)
   if (measured === digest) return undefined
@@ -130,7 +132,7 @@ export function octal(mode: number): string {
   return mode.toString(8).padStart(4, '0')
 }
 
-/** To the end that it has, or had when it was opened: one read for a file that fits. */
+/** Hashes a file to the end that it has, or had when it was opened: one read for a file that fits. */
 function hashFile(fd: number, size: number): { digest: VerityDigest; bytes: number } {
   let bytes = 0
   try {

@@ -12,7 +12,7 @@ export interface Found {
   readonly users: Set<string>
   /** Names that suffer without an image in between. */
   readonly names: Set<string>
-  /** It must keep its name for now, damaged as it is. */
+  /** Whether it must keep its name for now, damaged as it is. */
   stays?: boolean
   quarantined?: string
 }
@@ -20,7 +20,7 @@ export interface Found {
 export interface Finding {
   readonly kind: DamageKind
   readonly name: string
-  /** Below the root. */
+  /** Path below the root. */
   readonly file: string
   readonly state: DamageState
   readonly problem: string
@@ -54,7 +54,7 @@ export class Findings {
     return [...this.#found.values()]
   }
 
-  /** What `read` gives; an error of reading is what is looked for, and undefined then. */
+  /** Reads; an error is what is looked for, noted, and undefined is returned then. */
   try<T>(what: Omit<Finding, 'state' | 'problem'>, read: () => T): T | undefined {
     try {
       return read()

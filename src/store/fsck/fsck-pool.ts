@@ -5,13 +5,16 @@ import { startThread } from '../../threads/start.ts'
 import { type Answer, type Job, examine } from './examine.ts'
 
 const threadsMax = 8
-/** One job being done, one waiting: a thread never waits for the main one. */
+/** Jobs of a thread: one being done, one waiting, so that it never waits for the main one. */
 const jobsPerThread = 2
-/** Starting threads takes 40 ms; what is done sooner is done here. */
+/** Work that is done in this thread: starting others takes 40 ms. */
 const hereBytes = 32 * 1024 * 1024
 const hereJobs = 4
 
-/** Does jobs on threads of its own. At most a few are on their way at a time, so that memory does not grow with the store. */
+/**
+ * Does jobs on threads of its own. At most a few are on their way at a time, so that memory does not grow with the
+ * store.
+ */
 export class Pool implements AsyncDisposable {
   readonly #signal: AbortSignal | undefined
   readonly #threads = threadCount(threadsMax)

@@ -16,12 +16,12 @@ export interface FsckOptions extends AbortOptions {
   readonly onProgress?: ((event: CheckEvent) => void) | undefined
 }
 
-/** The same seed takes the same objects; without one every run takes others. */
+/** A sample of the objects. The same seed takes the same; without one every run takes others. */
 export type Sample = ({ readonly percent: number } | { readonly count: number }) & {
   readonly seed?: string | undefined
 }
 
-/** What a check tells while it goes on. */
+/** The progress of a check. */
 export interface CheckEvent {
   readonly type: 'check'
   readonly step: CheckStep
@@ -33,26 +33,26 @@ export interface CheckEvent {
 export type CheckStep = 'checking objects' | 'checking images' | 'building layers again' | 'composing images again'
 
 export interface FsckReport {
-  /** There is no damage; strays and the index do not count. */
+  /** Whether there is no damage; strays and the index do not count. */
   readonly clean: boolean
   readonly checked: Checked
-  /** By kind and name. */
+  /** Damage, by kind and name. */
   readonly damage: readonly Damage[]
   /** Paths below the root that are nothing of ours, in code unit order. */
   readonly strays: readonly string[]
   /** index.db is derived and never believed; a damaged or foreign one is made again by the next pull. */
   readonly index: IndexState
-  /** Of the sample, to take the same again. */
+  /** Seed of the sample, to take the same again. */
   readonly seed?: string
 }
 
-/** Behind: some records came or went since it was last used, or its writer was killed. */
+/** State of the index. Behind: some records came or went since it was last used, or its writer was killed. */
 export type IndexState = 'none' | 'current' | 'behind' | 'damaged' | 'foreign'
 
 export interface Checked {
   readonly objects: number
   readonly objectBytes: number
-  /** How many of the objects were read and hashed. */
+  /** Number of objects that were read and hashed. */
   readonly hashed: number
   readonly recipes: number
   readonly images: number
@@ -66,12 +66,12 @@ export interface Damage {
   readonly kind: DamageKind
   /** Digest or name of the damaged thing. */
   readonly name: string
-  /** What was found. */
+  /** Text that says what was found. */
   readonly problem: string
   readonly state: DamageState
   /** Path below the root; '' for the root itself. */
   readonly file: string
-  /** Where the damaged file was moved to, below the root. */
+  /** Path that the damaged file was moved to, below the root. */
   readonly quarantined?: string
   /** Names of the images that suffer from it; none when nothing uses it. */
   readonly images: readonly string[]
@@ -79,8 +79,8 @@ export interface Damage {
 }
 
 /**
- * missing: there is nothing. broken: what is there is not what the name says. exposed: it is, but others could change it.
- * untrue: whole, and says what is not so.
+ * Kind of damage. missing: there is nothing. broken: what is there is not what the name says. exposed: it is, but
+ * others could change it. untrue: whole, and says what is not so.
  */
 export type DamageState = 'missing' | 'broken' | 'exposed' | 'untrue'
 

@@ -21,7 +21,7 @@ import type { Findings } from './findings.ts'
 
 export interface NamedFile {
   readonly path: string
-  /** Below the root. */
+  /** Path below the root. */
   readonly file: string
   readonly digest: string
 }
@@ -30,7 +30,7 @@ export interface NamedFile {
 export class Walk {
   /** Paths below the root that are nothing of ours. */
   readonly strays: string[] = []
-  /** To whom everything should belong. */
+  /** User to whom everything should belong. */
   readonly uid: number
   /** Whether every object and image has to be sealed with fs-verity. */
   readonly sealed: boolean
@@ -44,7 +44,9 @@ export class Walk {
     this.sealed = verityPolicy(root) === 'require'
   }
 
-  /** The root and what lies in it. Folders that a store cannot do without were looked at when it was opened. */
+  /**
+   * Looks at the root and what lies in it. Folders that a store cannot do without were looked at when it was opened.
+   */
   root(): void {
     const files = [storeFile, lockFile, indexFile, missingFile, checkedFile]
     const known = new Set([...folders, tmpFolder, mountsFolder, quarantineFolder, 'lost+found', ...files])
@@ -56,7 +58,7 @@ export class Walk {
     for (const name of [...folders, tmpFolder, mountsFolder, quarantineFolder]) this.#ours(name, 'folder')
   }
 
-  /** Files that are named as those of the folder are; the others are strays. */
+  /** Lists files that are named as those of the folder are; the others are strays. */
   *files(folder: DigestFolder): Generator<NamedFile> {
     const hasFanOut = folder === 'objects' || folder === 'blobs'
     for (const name of hasFanOut ? this.#fanOut(folder) : listFolder(`${this.#root}/${folder}`)) {
@@ -67,7 +69,10 @@ export class Walk {
     }
   }
 
-  /** Those of the living and of the dead are no strays; the next transaction takes care of the latter. */
+  /**
+   * Looks at transactions. Those of the living and of the dead are no strays; the next transaction takes care of the
+   * latter.
+   */
   transactions(): void {
     const aside = listAside(this.#root).map(({ kind, digest }) => asidePath(this.#root, kind, digest))
     const ours = new Set([...listOwned(this.#root), ...listCondemned(this.#root), ...aside])
@@ -78,7 +83,7 @@ export class Walk {
     }
   }
 
-  /** Undefined when there is nothing; what somebody else could write to is damage. */
+  /** Looks at a file or folder; undefined when there is nothing. What somebody else could write to is damage. */
   lookAt(
     file: string,
     what: 'file' | 'folder',

@@ -11,13 +11,13 @@ import { digestOfName } from '../store-layout.ts'
 /** Digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */
 const digitsNeeded = 24
 
-/** Something that a name can stand for, and the images of the store below it. */
+/** A document that a name can stand for, and the images of the store below it. */
 export interface Top {
   readonly descriptor: Descriptor
   readonly images: ReadonlySet<Digest>
 }
 
-/** What there is in a store to be named, as far as it can be read. */
+/** The images and indexes of a store, which names can stand for, as far as they can be read. */
 export class Inventory {
   readonly records = new Map<Digest, ImageRecord>()
   /** Indexes with an image below them, and images. */
@@ -55,9 +55,9 @@ export class Inventory {
   }
 
   /**
-   * What a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was pulled by
-   * this very name: an index that nothing else names, whose images may have come by other names as well, or else
-   * the only thing all of which did.
+   * Guesses what a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was
+   * pulled by this very name: an index that nothing else names, whose images may have come by other names as well, or
+   * else the only thing all of which did.
    */
   topOf(name: string, file: string): Descriptor | undefined {
     const remains = remainsOf(this.#root, file)
@@ -108,7 +108,7 @@ export class Inventory {
   }
 }
 
-/** What is left of a damaged small file; empty when it is none, or cannot be read. */
+/** The text that is left of a damaged small file; empty when it is none, or cannot be read. */
 export function remainsOf(root: string, file: string): string {
   const bytes = orUndefined(() => readWhole(`${root}/${file}`, 'what is left of a file', 16 * 1024 * 1024))
   return bytes?.toString('latin1') ?? ''

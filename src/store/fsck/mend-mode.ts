@@ -23,8 +23,8 @@ import { temporaryFile } from './checked.ts'
 import type { Damage } from './fsck-report.ts'
 
 /**
- * Gives what has the right bytes the right mode and owner, and seals it where the store requires that. Returns whether it
- * did.
+ * Gives what has the right bytes the right mode and owner, and seals it where the store requires that. Returns whether
+ * it did.
  */
 export async function mendMode(root: string, { kind, name, file, state }: Damage): Promise<boolean> {
   if (state !== 'exposed') return false

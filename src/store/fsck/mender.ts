@@ -13,7 +13,7 @@ import { mendMode } from './mend-mode.ts'
 import { quarantine } from './quarantine.ts'
 
 /**
- * What a repair does in a store, beyond checking it and pulling: it mends with what is in the store, or with what was
+ * The part of a repair that is neither checking nor pulling: it mends with what is in the store, or with what was
  * fetched for it. Whether that was worth anything, the next check says.
  */
 export class Mender {
@@ -31,14 +31,14 @@ export class Mender {
     return await checkSince(this.#root, options, before)
   }
 
-  /** What there is in the store to be named. */
+  /** Lists what there is in the store to be named. */
   takeStock(): Inventory {
     return new Inventory(this.#root)
   }
 
   /**
-   * Gives what has the right bytes the right mode and owner, and seals it where the store requires that. Returns whether it
-   * did.
+   * Gives what has the right bytes the right mode and owner, and seals it where the store requires that. Returns
+   * whether it did.
    */
   async mendMode(damage: Damage): Promise<boolean> {
     return await mendMode(this.#root, damage)
@@ -63,7 +63,7 @@ export class Mender {
     await quarantine(this.#root, files, signal)
   }
 
-  /** What is left of a damaged record; empty when it is none, or cannot be read. */
+  /** The text that is left of a damaged record; empty when it is none, or cannot be read. */
   remainsOfRecord(manifest: Digest): string {
     return remainsOf(this.#root, `records/${manifest}`)
   }

@@ -13,7 +13,10 @@ export interface RebuildOptions {
   readonly pool: Pool
   readonly findings: Findings
   readonly claims: Claims
-  /** Only recipes and records that were changed at this time (ctime, milliseconds) or later, and images made of them. */
+  /**
+   * Time (ctime, milliseconds) since which recipes and records have to be changed to be built again, and images made of
+   * them.
+   */
   readonly since: number
   readonly onProgress: FsckOptions['onProgress']
 }

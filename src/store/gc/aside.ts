@@ -13,14 +13,14 @@ import { fileError, makeFolder } from '../store-files.ts'
 import { type DigestFolder, digestPath, isDigestOf, tmpFolder } from '../store-layout.ts'
 import { listFolder } from '../records/record-files.ts'
 
-/** In the order in which they are put aside: what needs comes before what is needed. */
+/** Kinds of files in the order in which they are put aside: what needs comes before what is needed. */
 export const kinds = ['records', 'images', 'layers', 'blobs', 'objects'] as const
 
 export function asidePath(root: string, kind: DigestFolder, digest: string): string {
   return `${root}/${tmpFolder}/aside-${kind}-${digest}`
 }
 
-/** What lies aside, from the bottom up. */
+/** Lists what lies aside, from the bottom up. */
 export function listAside(root: string): { readonly kind: DigestFolder; readonly digest: string }[] {
   const names = listFolder(`${root}/${tmpFolder}`)
   return kinds.toReversed().flatMap((kind) => {
@@ -34,7 +34,7 @@ export function nameAgain(root: string): void {
   for (const { kind, digest } of listAside(root)) putBack(root, kind, digest)
 }
 
-/** What has got a new file under its name meanwhile keeps that. */
+/** Gives a file its name back. What has got a new file under its name meanwhile keeps that. */
 export function putBack(root: string, kind: DigestFolder, digest: string): void {
   const [from, to] = [asidePath(root, kind, digest), digestPath(root, kind, digest)]
   try {

@@ -13,8 +13,8 @@ import { Marks } from './marks.ts'
 import { Sweep } from './sweep.ts'
 
 /*
- * Garbage collection beside everything else. What is needed is marked, and everything else planned to go, without a lock;
- * a dry run tells the plan. Then, in slices of half a second, under the exclusive lock,
+ * Garbage collection beside everything else. What is needed is marked, and everything else planned to go, without a
+ * lock; a dry run tells the plan. Then, in slices of half a second, under the exclusive lock,
  *
  *   1  refs, mounts and holds are read again, and what they need is marked as well;
  *   2  the generation changes;
@@ -22,10 +22,10 @@ import { Sweep } from './sweep.ts'
  *      put aside; holds are read once more, and what they need gets its name back; the others are deleted. Where no
  *      transaction lives, all but images are deleted at once: none can begin during a slice.
  *
- * Between slices everybody else gets the lock. Every slice begins at the top again, with all records, images, recipes and
- * blobs there are by then; only objects take more than one, and are taken off the plan. An object that has become garbage
- * since stays for the next collection; one that is needed since is marked, and passed over. Nothing that is needed is
- * lost, whatever comes between:
+ * Between slices everybody else gets the lock. Every slice begins at the top again, with all records, images, recipes
+ * and blobs there are by then; only objects take more than one, and are taken off the plan. An object that has become
+ * garbage since stays for the next collection; one that is needed since is marked, and passed over. Nothing that is
+ * needed is lost, whatever comes between:
  *
  * - A commit or tag before a slice has a ref, which 1 sees. None can come during one: they hold the lock shared. One that
  *   comes after it checks under the lock that what it names is there. It looks at records, blobs, recipes; objects of a
@@ -44,11 +44,12 @@ import { Sweep } from './sweep.ts'
  */
 
 export interface GcOptions extends AbortOptions {
-  /** Only tell what would go. */
+  /** Tells only what would go. */
   readonly dryRun?: boolean | undefined
   /**
-   * Milliseconds: spare what was needed less than that ago, as far as the times of files tell. An image goes by when it
-   * was pulled, or lost a name, whichever was later, and stays whole; what belongs to no image goes by when it was written.
+   * Milliseconds: spares what was needed less than that ago, as far as the times of files tell. An image goes by when
+   * it was pulled, or lost a name, whichever was later, and stays whole; what belongs to no image goes by when it was
+   * written.
    */
   readonly keepYoungerThan?: number | undefined
 }
@@ -60,7 +61,7 @@ export interface GcReport extends FreedReport {
 }
 
 const sliceMs = 500
-/** Longer than who waits for the lock sleeps between two tries. */
+/** Time between slices: longer than who waits for the lock sleeps between two tries. */
 const pauseMs = 60
 
 /** Deletes what no ref, mount or living transaction needs. BUSY when another collection, or fsck, is at it. */

@@ -11,7 +11,7 @@ export interface Removed {
   readonly bytes: number
 }
 
-/** What files take that go, or would go. */
+/** The sums over files that go, or would go. */
 export interface FreedReport {
   readonly records: Removed
   readonly images: Removed

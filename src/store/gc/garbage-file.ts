@@ -2,7 +2,7 @@ import type { DiskBytes } from '../usage/disk-reader.ts'
 
 /** A file that nothing needs, and what deleting it frees. */
 export interface GarbageFile extends DiskBytes {
-  /** Of the kind that its folder has. */
+  /** Digest of the kind that its folder has. */
   readonly digest: string
   /** Bytes of the file. */
   readonly size: number

@@ -10,7 +10,7 @@ export class GarbageObjects implements GarbageFiles {
   #digests = Buffer.alloc(leastRoom * digestBytes)
   #sizes = new Float64Array(leastRoom)
   #owns = new Float64Array(leastRoom)
-  /** Of the few that share blocks with other files, by place. */
+  /** Blocks of the few that share some with other files, by place. */
   readonly #shared = new Map<number, readonly SharedExtent[]>()
   #length = 0
 

@@ -31,7 +31,7 @@ export class GarbageSearch {
     this.#markYoung()
   }
 
-  /** Everything that is garbage by the marks there are. */
+  /** Finds everything that is garbage by the marks there are. */
   async plan(signal: AbortSignal | undefined): Promise<GarbagePlan> {
     const objects = new GarbageObjects()
     for (const folder of foldersOf(this.#root, 'objects')) {
@@ -65,7 +65,7 @@ export class GarbageSearch {
     return digests
   }
 
-  /** Undefined when it is gone, or young. */
+  /** Looks at a file; undefined when it is gone, or young. */
   #look(kind: DigestFolder, digest: string): GarbageFile | undefined {
     const path = digestPath(this.#root, kind, digest)
     try {

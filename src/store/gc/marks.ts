@@ -36,7 +36,7 @@ export class Marks {
   /** Records of images on which changes were made. */
   readonly #changed = new Map<VerityDigest, readonly Digest[]>()
   #recipesToRead: RecipeDigest[] = []
-  /** Not those that only a record names: it names the recipes as well. */
+  /** Images whose objects are to be marked; not those that only a record names, as it names the recipes as well. */
   #imagesToRead: VerityDigest[] = []
 
   constructor(root: string) {
@@ -59,7 +59,7 @@ export class Marks {
     }
   }
 
-  /** Everything that names, mounts and living transactions need now. */
+  /** Marks everything that names, mounts and living transactions need now. */
   markAll(): void {
     this.markRefs()
     this.markInUse()
@@ -74,7 +74,7 @@ export class Marks {
     this.walk()
   }
 
-  /** What would have to stay without any name. */
+  /** Marks what would have to stay without any name. */
   markInUse(): void {
     this.#markChanges()
     this.markHolds()
@@ -83,7 +83,10 @@ export class Marks {
     this.walk()
   }
 
-  /** Changes that a writable mount left are worth nothing without the image below them; a commit needs its layers, too. */
+  /**
+   * Marks images below changes that a writable mount left, which are worth nothing without; a commit needs its layers,
+   * too.
+   */
   #markChanges(): void {
     for (const id of mountIds(this.#root)) {
       const mount = sure(() => readMountRecord(this.#root, id))
@@ -102,18 +105,18 @@ export class Marks {
     return found
   }
 
-  /** Of all living transactions; what they lead to is marked by `walk`. */
+  /** Marks what living transactions hold; what that leads to is marked by `walk`. */
   markHolds(): void {
     for (const hold of this.#holds.read()) this.#hold(hold)
   }
 
-  /** With everything a mount of it opens, when `walk` is called. */
+  /** Marks an image, and everything a mount of it opens when `walk` is called. */
   markImage(digest: VerityDigest): void {
     this.#images.add(digest)
     if (!this.#imagesRead.has(digest)) this.#imagesToRead.push(digest)
   }
 
-  /** One thing by its name, with what it leads to when `walk` is called. */
+  /** Marks one thing by its name, and what it leads to when `walk` is called. */
   mark(kind: 'records' | 'layers' | 'images', digest: string): void {
     if (kind === 'records') this.#record(digest as Digest)
     else if (kind === 'layers') this.#recipe(digest as RecipeDigest)
@@ -154,7 +157,7 @@ export class Marks {
     if (document?.kind === 'index') for (const below of document.manifests) this.#top(below, seen)
   }
 
-  /** False when there is none. */
+  /** Marks what a record names; false when there is none. */
   #record(digest: Digest): boolean {
     const record = sure(() => readRecord(this.#root, digest))
     if (record === undefined) return false
@@ -196,7 +199,10 @@ export class Marks {
   }
 }
 
-/** A mount may have been made in another mount namespace and outlived every process we know of: only the lease tells. */
+/**
+ * Whether somebody has a file open. A mount may have been made in another mount namespace and outlived every process we
+ * know of: only the lease tells.
+ */
 export function isInUse(path: string): boolean {
   try {
     return isOpenElsewhere(pathFromUtf8(path))

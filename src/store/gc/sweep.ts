@@ -14,8 +14,8 @@ import type { GarbageSearch } from './garbage-search.ts'
 import { type Marks, isInUse } from './marks.ts'
 
 /**
- * Files that are aside at a time. Their names fit into the one block that `tmp/` has anyway, so that a full disk is no
- * obstacle; and reading the holds of the living between costs little beside them.
+ * Number of files that are aside at a time. Their names fit into the one block that `tmp/` has anyway, so that a full
+ * disk is no obstacle; and reading the holds of the living between costs little beside them.
  */
 const handful = 32
 
@@ -29,7 +29,10 @@ export interface SweepParts {
   readonly freed: Freed
 }
 
-/** The deleting part of a garbage collection; collect-garbage.ts says in which order, under which lock, and why that is safe. */
+/**
+ * The deleting part of a garbage collection; collect-garbage.ts says in which order, under which lock, and why that is
+ * safe.
+ */
 export class Sweep {
   readonly #root: string
   readonly #marks: Marks
@@ -39,7 +42,7 @@ export class Sweep {
   /** Folders of the fan-out that have lost objects, and may be empty when no more of theirs are left. */
   readonly #thinned = new Set<string>()
   #isGenerationOld = false
-  /** There is no living transaction, and as long as we have the lock there will be none. */
+  /** Whether no transaction lives; as long as we have the lock, none will. */
   #isAlone = false
 
   constructor({ root, marks, search, objects, freed }: SweepParts) {
@@ -58,7 +61,7 @@ export class Sweep {
     removeLeftovers(this.#root)
   }
 
-  /** The generation still has to change: btrfs takes a block for it, which there may not have been. */
+  /** Whether the generation still has to change: btrfs takes a block for it, which there may not have been. */
   get isGenerationOld(): boolean {
     return this.#isGenerationOld
   }
@@ -129,7 +132,7 @@ export class Sweep {
     }
   }
 
-  /** `no room`: the disk has none for another name. */
+  /** Puts a file aside; `no room` when the disk has none for another name. */
   #putAside(kind: DigestFolder, { digest }: GarbageFile): 'aside' | 'gone' | 'no room' {
     const path = digestPath(this.#root, kind, digest)
     try {
@@ -181,7 +184,7 @@ export class Sweep {
     }
   }
 
-  /** False when it is gone already. */
+  /** Deletes and counts a file; false when it is gone already. */
   #delete(kind: DigestFolder, path: string, file: GarbageFile): boolean {
     try {
       unlinkSync(path)

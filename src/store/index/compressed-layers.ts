@@ -22,7 +22,10 @@ export interface CompressedLayers extends Disposable {
   add(diffId: DiffId, how: string, layer: CompressedLayer): void
 }
 
-/** Who may read a store and not write to it, or finds the index locked or its disk full, remembers nothing. */
+/**
+ * Opens the table. Who may read a store and not write to it, or finds the index locked or its disk full, remembers
+ * nothing.
+ */
 export async function openCompressed(root: string): Promise<CompressedLayers> {
   const sqlite = await import('node:sqlite')
   const database = unlessFailed(() => {

@@ -5,7 +5,7 @@ export type HeldFile =
   | { readonly kind: 'object'; readonly object: VerityDigest }
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
 
-/** Where the bytes of a chunk lie in an object of the store. */
+/** The place of a chunk's bytes in an object of the store. */
 export interface ChunkPlace {
   readonly object: VerityDigest
   readonly offset: number

@@ -17,9 +17,9 @@ import type { ChunkPlace, HeldFile, WantedChunks } from './content-places.ts'
 import type { Cut } from './cut-object.ts'
 import { changing } from './database.ts'
 
-/** Of the database, kept in memory. Digests are scattered: with less of it, every lookup would be a read. */
+/** Memory for the database. Digests are scattered: with less of it, every lookup would be a read. */
 const cacheKiB = 64 * 1024
-/** Other versions of one file that are looked into. */
+/** Number of other versions of one file that are looked into. */
 const versionsMax = 2
 
 /** An object with its sha256. */
@@ -169,7 +169,7 @@ function inlineFile(bytes: unknown): HeldFile | undefined {
   return bytes instanceof Uint8Array && bytes.length <= inlineMax ? { kind: 'inline', bytes } : undefined
 }
 
-/** Rows become paths: one that is no digest is none. */
+/** The digest in a row. Rows become paths: one that is no digest is none. */
 function digestIn(value: unknown): VerityDigest[] {
   return typeof value === 'string' && isDigest(`sha256:${value}`) ? [parseVerityDigest(value)] : []
 }

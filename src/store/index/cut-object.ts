@@ -60,7 +60,7 @@ class CutSink {
   readonly #cuts: Cut[]
   #hash: Hash | undefined
   #offset = 0
-  /** Of the current chunk. */
+  /** Bytes of the current chunk. */
   length = 0
 
   constructor(cuts: Cut[]) {

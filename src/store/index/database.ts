@@ -10,7 +10,7 @@ import { indexFile } from '../store-layout.ts'
 
 const clean = 1
 const dirty = 2
-/** Another process may be bringing it up to date. */
+/** Time to wait for another process, which may be bringing it up to date. */
 const busyMs = 5000
 
 type Sqlite = typeof import('node:sqlite')
@@ -29,7 +29,7 @@ export class Database implements Disposable {
     this.#db = this.#open()
   }
 
-  /** What `use` makes of the database; once more with a new one when this one is damaged. */
+  /** Uses the database; once more with a new one when this one is damaged. */
   use<T>(use: (database: DatabaseSync) => T): T {
     try {
       return use(this.#db)
@@ -85,8 +85,8 @@ export class Database implements Disposable {
 }
 
 /**
- * Runs `change` as one transaction. Without a journal on disk, a process killed in the middle leaves half of it: the mark
- * comes before, in a transaction of its own.
+ * Runs `change` as one transaction. Without a journal on disk, a process killed in the middle leaves half of it: the
+ * mark comes before, in a transaction of its own.
  */
 export function changing(db: DatabaseSync, change: () => void): void {
   db.exec(`PRAGMA user_version = ${dirty}`)
@@ -98,7 +98,10 @@ export function changing(db: DatabaseSync, change: () => void): void {
 
 class Damaged extends Error {}
 
-/** Tables of another shape are found by the queries; what could make a query do more than it says is found here. */
+/**
+ * Refuses what was not written to its end, and what could make a query do more than it says. Tables of another shape
+ * are found by the queries.
+ */
 function checkVersion(db: DatabaseSync): void {
   db.exec('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF')
   const version = db.prepare('PRAGMA user_version').get()?.['user_version']
@@ -107,7 +110,10 @@ function checkVersion(db: DatabaseSync): void {
   if (version !== clean || schema?.['count'] !== 0) throw new Damaged('the index was not written to its end')
 }
 
-/** NOTADB, CORRUPT, or tables that are not ours (a SQL error). A full disk or a lock that stays is none of these. */
+/**
+ * Whether an error means damage: NOTADB, CORRUPT, or tables that are not ours (a SQL error). A full disk or a lock that
+ * stays does not.
+ */
 function isDamage(error: unknown): boolean {
   if (error instanceof Damaged) return true
   const code = error instanceof Error && 'errcode' in error ? error.errcode : undefined

@@ -18,7 +18,7 @@ export interface LookOptions extends AbortOptions {
   readonly hold: (objects: readonly VerityDigest[]) => void
 }
 
-/** Smaller files are not worth cutting. */
+/** Bytes of a file below which it is not worth cutting. */
 export const cutMin = 128 * 1024
 
 export async function openContents(root: string): Promise<Contents> {
@@ -26,7 +26,10 @@ export async function openContents(root: string): Promise<Contents> {
   return new Contents(root, new Database(root, sqlite, tables.createTables))
 }
 
-/** What the store holds, by the names that tables of contents use: found out when it is first looked for, then remembered. */
+/**
+ * The contents of the store, by the names that tables of contents use: found out when they are first looked for, then
+ * remembered.
+ */
 export class Contents implements Disposable {
   readonly #root: string
   readonly #database: Database
@@ -109,7 +112,7 @@ export class Contents implements Disposable {
     if (hashed.length > 0) this.learn(hashed)
   }
 
-  /** Those of the files that are there. */
+  /** Leaves out files that are not there. */
   #present(found: Map<Digest, HeldFile>, options: LookOptions): Map<Digest, HeldFile> {
     const there = this.#held(
       found.values().flatMap((file) => (file.kind === 'object' ? [file.object] : [])),
@@ -118,7 +121,9 @@ export class Contents implements Disposable {
     return new Map([...found].filter(([, file]) => file.kind === 'inline' || there.has(file.object)))
   }
 
-  /** Those of the objects that are in the store, now kept in it. Rows may be of objects that were collected long ago. */
+  /**
+   * Holds objects, and leaves out those that are not in the store: rows may be of some that were collected long ago.
+   */
   #held(objects: Iterable<VerityDigest>, { hold }: LookOptions): Set<VerityDigest> {
     const isThere = (object: VerityDigest): boolean => existsSync(objectPath(this.#root, object))
     const there = [...new Set(objects)].filter(isThere)

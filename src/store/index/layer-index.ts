@@ -1,5 +1,6 @@
 /**
- * In `index.db`: which records know a layer. Derived from `records/`, and never believed: what it leads to is read there.
+ * In `index.db`: which records know a layer. Derived from `records/`, and never believed: what it leads to is read
+ * there.
  *
  *     records (name)          those that `layers` is complete for
  *     layers (key, record)    key: "diff <diffID>" or "blob <blob digest>"
@@ -20,7 +21,7 @@ export type LayerKey =
   /** Known only by its table of contents, which is good for the very same blob and table. */
   | { readonly blob: Digest; readonly toc: Digest }
 
-/** Loaded when the first layer is looked for: most commands never do. */
+/** Opens the index. SQLite is loaded when the first layer is looked for: most commands never do. */
 export async function openIndex(root: string): Promise<LayerIndex> {
   const sqlite = await import('node:sqlite')
   return new LayerIndex(root, new Database(root, sqlite, (db) => update(db, root)))
@@ -36,7 +37,7 @@ export class LayerIndex implements Disposable {
   }
 
   /**
-   * A layer with a proven diffID from the records of the store: what its tar holds is known then, whatever image or
+   * Finds a layer with a proven diffID in the records of the store: what its tar holds is known then, whatever image or
    * compression it came in. A diffID that a manifest merely claims proves nothing.
    */
   find(want: LayerKey): LayerRecord | undefined {
@@ -59,7 +60,7 @@ export function isWanted(layer: LayerRecord, want: LayerKey): boolean {
   return layer.proof === 'proven' && ('diffId' in want ? layer.diffId === want.diffId : layer.blob.digest === want.blob)
 }
 
-/** A damaged record is for fsck to report; here it is one that knows nothing. */
+/** Reads a record. A damaged one is for fsck to report; here it is one that knows nothing. */
 function readable(root: string, name: Digest): ImageRecord | undefined {
   try {
     return readRecord(root, name)
@@ -82,7 +83,10 @@ function digestsOf(db: DatabaseSync, query: string, ...values: string[]): Digest
   return names.filter((name) => typeof name === 'string').filter(isDigest)
 }
 
-/** The difference between the folder and the table is what has happened since; records never change what they know. */
+/**
+ * Brings the table up to date: the difference to the folder is what has happened since. Records never change what they
+ * know.
+ */
 function update(db: DatabaseSync, root: string): void {
   db.exec(`CREATE TABLE IF NOT EXISTS records (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS layers (key TEXT, record TEXT, PRIMARY KEY (key, record)) WITHOUT ROWID`)

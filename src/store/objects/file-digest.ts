@@ -7,14 +7,14 @@ import { startThread } from '../../threads/start.ts'
 import { fileError, openRegular } from '../store-files.ts'
 import { type GroupWork, hashGroups } from './group-digest.ts'
 
-/** A thread takes as long to start as this much to hash. */
+/** Bytes that take as long to hash as a thread to start. */
 const bytesPerThread = 32 << 20
 const threadsMax = 64
 const chunkBytes = 1 << 20
 
 /**
- * The fs-verity digest of a regular file, or undefined when there is none. A large one is hashed by several threads, this one
- * among them.
+ * The fs-verity digest of a regular file, or undefined when there is none. A large one is hashed by several threads,
+ * this one among them.
  */
 export async function fileDigest(path: string, threads = availableParallelism()): Promise<VerityDigest | undefined> {
   const file = openRegular(path, 'a file to be hashed')
@@ -48,7 +48,7 @@ export async function openFileDigest(fd: number, size: number, threads: number):
   return hasher.digest()
 }
 
-/** The descriptor is in use until every thread has answered. */
+/** Hashes groups on several threads. The descriptor is in use until every thread has answered. */
 async function hashTogether(fd: number, groups: number, threads: number): Promise<Uint8Array> {
   const work: GroupWork = { fd, groups, next: new SharedArrayBuffer(4), hashes: new SharedArrayBuffer(groups * 32) }
   const helpers = threads - 1

@@ -12,7 +12,10 @@ export interface GroupWork {
   readonly hashes: SharedArrayBuffer
 }
 
-/** So many at a time: 8 MiB are read in one go from a disk, and no thread waits long for the last one. */
+/**
+ * Groups that a thread takes at a time: 8 MiB are read in one go from a disk, and no thread waits long for the last
+ * one.
+ */
 const groupsAtOnce = 16
 
 /** Takes groups until none is left. Throws when the file ends before its last group does. */

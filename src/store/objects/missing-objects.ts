@@ -14,7 +14,7 @@ import { readRecipeFile } from '../recipes/recipe-files.ts'
 
 const missingMax = 670_000_000
 
-/** What is known to be missing at the moment. Costs one failing open(2) when nothing is. */
+/** The objects that are known to be missing at the moment. Costs one failing open(2) when none are. */
 export class Missing {
   readonly #root: string
   #objects: ReadonlySet<VerityDigest> | undefined
@@ -46,7 +46,7 @@ function readMissing(root: string): ReadonlySet<VerityDigest> {
   return objects
 }
 
-/** What is no list of ours lists nothing. */
+/** The bytes of the list. What is no list of ours lists nothing. */
 function listBytes(root: string): Uint8Array {
   try {
     return readWhole(`${root}/${missingFile}`, 'the list of missing objects', missingMax) ?? new Uint8Array()

@@ -15,7 +15,7 @@ export interface OpenObject extends Disposable {
   readonly size: number
 }
 
-/** Throws NOT_FOUND when the store has no such object. */
+/** Opens an object; NOT_FOUND when the store has none of that name. */
 export function openObject(root: string, digest: VerityDigest): OpenObject {
   const file = openRegular(objectPath(root, digest), `object ${digest}`)
   if (file === undefined)
@@ -26,13 +26,13 @@ export function openObject(root: string, digest: VerityDigest): OpenObject {
 }
 
 export interface ByteRange {
-  /** Default 0. */
+  /** First byte; default 0. */
   readonly offset?: number | undefined
-  /** Default: up to the end. */
+  /** Bytes; default up to the end. */
   readonly length?: number | undefined
 }
 
-/** In chunks of up to 1 MiB that belong to the reader. */
+/** Reads an object, in chunks of up to 1 MiB that belong to the reader. */
 export async function* readObject(
   root: string,
   digest: VerityDigest,

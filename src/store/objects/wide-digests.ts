@@ -24,7 +24,7 @@ const digestSyntax = /^[0-9a-f]{128}$/
 export type WideDigests = ReadonlyMap<VerityDigest, Verity512Digest>
 
 export interface WideOptions extends AbortOptions {
-  /** Where objects lie: folders that hold `objects/`, the store itself among them. */
+  /** Folders that hold `objects/`, the store itself among them. */
   readonly places: readonly string[]
 }
 
@@ -51,7 +51,10 @@ export async function wideDigests(
   return new Map([...found, ...hashed])
 }
 
-/** What is remembered outlives a repair, so an object has to be what its name says before it gets another. */
+/**
+ * Hashes objects. What is remembered outlives a repair, so an object has to be what its name says before it gets
+ * another.
+ */
 class FileHasher512 {
   readonly #buffer = Buffer.allocUnsafe(chunkBytes)
 

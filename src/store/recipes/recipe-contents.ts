@@ -5,7 +5,7 @@ import { readRecipe } from '../../recipe/recipe.ts'
 import { digestOfName } from '../store-layout.ts'
 import { readRecipeFile } from './recipe-files.ts'
 
-/** What a recipe knows of the contents of its files. */
+/** The contents of files, as far as a recipe knows of them. */
 export interface RecipeContents {
   readonly objects: readonly { readonly digest: VerityDigest; readonly size: number }[]
   readonly inlines: readonly { readonly sha256: string; readonly bytes: Uint8Array }[]
@@ -13,7 +13,7 @@ export interface RecipeContents {
   readonly places: readonly { readonly path: string; readonly digest: VerityDigest }[]
 }
 
-/** Undefined for what is no recipe, or a damaged one, which is for fsck to report. */
+/** Reads what a recipe knows; undefined for what is no recipe, or a damaged one, which is for fsck to report. */
 export function knownOfRecipe(root: string, name: string, placeMin: number): RecipeContents | undefined {
   if (digestOfName('layers', name) === undefined) return undefined
   try {

@@ -5,12 +5,12 @@ import { OnefoldError, errnoOf } from '../../error.ts'
 import { readWhole } from '../store-files.ts'
 import { recipePath } from '../store-layout.ts'
 
-/** A recipe has about 1 KiB for each entry of its layer: this is a million entries. */
+/** Bytes of a recipe at most. It has about 1 KiB for each entry of its layer: this is a million entries. */
 const recipeMax = 2 ** 30
 
 /**
- * Most of a recipe is digests, which do not compress: level 3 takes twice the time for 4 % less, level 9 ten times the
- * time for 11 % less.
+ * Level of compression. Most of a recipe is digests, which do not compress: level 3 takes twice the time for 4 % less,
+ * level 9 ten times the time for 11 % less.
  */
 const level = 1
 
@@ -20,7 +20,7 @@ export function packRecipe(bytes: Uint8Array): Uint8Array {
   return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } })
 }
 
-/** A stored recipe is cut off at the size it may have before it is unfolded further. */
+/** Unpacks a recipe and checks it: cut off at the size it may have before it is unfolded further. */
 export function unpackRecipe(packed: Uint8Array, digest: RecipeDigest): Uint8Array {
   let bytes: Uint8Array
   try {

@@ -6,7 +6,9 @@ import type { ImageRecord } from './image-record.ts'
 import { readBlob, readRecord } from './record-files.ts'
 import { listRefs, readRef } from './refs.ts'
 
-/** A name and the images of the store that it leads to: none when the platforms that were pulled are gone or damaged. */
+/**
+ * A name and the images of the store that it leads to: none when the platforms that were pulled are gone or damaged.
+ */
 export interface NamedImages {
   readonly name: string
   readonly top: Descriptor
@@ -33,7 +35,7 @@ export class Catalog {
     return top && { name, top, records: this.#below(top) }
   }
 
-  /** By name, in code unit order. */
+  /** All names with their images, in code unit order. */
   all(): NamedImages[] {
     return listRefs(this.#root)
       .map((name) => this.named(name))

@@ -8,10 +8,10 @@ import type { ImageRecord } from './image-record.ts'
 export interface StoredImage {
   /** The name it was found by, or all names that lead to it, in code unit order. */
   readonly names: readonly string[]
-  /** What was found stands for: the image's manifest, or an index above it. */
+  /** The descriptor that what was found stands for: the image's manifest, or an index above it. */
   readonly top: Descriptor
   readonly record: ImageRecord
-  /** Of the composefs image; undefined when none has been made. */
+  /** Digest of the composefs image; undefined when none has been made. */
   readonly imageDigest: VerityDigest | undefined
 }
 
@@ -28,7 +28,7 @@ export interface FindOptions {
   readonly platform?: Platform | undefined
 }
 
-/** With 12 digits, two of a million images share a prefix once in 560 stores. */
+/** A digest, or how it begins: with 12 digits, two of a million images share a prefix once in 560 stores. */
 const digestSyntax = /^(?:(sha256|sha512):)?([0-9a-f]{12,128})$/
 
 /**
@@ -65,7 +65,7 @@ export function listImages(root: string): ListedImage[] {
   )
 }
 
-/** Distinct images; a digest of an index means the image in it that the platform asks for. */
+/** Finds distinct images; a digest of an index means the image in it that the platform asks for. */
 function findByDigest(text: string, images: readonly NamedImages[], platform: Platform | undefined): StoredImage[] {
   const found = new Map<Digest, StoredImage>()
   for (const named of images) {
@@ -82,7 +82,7 @@ function digestsOf(record: ImageRecord): string[] {
   return [record.manifest.digest, record.config.digest, ...Object.values(record.images)]
 }
 
-/** `digest` is whole, with an algorithm or (composefs images) without one. */
+/** Whether a digest begins as `text` does. It is whole, with an algorithm or (composefs images) without one. */
 function isMeant(text: string, digest: string): boolean {
   const [, algorithm, prefix = ''] = digestSyntax.exec(text) ?? []
   const colon = digest.indexOf(':')
@@ -90,7 +90,10 @@ function isMeant(text: string, digest: string): boolean {
   return prefix !== '' && hasAlgorithm && digest.startsWith(prefix, colon + 1)
 }
 
-/** A name that stands for one image means that, whatever it runs on; so does an index of which one image was pulled. */
+/**
+ * Chooses an image of a name. One that stands for one image means that, whatever it runs on; so does an index of which
+ * one image was pulled.
+ */
 function choose(
   text: string,
   named: NamedImages,

@@ -46,14 +46,14 @@ export interface LayerRecord {
   readonly recipe: RecipeDigest
   readonly kind: LayerKind
   readonly proof: Proof
-  /** What the layer was read by when its tar was not seen. */
+  /** The table that the layer was read by when its tar was not seen. */
   readonly toc?: LayerToc
 }
 
 export interface LayerToc {
   /** Name of the format whose index it was. */
   readonly format: string
-  /** What the manifest binds the table by; undefined where nothing does. */
+  /** Digest by which the manifest binds the table; undefined where nothing does. */
   readonly digest?: Digest
 }
 
@@ -64,7 +64,7 @@ export type ImageKind = (typeof imageKinds)[number]
 const proofs = ['proven', 'toc-only', 'failed'] as const
 const imageKinds = ['default'] as const
 
-/** Far above what manifests of 4 MiB can name. */
+/** Bytes of a record at most: far above what manifests of 4 MiB can name. */
 export const recordMax = 16 * 1024 * 1024
 const limits = { bytes: recordMax, depth: 16, values: 1_000_000 }
 
@@ -83,7 +83,7 @@ export function formatRecord(record: ImageRecord): Uint8Array {
   return summedJson(value)
 }
 
-/** `name` is the manifest's digest, by which the record was found; one that says otherwise is refused. */
+/** Reads a record. `name` is the manifest's digest, by which it was found; one that says otherwise is refused. */
 export function parseRecord(bytes: Uint8Array, name: Digest): ImageRecord {
   checkSum(bytes, `record ${name}`)
   const fields = readJson(bytes, `record ${name}`, limits)
@@ -101,7 +101,7 @@ export function parseRecord(bytes: Uint8Array, name: Digest): ImageRecord {
   }
 }
 
-/** A layer alone, as transactions note it down. */
+/** The record of one layer, as transactions note it down. */
 export function formatLayer(layer: LayerRecord): Uint8Array {
   return jsonBytes(layerValue(layer))
 }
@@ -182,7 +182,7 @@ function oneOf<T extends string>(fields: Fields, name: string, values: readonly 
   return value
 }
 
-/** For people as well: the files are looked into when something is wrong. */
+/** Indented JSON, for people as well: the files are looked into when something is wrong. */
 export function jsonBytes(value: object): Uint8Array {
   return Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)
 }

@@ -5,14 +5,14 @@ import { fileError, readWhole } from '../store-files.ts'
 import { blobPath, imagePath, recordPath } from '../store-layout.ts'
 import { type ImageRecord, parseRecord, recordMax } from './image-record.ts'
 
-/** Reading of the small things in a store, each checked against its name. Undefined: there is none. */
+/** Readers of the small things in a store, each checked against its name. They return undefined when there is none. */
 
 export function readRecord(root: string, manifest: Digest): ImageRecord | undefined {
   const bytes = readWhole(recordPath(root, manifest), `record ${manifest}`, recordMax)
   return bytes === undefined ? undefined : parseRecord(bytes, manifest)
 }
 
-/** Names that are no digests are strays, which fsck reports. */
+/** Manifests of all records. Names that are no digests are strays, which fsck reports. */
 export function listRecords(root: string): Digest[] {
   return listFolder(`${root}/records`).filter(isDigest)
 }
@@ -47,7 +47,10 @@ export function readBlob(root: string, digest: Digest): Uint8Array | undefined {
 /** EROFS metadata of a million entries with long names and some xattrs each. */
 const imageMax = 2 ** 30
 
-/** Not checked: it is opened far more often than it could change, and a mount is verified by the kernel or on request. */
+/**
+ * Reads an image, unchecked: it is opened far more often than it could change, and a mount is verified by the kernel or
+ * on request.
+ */
 export function readImageFile(root: string, digest: VerityDigest): Uint8Array | undefined {
   return readWhole(imagePath(root, digest), `image ${digest}`, imageMax)
 }

@@ -81,7 +81,7 @@ export function listRefFiles(root: string): string[] {
   }
 }
 
-/** When a ref may be set: whatever it is now, only when there is none, or only while it is still this one. */
+/** A condition for setting a ref: whatever it is now, only when there is none, or only while it is still this one. */
 export type RefCondition = 'any' | 'absent' | Digest
 
 /** Throws EXISTS when the ref is not what the condition says. */
@@ -94,13 +94,13 @@ export function checkCondition(root: string, name: string, condition: RefConditi
   throw new OnefoldError('EXISTS', `Cannot set image ${JSON.stringify(name)}: ${found}, ${expected}`)
 }
 
-/** Durable when it returns. Callers hold the store's lock, shared, so that what the ref stands for stays. */
+/** Sets a ref, durably. Callers hold the store's lock, shared, so that what the ref stands for stays. */
 export function writeRef(root: string, name: string, descriptor: Descriptor): void {
   const temporary = `${root}/${tmpFolder}/ref-${randomUUID()}`
   replaceFile(`${root}/refs/${encodeRef(name)}`, formatRef(descriptor), temporary)
 }
 
-/** Durable when it returns; false when there is no such ref. */
+/** Removes a ref, durably; returns false when there is no such ref. */
 export function removeRef(root: string, name: string): boolean {
   const path = `${root}/refs/${encodeRef(name)}`
   try {

@@ -13,7 +13,7 @@ import { OnefoldError } from '../../error.ts'
 const tail = /^,\n {2}"sum": "([0-9a-f]{64})"\n\}\n$/
 const tailBytes = 80
 
-/** The same bytes for the same value. For people as well: the files are looked into when something is wrong. */
+/** Writes the same bytes for the same value; indented, as the files are looked into when something is wrong. */
 export function summedJson(value: object): Uint8Array {
   const body = JSON.stringify(value, undefined, 2).slice(0, -'\n}'.length)
   return Buffer.from(`${body},\n  "sum": "${hash('sha256', body)}"\n}\n`)
@@ -28,7 +28,7 @@ export function checkSum(bytes: Uint8Array, what: string): void {
     throw new OnefoldError('CORRUPT', `Cannot read ${what}: it has the sum ${sum}, its bytes hash to ${got}`)
 }
 
-/** Files without one are read all the same: fsck tells that they may be damaged. */
+/** Whether there is a sum. Files without one are read all the same: fsck tells that they may be damaged. */
 export function hasSum(bytes: Uint8Array): boolean {
   return sumOf(bytes) !== undefined
 }

@@ -21,7 +21,7 @@ export interface Sealed {
   readonly sealed: number
   /** Files that had been sealed before. */
   readonly already: number
-  /** False when the file system, or the kernel, has no fs-verity. */
+  /** Whether the file system, and the kernel, have fs-verity. */
   readonly able: boolean
 }
 
@@ -102,7 +102,7 @@ export function isSealed(path: string): boolean {
   }
 }
 
-/** Who is not root may seal only what he could write to; files of a store are written by nobody. */
+/** Seals a file that nobody may write to, as the store's are: who is not root may seal only what he could write to. */
 async function enable(fd: number): Promise<boolean> {
   try {
     return await enableVerityAsync(fd)
@@ -117,7 +117,7 @@ async function enable(fd: number): Promise<boolean> {
   }
 }
 
-/** The file system says no, where everything has to be sealed. */
+/** The error for a file system that cannot seal, where everything has to be sealed. */
 export function unable(root: string): OnefoldError {
   const { type } = statfs(pathFromUtf8(root))
   return new OnefoldError('UNSUPPORTED', `Cannot seal the files of "${root}": ${type} has no fs-verity here`, {

@@ -35,7 +35,10 @@ async function sealNothing(): Promise<Sealed> {
   return { sealed: 0, already: 0, able: true }
 }
 
-/** Only a file tells: what the file system and the kernel each say of themselves is not enough. */
+/**
+ * Whether files can be sealed. Only a file tells: what the file system and the kernel each say of themselves is not
+ * enough.
+ */
 async function canSeal(root: string): Promise<boolean> {
   const path = temporary(root)
   try {
@@ -51,7 +54,10 @@ async function canSeal(root: string): Promise<boolean> {
   }
 }
 
-/** Seals are metadata of the file system: with a setting that relies on them, they have to be on the disk first. */
+/**
+ * Writes seals to the disk. They are metadata of the file system, and have to be there before a setting that relies on
+ * them.
+ */
 async function sync(root: string): Promise<void> {
   const fd = openSync(root, 'r')
   try {

@@ -55,7 +55,10 @@ class Adoption {
     this.#dead = dead
   }
 
-  /** All of the layer or nothing. A layer may lie in several folders: who adopted it last may have been killed too. */
+  /**
+   * Takes all of the layer or nothing. A layer may lie in several folders: who adopted it last may have been killed
+   * too.
+   */
   async take(layer: LayerRecord): Promise<boolean> {
     const bytes = this.#recipe(layer.recipe)
     const recipe = bytes && orUndefined(() => readRecipe(bytes))
@@ -70,7 +73,7 @@ class Adoption {
     return true
   }
 
-  /** Where the objects lie that the store lacks; undefined when one is nowhere, or damaged. */
+  /** Paths of the objects that the store lacks; undefined when one is nowhere, or damaged. */
   async #places(wanted: ReadonlySet<VerityDigest>): Promise<Map<VerityDigest, string> | undefined> {
     // Held is only what seems to be there, so that a layer left behind leaves no hold on nothing.
     const held = new Set([...wanted].filter((digest) => existsSync(objectPath(this.#root, digest))))
@@ -99,7 +102,7 @@ class Adoption {
   }
 }
 
-/** Damage of every kind means the same here: start over. */
+/** The value, or undefined when what it is read from is damaged: the layer is started over then. */
 function orUndefined<T>(read: () => T): T | undefined {
   try {
     return read()

@@ -49,7 +49,9 @@ async function adopt(root: string, transaction: Transaction, dead: readonly Dead
   for (const layer of await adoptLayers(root, dead, staging)) transaction.noteLayer(layer)
 }
 
-/** Makes the folder under the lock: a collection that has it, and has found nobody alive, need not look for holds again. */
+/**
+ * Makes the folder under the lock: a collection that has it, and has found nobody alive, need not look for holds again.
+ */
 async function createTransaction(root: string): Promise<Transaction> {
   using _lock = await lockStore(root, 'shared')
   const { folder, lock } = createFolder(root)

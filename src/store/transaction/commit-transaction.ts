@@ -35,8 +35,8 @@ function nameAll(from: string, to: string): void {
 }
 
 /**
- * One rename names all files of a folder that the store does not have yet; that is most of a first pull. (Two commits at
- * once: rename(2) refuses to replace a folder with something in it.)
+ * Names a folder of the fan-out. One rename names all files of a folder that the store does not have yet; that is most
+ * of a first pull. (Two commits at once: rename(2) refuses to replace a folder with something in it.)
  */
 function nameFanOut(from: string, to: string): void {
   if (!existsSync(to)) {
@@ -49,7 +49,10 @@ function nameFanOut(from: string, to: string): void {
   nameNew(from, to)
 }
 
-/** A file under a digest is never replaced: mounts have it open, and its pages are in the cache. */
+/**
+ * Names the files that are not there. A file under a digest is never replaced: mounts have it open, and its pages are
+ * in the cache.
+ */
 function nameNew(from: string, to: string): void {
   for (const name of readdirSync(from)) {
     const target = `${to}/${name}`
@@ -83,8 +86,8 @@ function heldPath(root: string, hold: Hold): string {
 }
 
 /**
- * Changes with every part of a garbage collection that takes names away (the lock file holds it). While it stays the
- * same, what was looked up is still there.
+ * The generation, which changes with every part of a garbage collection that takes names away (the lock file holds it).
+ * While it stays the same, what was looked up is still there.
  */
 export function readGeneration(root: string): string {
   return readFileSync(`${root}/${lockFile}`, 'latin1')
@@ -94,7 +97,7 @@ export function newGeneration(): Uint8Array {
   return Buffer.from(randomUUID())
 }
 
-/** In place: a full disk may have no other block. */
+/** Changes the generation in place: a full disk may have no other block. */
 export function changeGeneration(root: string): void {
   const path = `${root}/${lockFile}`
   try {

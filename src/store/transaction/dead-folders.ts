@@ -16,8 +16,9 @@ export interface DeadFolder {
 
 const idSyntax = /^[0-9a-f]{16}$/
 /**
- * On its way out, and nobody's: whoever meets it deletes the rest. So are the files a store is made with, `new-…`: who
- * meets them has opened the finished store, and who still makes it finds all that it wanted to make.
+ * Names of folders on their way out, which are nobody's: whoever meets one deletes the rest. So are the files a store
+ * is made with, `new-…`: who meets them has opened the finished store, and who still makes it finds all that it wanted
+ * to make.
  */
 const condemnedSyntax = /^([0-9a-f]{16}\.dead|new-[0-9a-f-]{36})$/
 
@@ -62,7 +63,7 @@ export function isAlive(path: string): boolean {
   return dead === undefined && existsSync(path)
 }
 
-/** Deletes them, and undoes what a garbage collection that was killed had begun. */
+/** Deletes dead folders, and undoes what a garbage collection that was killed had begun. */
 export async function removeDead(root: string, folders: readonly DeadFolder[]): Promise<void> {
   for (const { path, lock } of folders) {
     try {
@@ -75,7 +76,7 @@ export async function removeDead(root: string, folders: readonly DeadFolder[]): 
   putBackAside(root)
 }
 
-/** Living transactions may hold it. A collection that is at work puts it back itself. */
+/** Puts back what lies aside: living transactions may hold it. A collection that is at work puts it back itself. */
 function putBackAside(root: string): void {
   if (listAside(root).length === 0) return
   using collecting = tryLockCollector(root)

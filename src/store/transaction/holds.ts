@@ -14,7 +14,7 @@ export type Hold =
 
 export type HoldKind = Hold['kind']
 
-/** Ten million holds; a transaction writes about one for each file of its image. */
+/** Bytes of ten million holds; a transaction writes about one for each file of its image. */
 const holdsMax = 670_000_000
 export const lineBytes = 67
 

@@ -8,7 +8,7 @@ const chunkBytes = 1024 * lineBytes
 /** The holds of all living transactions, as they grow: what was read once is not read again. */
 export class LivingHolds {
   readonly #root: string
-  /** Up to where the holds of each transaction have been read. */
+  /** Offsets up to which the holds of each transaction have been read. */
   #ends = new Map<string, number>()
   readonly #buffer = Buffer.allocUnsafe(chunkBytes)
 

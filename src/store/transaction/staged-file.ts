@@ -2,14 +2,14 @@ import { closeSync, ftruncateSync, readSync, renameSync, unlinkSync, writeSync }
 import type { VerityDigest } from '../../digest.ts'
 import { cloneRange } from '../../linux/file.ts'
 
-/** What file systems share: whole blocks, at the same place in a block of either file. */
+/** File systems share whole blocks, at the same place in a block of either file. */
 const blockBytes = 4096
 const copyBytes = 1024 * 1024
 
 /** Bytes of an open file that are to become the next of a staged one. */
 interface Run {
   readonly fd: number
-  /** Where they begin, in that file and in this. */
+  /** Offsets at which they begin, in that file and in this. */
   readonly from: number
   readonly to: number
   length: number
@@ -26,7 +26,7 @@ export class StagedFile {
   #size = 0
   #endsInHole = false
   #run: Run | undefined
-  /** Until the file system says no. */
+  /** Whether to try and share: until the file system says no. */
   #mayShare = true
 
   constructor(fd: number, path: string, place: (digest: VerityDigest) => string, failed: Failed) {
@@ -45,8 +45,8 @@ export class StagedFile {
   }
 
   /**
-   * Writes `bytes`, which also lie at `offset` of an open file: blocks of that one become this one's as well where the file
-   * system can do that. `fd` stays open until endShare(), or the next call of another method.
+   * Writes `bytes`, which also lie at `offset` of an open file: blocks of that one become this one's as well where the
+   * file system can do that. `fd` stays open until endShare(), or the next call of another method.
    */
   share(bytes: Uint8Array, fd: number, offset: number): void {
     if (bytes.length === 0) return
@@ -65,7 +65,7 @@ export class StagedFile {
     this.#endsInHole = false
   }
 
-  /** From here on files given to share() may be closed. */
+  /** Carries out what was shared, so that files given to share() may be closed. */
   endShare(): void {
     const run = this.#run
     this.#run = undefined
@@ -102,7 +102,7 @@ export class StagedFile {
     }
   }
 
-  /** `length` zeros that take no space. */
+  /** Adds `length` zeros that take no space. */
   hole(length: number): void {
     this.endShare()
     this.#size += length

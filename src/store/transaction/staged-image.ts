@@ -41,7 +41,7 @@ export class StagedImage implements Disposable {
     this.#isOpen = false
   }
 
-  /** What has not been finished is gone. */
+  /** Removes what has not been finished. */
   [Symbol.dispose](): void {
     if (!this.#isOpen) return
     this.#close()

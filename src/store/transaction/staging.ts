@@ -22,7 +22,10 @@ import { StagedFile } from './staged-file.ts'
 
 export type { StagedFile } from './staged-file.ts'
 
-/** Where a part of a transaction is staged: a plain value that another thread can be given. Only a Staging looks into it. */
+/**
+ * A place in which a part of a transaction is staged: a plain value that another thread can be given. Only a Staging
+ * looks into it.
+ */
 export interface StagingPlace {
   /** Root of the store. */
   readonly root: string
@@ -47,7 +50,7 @@ export class Staging implements Disposable {
   readonly #folder: string
   readonly #lane: string
   readonly #umask = currentUmask()
-  /** Folders of the fan-out that are known to exist. */
+  /** Marks the folders of the fan-out that are known to exist. */
   readonly #fanOut = new Uint8Array(256)
   #holds: number | undefined
   #latest: ReadonlySet<string> = new Set()
@@ -67,9 +70,9 @@ export class Staging implements Disposable {
   }
 
   /**
-   * Whether the object is in the store, or already staged by any lane. A digest is held before it is looked up, the order
-   * on which garbage collection relies (see `gc/collect-garbage.ts`): those of the latest hold() are, others are held here
-   * one by one.
+   * Whether the object is in the store, or already staged by any lane. A digest is held before it is looked up, the
+   * order on which garbage collection relies (see `gc/collect-garbage.ts`): those of the latest hold() are, others are
+   * held here one by one.
    */
   has(digest: VerityDigest): boolean {
     return this.isStored(digest) || this.isStaged(digest)
@@ -197,14 +200,17 @@ export class Staging implements Disposable {
     this.#fanOut[index] = 1
   }
 
-  /** Taking the holds away is what a full disk still allows; commit refuses a transaction without them. */
+  /**
+   * Spoils the transaction: taking the holds away is what a full disk still allows, and commit refuses one without
+   * them.
+   */
   #failed(action: string, path: string, error: unknown): Error {
     rmSync(`${this.#folder}/holds`, { force: true })
     return fileError(action, path, error)
   }
 }
 
-/** process.umask() sets it for a moment, which other threads would see. */
+/** The umask, from /proc: process.umask() sets it for a moment, which other threads would see. */
 function currentUmask(): number {
   const [, mask = '0777'] = /^Umask:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? []
   return Number.parseInt(mask, 8)

@@ -56,7 +56,7 @@ export class Transaction implements AsyncDisposable {
     this.#staging = this.staging('main')
   }
 
-  /** Where another thread stages, with a Staging of its own. Every lane needs another name. */
+  /** A place for another thread, which stages with a Staging of its own. Every lane needs another name. */
   place(lane: string): StagingPlace {
     return { root: this.#root, folder: this.#folder, lane }
   }
@@ -67,8 +67,9 @@ export class Transaction implements AsyncDisposable {
   }
 
   /**
-   * The bytes of a recipe, uncompressed, which is staged or in the store. BUSY when it is in neither: a garbage collection
-   * that began before it was held may have it aside for a while, and who tries again finds it back or does without.
+   * The bytes of a recipe, uncompressed, which is staged or in the store. BUSY when it is in neither: a garbage
+   * collection that began before it was held may have it aside for a while, and who tries again finds it back or does
+   * without.
    */
   readRecipe(digest: RecipeDigest): Uint8Array {
     const bytes = readRecipeFile(this.#folder, digest) ?? readRecipeFile(this.#root, digest)
@@ -78,7 +79,9 @@ export class Transaction implements AsyncDisposable {
     })
   }
 
-  /** The tar of a layer whose objects are staged or in the store, in chunks that are valid until the next is asked for. */
+  /**
+   * The tar of a layer whose objects are staged or in the store, in chunks that are valid until the next is asked for.
+   */
   rebuildTar(recipe: Recipe): Generator<Uint8Array> {
     return rebuildTar(this.#root, recipe, this.#folder)
   }
@@ -90,8 +93,8 @@ export class Transaction implements AsyncDisposable {
   }
 
   /**
-   * A layer that need not be imported: of an image in the store, or of a transaction that was killed. Its recipe is held
-   * from here on.
+   * Finds a layer that need not be imported: of an image in the store, or of a transaction that was killed. Its recipe
+   * is held from here on.
    */
   async findLayer(want: LayerKey): Promise<LayerRecord | undefined> {
     const layer = this.#layers.find((own) => isWanted(own, want)) ?? (await this.#openIndex()).find(want)

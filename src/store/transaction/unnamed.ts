@@ -3,8 +3,8 @@ import { Catalog } from '../records/catalog.ts'
 import { recordPath } from '../store-layout.ts'
 
 /**
- * The images of a name are about to lose it: their records' time says so, for a collection that spares what was needed
- * a short while ago. A record whose time cannot be changed only seems older than it is.
+ * Notes that the images of a name are about to lose it: their records' time says so, for a collection that spares what
+ * was needed a short while ago. A record whose time cannot be changed only seems older than it is.
  */
 export function noteUnnamed(root: string, name: string): void {
   const now = new Date()

@@ -33,7 +33,7 @@ export class Writeback {
     }
   }
 
-  /** False when it is time to end. */
+  /** Waits for the next round; false when it is time to end. */
   async #pause(): Promise<boolean> {
     return await sleep(pauseMs, true, { signal: this.#stop.signal }).catch(() => false)
   }

@@ -7,17 +7,17 @@ import { pathFromUtf8 } from '../../paths.ts'
 /** File systems on which files can share blocks; on others nobody need be asked. */
 const sharingTypes: ReadonlySet<string> = new Set(['xfs', 'btrfs'])
 /**
- * What file systems that make inodes as they need them take for one; others have set them aside from the beginning.
- * XFS: mkfs.xfs makes them of 512 bytes. btrfs: an estimate, from 1,500 to 1,900 with names as ours and everything
- * about files kept twice, as mkfs.btrfs has it.
+ * Bytes that file systems take for an inode when they make inodes as they need them; others have set them aside from
+ * the beginning. XFS: mkfs.xfs makes them of 512 bytes. btrfs: an estimate, from 1,500 to 1,900 with names as ours and
+ * everything about files kept twice, as mkfs.btrfs has it.
  */
 const inodeBytes: Readonly<Record<string, number>> = { xfs: 512, btrfs: 1600 }
-/** Smaller files lie, twice, where btrfs keeps what it knows of them, and claim a block all the same. */
+/** Bytes up to which files lie, twice, where btrfs keeps what it knows of them, and claim a block all the same. */
 const btrfsInlineMax = 2048
-/** st_blocks counts in these, whatever the file system's own blocks are. */
+/** The unit of st_blocks, whatever the file system's own blocks are. */
 const statBlockBytes = 512
 
-/** What a file takes on the disk. */
+/** The bytes of a file on the disk. */
 export interface DiskBytes {
   /** Bytes that are this file's alone. */
   readonly own: number
@@ -28,7 +28,7 @@ export interface DiskBytes {
 /** Reads how much files take on the disk. Blocks that several share are told apart, to be counted once in the end. */
 export class DiskReader {
   readonly #sharing: boolean
-  /** What all files that own() was asked about share. */
+  /** The blocks that files share, of all that own() was asked about. */
   readonly shared: SharedExtent[] = []
 
   readonly #inodeBytes: number
@@ -54,7 +54,7 @@ export class DiskReader {
     return own
   }
 
-  /** What deleting the file frees: nothing while it has another name. */
+  /** The bytes that deleting the file frees: none while it has another name. */
   freedBy(path: string, stat: Stats): DiskBytes {
     return stat.isFile() && stat.nlink > 1 ? { own: 0, shared: nothing } : this.measure(path, stat)
   }

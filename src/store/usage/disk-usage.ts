@@ -20,15 +20,15 @@ export interface ImageUse {
   readonly name: string
   readonly manifest: Digest
   readonly platform: Platform
-  /** Everything the image needs. */
+  /** Bytes of all that the image needs. */
   readonly total: number
-  /** What no other image needs. */
+  /** Bytes of what no other image needs. */
   readonly unique: number
-  /** What others need as well. */
+  /** Bytes of what others need as well. */
   readonly shared: number
   /**
-   * What removing this name, and a collection, would free: nothing while another name leads there, all platforms of an
-   * index together, and not what a mount or a pull is using.
+   * Bytes that removing this name, and a collection, would free: nothing while another name leads there, all platforms
+   * of an index together, and not what a mount or a pull is using.
    */
   readonly reclaimable: number
 }
@@ -40,15 +40,15 @@ export interface StoreUse {
   readonly blobs: number
   readonly records: number
   readonly refs: number
-  /** Of transactions, living and dead. */
+  /** Bytes of transactions, living and dead. */
   readonly tmp: number
-  /** What mounts have written, and their records. */
+  /** Bytes that mounts have written, and their records. */
   readonly mounts: number
   readonly index: number
-  /** Everything else: settings, and what a check has put away. */
+  /** Bytes of everything else: settings, and what a check has put away. */
   readonly other: number
   readonly total: number
-  /** What a collection would free now. */
+  /** Bytes that a collection would free now. */
   readonly reclaimable: number
 }
 

@@ -24,7 +24,7 @@ const several = -2
 /** A file of the store that images may need. */
 interface Item {
   readonly full: number
-  /** What deleting it would free. */
+  /** Bytes that deleting it would free. */
   readonly own: number
   /** The only image that needs it, by number; or nobody, or several. */
   image: number
@@ -33,7 +33,7 @@ interface Item {
 }
 
 interface Sums {
-  /** Everything an image needs, and what no other image does. */
+  /** Bytes of everything an image needs, and of what no other image does. */
   total: number
   unique: number
 }
@@ -45,7 +45,7 @@ export class Tally {
   readonly #disk: DiskReader
   readonly #objects = new DigestSet()
   readonly #objectItems: Item[] = []
-  /** Everything else by its path. */
+  /** All other files by their paths. */
   readonly #items = new Map<string, Item>()
   /** Inodes with several names that have been counted. */
   readonly #linked = new Set<number>()
@@ -79,7 +79,7 @@ export class Tally {
     return bytes + bytesCovered(this.#disk.shared.slice(sharedBefore), 1)
   }
 
-  /** Whatever `record` needs, it needs; `names` lead to it. */
+  /** Counts what an image needs; `names` lead to it. */
   need(record: ImageRecord, names: readonly string[], tops: readonly Digest[]): void {
     const { digest } = record.manifest
     const image = this.#images.size
@@ -97,7 +97,7 @@ export class Tally {
     }
   }
 
-  /** After all images have said what they need. */
+  /** The sums, after all images have said what they need. */
   sums(): UseSums {
     const images = [...this.#images.values()]
     const names = Array.from(this.#names, () => 0)
@@ -144,7 +144,10 @@ export class Tally {
       }
   }
 
-  /** Numbers of those that are in the store. What is damaged needs nothing here; fsck says what and why. */
+  /**
+   * Numbers of the objects of a recipe that are in the store. What is damaged needs nothing here; fsck says what and
+   * why.
+   */
   #objectsOf(recipe: RecipeDigest): Uint32Array {
     const known = this.#recipes.get(recipe)
     if (known !== undefined) return known
@@ -164,7 +167,7 @@ export class Tally {
     return found
   }
 
-  /** What the dead have left in `tmp/`: a collection takes it away. */
+  /** Measures what the dead have left in `tmp/`: a collection takes it away. */
   #measureDead(): number {
     let bytes = 0
     for (const owner of listOwned(this.#root))
@@ -177,8 +180,8 @@ const kindsOfItems: readonly DigestFolder[] = ['objects', 'layers', 'images', 'b
 
 export interface UseSums {
   readonly images: ReadonlyMap<Digest, Sums>
-  /** What removing a name would free. */
+  /** Bytes that removing a name would free. */
   readonly names: ReadonlyMap<string, number>
-  /** What a collection would free. */
+  /** Bytes that a collection would free. */
   readonly garbage: number
 }
