@@ -1,7 +1,7 @@
 import { OnefoldError, hasCode } from '../error.ts'
 import { findChanges } from '../mount/find-changes.ts'
 import type { MountRecord } from '../store/mount-record.ts'
-import type { StoredImage } from '../store/records/find-image.ts'
+import type { StoredImage } from '../store/store.ts'
 import type { ImageRecord } from '../store/records/image-record.ts'
 import type { Store } from '../store/store.ts'
 import type { DeriveOptions, DerivedImage } from '../transfer/commit/derive-image.ts'

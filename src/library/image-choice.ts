@@ -1,4 +1,4 @@
-import type { StoredImage } from '../store/records/find-image.ts'
+import type { StoredImage } from '../store/store.ts'
 import type { Store } from '../store/store.ts'
 
 /** What to mount or read: an image as `store.find()` or `obtain()` gives it, or its name in the store. */

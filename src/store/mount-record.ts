@@ -21,8 +21,7 @@ import { type VerityDigest, parseVerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { type Fields, readJson } from '../formats/json.ts'
 import { jsonBytes } from './records/image-record.ts'
-import { listFolder } from './records/record-files.ts'
-import { fileError, readWhole } from './store-files.ts'
+import { fileError, listFolder, readWhole } from './store-files.ts'
 import { mountsFolder } from './store-layout.ts'
 
 export interface MountRecord {

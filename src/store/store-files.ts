@@ -5,9 +5,11 @@ import {
   fchmodSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readSync,
+  readdirSync,
   renameSync,
   rmSync,
 } from 'node:fs'
@@ -149,5 +151,19 @@ export function syncFolder(path: string): void {
     fsyncSync(fd)
   } finally {
     closeSync(fd)
+  }
+}
+
+/** Lists real folders in a folder; a symlink to one leads out of the store. */
+export function listFolders(path: string): string[] {
+  return listFolder(path).filter((name) => lstatSync(`${path}/${name}`, { throwIfNoEntry: false })?.isDirectory())
+}
+
+/** Lists the names in a folder of the store, in code unit order. */
+export function listFolder(path: string): string[] {
+  try {
+    return readdirSync(path).toSorted()
+  } catch (error) {
+    throw fileError('list', path, error)
   }
 }

@@ -1,7 +1,7 @@
 import { existsSync, lstatSync } from 'node:fs'
 import { type MountRecord, isMountId, mountFile, mountsPath, needsImage, readMountRecord } from '../mount-record.ts'
 import { imagePath, mountsFolder } from '../store-layout.ts'
-import { listFolder } from '../records/record-files.ts'
+import { listFolder } from '../store-files.ts'
 import type { Claims } from './claims.ts'
 import type { Findings } from './findings.ts'
 import type { Walk } from './fsck-walk.ts'

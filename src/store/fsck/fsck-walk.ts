@@ -14,7 +14,7 @@ import {
 } from '../store-layout.ts'
 import { asidePath, listAside } from '../gc/aside.ts'
 import { listCondemned, listOwned } from '../transaction/dead-folders.ts'
-import { listFolder } from '../records/record-files.ts'
+import { listFolder } from '../store-files.ts'
 import { verityPolicy } from '../store-settings.ts'
 import { octal } from './examine.ts'
 import type { Findings } from './findings.ts'

@@ -3,9 +3,9 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import type { ImageRecord } from '../records/image-record.ts'
-import { listFolder, readBlob, readRecord } from '../records/record-files.ts'
+import { readBlob, readRecord } from '../records/record-files.ts'
 import { decodeRef, formatRef, listRefFiles, readRef } from '../records/refs.ts'
-import { readWhole } from '../store-files.ts'
+import { listFolder, readWhole } from '../store-files.ts'
 import { digestOfName } from '../store-layout.ts'
 
 /** Digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */

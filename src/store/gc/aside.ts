@@ -9,9 +9,8 @@
 import { existsSync, renameSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errnoOf } from '../../error.ts'
-import { fileError, makeFolder } from '../store-files.ts'
+import { fileError, listFolder, makeFolder } from '../store-files.ts'
 import { type DigestFolder, digestPath, isDigestOf, tmpFolder } from '../store-layout.ts'
-import { listFolder } from '../records/record-files.ts'
 
 /** Kinds of files in the order in which they are put aside: what needs comes before what is needed. */
 export const kinds = ['records', 'images', 'layers', 'blobs', 'objects'] as const

@@ -12,7 +12,8 @@ import { LivingHolds } from '../transaction/living-holds.ts'
 import { type DigestFolder, digestOfName, imagePath } from '../store-layout.ts'
 import { mountIds, needsImage, readMountRecord } from '../mount-record.ts'
 import { readRecipeFile } from '../recipes/recipe-files.ts'
-import { listFolder, readBlob, readImageFile, readRecord, recordsWith } from '../records/record-files.ts'
+import { listFolder } from '../store-files.ts'
+import { readBlob, readImageFile, readRecord, recordsWith } from '../records/record-files.ts'
 import { listRefs, readRef } from '../records/refs.ts'
 
 /**

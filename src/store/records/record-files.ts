@@ -1,7 +1,6 @@
-import { lstatSync, readdirSync } from 'node:fs'
 import { type Digest, type VerityDigest, checkDigest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { fileError, readWhole } from '../store-files.ts'
+import { listFolder, readWhole } from '../store-files.ts'
 import { blobPath, imagePath, recordPath } from '../store-layout.ts'
 import { type ImageRecord, parseRecord, recordMax } from './image-record.ts'
 
@@ -53,18 +52,4 @@ const imageMax = 2 ** 30
  */
 export function readImageFile(root: string, digest: VerityDigest): Uint8Array | undefined {
   return readWhole(imagePath(root, digest), `image ${digest}`, imageMax)
-}
-
-/** Real folders in a folder; a symlink to one leads out of the store. */
-export function listFolders(path: string): string[] {
-  return listFolder(path).filter((name) => lstatSync(`${path}/${name}`, { throwIfNoEntry: false })?.isDirectory())
-}
-
-/** Names of a folder of the store in code unit order. */
-export function listFolder(path: string): string[] {
-  try {
-    return readdirSync(path).toSorted()
-  } catch (error) {
-    throw fileError('list', path, error)
-  }
 }

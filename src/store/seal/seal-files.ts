@@ -4,9 +4,8 @@ import { OnefoldError, hasCode } from '../../error.ts'
 import { statfs } from '../../linux/statfs.ts'
 import { enableVerityAsync, measureVerity } from '../../linux/fs-verity.ts'
 import { pathFromUtf8 } from '../../paths.ts'
-import { fileError, openRegular } from '../store-files.ts'
+import { fileError, listFolder, listFolders, openRegular } from '../store-files.ts'
 import { digestOfName } from '../store-layout.ts'
-import { listFolder, listFolders } from '../records/record-files.ts'
 import { verityPolicy } from '../store-settings.ts'
 
 /**

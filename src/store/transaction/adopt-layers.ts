@@ -4,12 +4,11 @@ import type { RecipeDigest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { readRecipe } from '../../recipe/recipe.ts'
 import type { DeadFolder } from './dead-folders.ts'
-import { readWhole } from '../store-files.ts'
+import { listFolder, readWhole } from '../store-files.ts'
 import { objectPath } from '../store-layout.ts'
 import { FileHasher } from '../objects/object-files.ts'
 import { readRecipeFile } from '../recipes/recipe-files.ts'
 import { type LayerRecord, parseLayer, recordMax } from '../records/image-record.ts'
-import { listFolder } from '../records/record-files.ts'
 import type { Staging } from './staging.ts'
 
 /**

@@ -3,10 +3,9 @@ import { rm } from 'node:fs/promises'
 import { errnoOf } from '../../error.ts'
 import { tryFlock } from '../../linux/flock.ts'
 import { listAside, nameAgain } from '../gc/aside.ts'
-import { fileError } from '../store-files.ts'
+import { fileError, listFolder } from '../store-files.ts'
 import { tmpFolder } from '../store-layout.ts'
 import { tryLockCollector } from '../store-lock.ts'
-import { listFolder } from '../records/record-files.ts'
 
 /** A folder of `tmp/` whose owner has died, and is ours now: the lock in it says so to everybody else. */
 export interface DeadFolder {

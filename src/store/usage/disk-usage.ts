@@ -6,7 +6,7 @@ import { DiskReader } from './disk-reader.ts'
 import { Tally, type UseSums } from './usage-tally.ts'
 import { indexFile, mountsFolder, tmpFolder } from '../store-layout.ts'
 import { Marks } from '../gc/marks.ts'
-import { listFolder } from '../records/record-files.ts'
+import { listFolder } from '../store-files.ts'
 import type { ImageRecord } from '../records/image-record.ts'
 
 /** Bytes on the disk: whole blocks, folders and what the file system keeps for each file included. */
