@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { LibraryHandle } from 'koffi'
-import { type Code, OnefoldError } from '../error.ts'
+import { type Code, OnefoldError, errnoOf } from '../error.ts'
 import { architecture, openFlags, syscalls } from './abi.ts'
 
 /**
@@ -137,6 +137,13 @@ const codes: ReadonlyMap<string, Code> = new Map<string, Code>([
 export function isErrno(error: unknown, ...names: string[]): boolean {
   const cause = error instanceof OnefoldError ? error.cause : error
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && names.includes(cause.code)
+}
+
+/** The errno name that the system gave for an error, whatever was made of it since; undefined for any other error. */
+export function errnoBehind(error: unknown): string | undefined {
+  let cause = error
+  while (cause instanceof OnefoldError) cause = cause.cause
+  return errnoOf(cause)
 }
 
 /** The errno name of a failed call, for who words the error again. */

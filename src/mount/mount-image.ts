@@ -3,14 +3,13 @@ import { mkdirSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
-import { isErrno } from '../linux/libc.ts'
 import { readMounts } from '../linux/mountinfo.ts'
-import { pathFromUtf8, pathToUtf8 } from '../paths.ts'
-import { carryOut } from './carry-out.ts'
+import { pathFromUtf8 } from '../paths.ts'
 import { bootId, mountNamespace } from './this-boot.ts'
 import { type ImageChecks, type OpenImage, openImage } from './open-image.ts'
 import { explainRefusal } from './explain-refusal.ts'
-import { type Changes, type Means, type MountRequest, planMount } from './mount-plan.ts'
+import { carryOutByBestMeans } from './mount-means.ts'
+import { type Changes, type MountRequest, planMount } from './mount-plan.ts'
 import { describeRoot } from './copy-root.ts'
 import { type MountRecord, isMountId, mountPath, readMountRecord } from '../store/mount-record.ts'
 import {
@@ -64,7 +63,7 @@ function mountNew(store: MountStore, image: VerityDigest, options: MountOptions)
   const id = randomBytes(6).toString('hex')
   makeMountFolder(store, id)
   try {
-    return mountHere(store, opened, { id, image, ...placeOfChanges(store, id, options) }, options)
+    return mountRecorded(store, opened, { id, image, ...placeOfChanges(store, id, options) }, options)
   } catch (error) {
     removeMountFolder(store, id)
     throw explainRefusal(error)
@@ -77,7 +76,7 @@ function mountAgain(store: MountStore, image: VerityDigest, id: string, options:
   using _lock = lockMount(store, id)
   using opened = openImage(pathFromUtf8(store.imagePath(image)), image, checksOf(store, options))
   try {
-    return mountHere(store, opened, kept, { ...options, name: options.name ?? kept.name })
+    return mountRecorded(store, opened, kept, { ...options, name: options.name ?? kept.name })
   } catch (error) {
     writeMountRecord(store, kept)
     throw explainRefusal(error)
@@ -98,7 +97,7 @@ function keptChanges(store: MountStore, image: VerityDigest, id: string): MountR
 
 type Kept = Pick<MountRecord, 'id' | 'image' | 'changes' | 'ownsChanges'> & { readonly untouched?: string | undefined }
 
-function mountHere(store: MountStore, image: OpenImage, kept: Kept, options: MountOptions): MountRecord {
+function mountRecorded(store: MountStore, image: OpenImage, kept: Kept, options: MountOptions): MountRecord {
   const made: string[] = []
   try {
     const record: MountRecord = {
@@ -112,7 +111,11 @@ function mountHere(store: MountStore, image: OpenImage, kept: Kept, options: Mou
     }
     writeMountRecord(store, record)
     const changes = record.changes === undefined ? undefined : makeChanges(record.changes, made)
-    carryOutBest(requestOf(store, image, record, changes, options))
+    const request = requestOf(store, image, record, changes, options)
+    carryOutByBestMeans(
+      (means, scratch) => planMount({ ...request, scratch }, means),
+      () => makeScratch(store, record.id),
+    )
     return changes?.fresh === true ? remember(store, record) : record
   } catch (error) {
     if (kept.changes !== undefined) rmSync(join(kept.changes, 'work'), { recursive: true, force: true })
@@ -127,7 +130,7 @@ function requestOf(
   record: MountRecord,
   changes: Changes | undefined,
   options: MountOptions,
-): MountRequest {
+): Omit<MountRequest, 'scratch'> {
   return {
     id: record.id,
     image: image.fd,
@@ -138,8 +141,14 @@ function requestOf(
     volatile: options.volatile ?? false,
     verity: checksOf(store, options).verity,
     nosuid: options.nosuid ?? false,
-    scratch: pathFromUtf8(join(mountPath(store.root, record.id), 'scratch')),
   }
+}
+
+/** A crash may have left it there. */
+function makeScratch(store: MountStore, id: string): string {
+  const path = join(mountPath(store.root, id), 'scratch')
+  makeDirectory(path, [])
+  return path
 }
 
 function checksOf(store: MountStore, { verify, verity, digest }: MountOptions): ImageChecks {
@@ -201,41 +210,4 @@ function makeChanges(folder: string, made: string[]): Changes {
   rmSync(work, { recursive: true, force: true })
   mkdirSync(work)
   return { upper: pathFromUtf8(upper), work: pathFromUtf8(work), fresh }
-}
-
-/** What worked last is what this kernel wants. */
-let layers: Means['layers'] = 'descriptors'
-
-function carryOutBest(request: MountRequest): void {
-  let refusal: unknown
-  for (let means: Means | undefined = { image: 'file', layers }; means !== undefined;) {
-    try {
-      carryOutWith(request, means)
-      layers = means.layers
-      return
-    } catch (error) {
-      // The newest way to ask gets the best answer; only a missing loop device says more than what led to it.
-      if (refusal === undefined || isErrno(refusal, 'ENOTBLK')) refusal = error
-      means = lesserMeans(means, error)
-    }
-  }
-  throw refusal
-}
-
-function carryOutWith(request: MountRequest, means: Means): void {
-  if (means.layers === 'descriptors') return carryOut(planMount(request, means))
-  const scratch = pathToUtf8(request.scratch)
-  makeDirectory(scratch, [])
-  try {
-    carryOut(planMount(request, means))
-  } finally {
-    removeDirectory(scratch)
-  }
-}
-
-function lesserMeans(means: Means, error: unknown): Means | undefined {
-  if (isErrno(error, 'ENOTBLK') && means.image === 'file') return { ...means, image: 'loop' }
-  // A kernel that takes no descriptors of mounts says EBADF, one that does not know the word EINVAL.
-  if (!isErrno(error, 'EINVAL', 'EBADF') || means.layers === 'string') return undefined
-  return { ...means, layers: means.layers === 'descriptors' ? 'paths' : 'string' }
 }

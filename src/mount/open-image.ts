@@ -1,10 +1,10 @@
 import { closeSync, constants, readSync } from 'node:fs'
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, hasCode } from '../error.ts'
-import { header, headerHasAcl, headerMagic } from '../formats/erofs/erofs-records.ts'
 import { VerityHasher } from '../formats/fsverity/verity-digest.ts'
 import { open } from '../linux/file.ts'
 import { measureVerity } from '../linux/fs-verity.ts'
+import { readImageHeader } from './image-header.ts'
 
 export interface OpenImage extends Disposable {
   readonly fd: number
@@ -29,7 +29,7 @@ export interface ImageChecks {
 export function openImage(path: string, digest: VerityDigest, checks: ImageChecks): OpenImage {
   const fd = openFile(path, digest)
   try {
-    const hasAcl = readHeader(fd, digest)
+    const hasAcl = readHasAcl(fd, digest)
     const enforced = measureVerity(fd)
     if (enforced !== undefined) compare(enforced, digest)
     else if (checks.verity) throw notSealed(digest)
@@ -59,15 +59,12 @@ function openFile(path: string, digest: VerityDigest): number {
   }
 }
 
-function readHeader(fd: number, digest: VerityDigest): boolean {
-  const bytes = Buffer.alloc(header.bytes)
-  readSync(fd, bytes, 0, header.bytes, 0)
-  if (bytes.readUInt32LE(header.magic) !== headerMagic || bytes.readUInt32LE(header.headerVersion) !== 1) {
-    throw new OnefoldError('CORRUPT', `Cannot mount image ${digest}: it does not begin as a composefs image does`, {
-      hint: 'Delete that file: it is composed again from its layers when it is next needed.',
-    })
-  }
-  return (bytes.readUInt32LE(header.flags) & headerHasAcl) !== 0
+function readHasAcl(fd: number, digest: VerityDigest): boolean {
+  const header = readImageHeader(fd)
+  if (header?.headerVersion === 1) return header.hasAcl
+  throw new OnefoldError('CORRUPT', `Cannot mount image ${digest}: it does not begin as a composefs image does`, {
+    hint: 'Delete that file: it is composed again from its layers when it is next needed.',
+  })
 }
 
 function hashFile(fd: number): VerityDigest {

@@ -1,24 +1,29 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import * as fs from 'node:fs'
 import { describe, test } from 'node:test'
-import { needsPrograms, needsRoot } from '../../test/fixtures/needs.ts'
+import { needsRoot } from '../../test/fixtures/needs.ts'
 import { scratch } from '../../test/fixtures/scratch.ts'
+import { parseVerityDigest } from '../digest.ts'
 import { composeImage } from '../image/stream-image.ts'
 import { unmount } from '../linux/mount-calls.ts'
 import { readMounts } from '../linux/mountinfo.ts'
+import { scanDirectory } from '../scan/scan-directory.ts'
 import { carryOut } from './carry-out.ts'
 import type { Means } from './mount-plan.ts'
-import type { MountCommand } from '../cli/composefs/mount-options.ts'
-import { planComposefs } from './standalone.ts'
-import { scanDirectory } from '../scan/scan-directory.ts'
-import { runTool } from '../cli/composefs/tools.ts'
+import { type StandaloneMount, mountStandalone, planStandalone } from './standalone.ts'
 
-const command: MountCommand = { image: 'i', target: '/t', objects: ['/o1', '/o2'], readOnly: false, verity: 'off' }
+type Request = Parameters<typeof planStandalone>[0]
+const request: Request = {
+  image: 5,
+  target: '/t',
+  objects: ['/o1', '/o2'],
+  readOnly: false,
+  hasAcl: false,
+  insistsOnVerity: false,
+  scratch: '/s',
+}
 const newest: Means = { image: 'file', layers: 'descriptors' }
-const plan = (more: Partial<MountCommand>, means = newest, verity = false, namespace?: number) =>
-  planComposefs({ command: { ...command, ...more }, image: 5, hasAcl: false, namespace, verity, scratch: '/s' }, means)
+const plan = (more: Partial<Request>, means = newest) => planStandalone({ ...request, ...more }, means)
 const overlay = {
   step: 'mount',
   type: 'overlay',
@@ -45,7 +50,7 @@ describe('the plan of a mount', () => {
   })
 
   test('ro, verity, upper and work directories', () => {
-    const [, mount] = plan({ readOnly: true, upper: { upper: '/u\\', work: '/w' } }, newest, true)
+    const [, mount] = plan({ readOnly: true, upper: { upper: '/u\\', work: '/w' }, insistsOnVerity: true })
     const [source, metacopy, redirects, ...layers] = overlay.settings
     assert.deepEqual(mount, {
       ...overlay,
@@ -63,7 +68,7 @@ describe('the plan of a mount', () => {
   })
 
   test('ids are mapped before the overlay sees them', () => {
-    assert.deepEqual(plan({}, newest, false, 9)[1], { step: 'idmap', mount: 'metadata', namespace: 9 })
+    assert.deepEqual(plan({ namespace: 9 })[1], { step: 'idmap', mount: 'metadata', namespace: 9 })
   })
 
   test('older kernels get a loop device, and layers by path', () => {
@@ -78,105 +83,71 @@ describe('the plan of a mount', () => {
   })
 })
 
-/** A directory, its image `i` with objects in `o,1`, and a place to mount it. */
+/** A directory, its image `i` with objects in `o`, and places to mount it. */
 async function sample(): Promise<ReturnType<typeof scratch>> {
-  const folder = scratch('composefs')
-  for (const name of ['d', 'm', 'u', 'w']) fs.mkdirSync(folder.at(name))
+  const folder = scratch('standalone')
+  for (const name of ['d', 'm', 's']) fs.mkdirSync(folder.at(name))
   fs.writeFileSync(folder.at('d/big'), 'x'.repeat(1000))
-  fs.writeFileSync(folder.at('d/small'), 'hi\n')
-  fs.chownSync(folder.at('d/big'), 1000, 1001)
-  const tree = await scanDirectory(folder.at('d'), { objects: folder.at('o,1') })
+  const tree = await scanDirectory(folder.at('d'), { objects: folder.at('o') })
   fs.writeFileSync(folder.at('i'), composeImage(tree).bytes)
   return folder
 }
 
-async function mounted(folder: ReturnType<typeof scratch>, options: string): Promise<Disposable> {
-  const basedir = folder.at('o,1').replaceAll(',', '\\,')
-  const line = ['-o', `basedir=${basedir}${options}`, folder.at('i'), folder.at('m')]
-  assert.deepEqual(await runTool('mount.composefs', line), { status: 0, err: '' })
-  return { [Symbol.dispose]: () => unmount(folder.at('m')) }
+function opened(path: string): Disposable & { readonly fd: number } {
+  const fd = fs.openSync(path, 'r')
+  return { fd, [Symbol.dispose]: () => fs.closeSync(fd) }
 }
 
-describe('mount.composefs', { skip: needsRoot }, () => {
-  test('shows the tree, read-only, and leaves nothing behind', async () => {
-    using folder = await sample()
-    {
-      using _mount = await mounted(folder, '')
-      assert.equal(fs.readFileSync(folder.at('m/big'), 'utf8'), 'x'.repeat(1000))
-      assert.equal(fs.readFileSync(folder.at('m/small'), 'utf8'), 'hi\n')
-      assert.equal(fs.statSync(folder.at('m/big')).uid, 1000)
-      assert.throws(() => fs.writeFileSync(folder.at('m/new'), ''), { code: 'EROFS' })
-      const [mount, ...others] = readMounts().filter(({ target }) => target.startsWith(folder.path))
-      assert.deepEqual([mount?.source, mount?.type, others.length], ['composefs', 'overlay', 0])
-    }
-    assert.deepEqual(fs.readdirSync(folder.at('m')), [])
-  })
-
-  test('an upper directory takes what is written; ro forbids it', async () => {
-    using folder = await sample()
-    const options = `,upperdir=${folder.at('u')},workdir=${folder.at('w')}`
-    {
-      using _mount = await mounted(folder, options)
-      fs.writeFileSync(folder.at('m/new'), 'new')
-    }
-    assert.deepEqual(fs.readdirSync(folder.at('u')), ['new'])
-    using _again = await mounted(folder, `${options},ro`)
-    assert.deepEqual(fs.readdirSync(folder.at('m')).sort(), ['big', 'new', 'small'])
-    assert.throws(() => fs.writeFileSync(folder.at('m/new'), ''), { code: 'EROFS' })
-  })
-
-  test('maps ids by a user namespace', { skip: needsPrograms('unshare') }, async (t) => {
-    using folder = await sample()
-    const sleeper = spawn('unshare', ['--user', 'sh', '-c', 'echo ready; read _'], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    try {
-      const ready = await Promise.race([once(sleeper.stdout, 'data'), once(sleeper, 'exit')])
-      if (typeof ready[0] === 'number') return t.skip('needs user namespaces, which are not to be had in a chroot')
-      for (const map of ['uid_map', 'gid_map']) fs.writeFileSync(`/proc/${sleeper.pid}/${map}`, '0 100000 65536')
-      using _mount = await mounted(folder, `,idmap=/proc/${sleeper.pid}/ns/user`)
-      const { uid, gid } = fs.statSync(folder.at('m/big'))
-      assert.deepEqual([uid, gid], [101000, 101001])
-    } finally {
-      sleeper.stdin.end('\n')
-    }
-  })
-
+describe('an image of any place', { skip: needsRoot }, () => {
   test('every way of asking the kernel gives the same files', async () => {
     using folder = await sample()
-    fs.mkdirSync(folder.at('s'))
-    const fd = fs.openSync(folder.at('i'), 'r')
-    const request = { ...command, target: folder.at('m'), objects: [folder.at('o,1')] }
+    using image = opened(folder.at('i'))
+    const how = { ...request, image: image.fd, target: folder.at('m'), objects: [folder.at('o')] }
     // A loop device serves every file system; EROFS itself does not read files of all.
     for (const layers of ['descriptors', 'paths', 'string'] as const) {
-      const how = { command: request, image: fd, hasAcl: false, namespace: undefined, verity: false }
-      carryOut(planComposefs({ ...how, scratch: folder.at('s') }, { image: 'loop', layers }))
+      carryOut(planStandalone({ ...how, scratch: folder.at('s') }, { image: 'loop', layers }))
       try {
         assert.equal(fs.readFileSync(folder.at('m/big'), 'utf8'), 'x'.repeat(1000), layers)
       } finally {
         unmount(folder.at('m'))
       }
     }
-    fs.closeSync(fd)
   })
 
-  test('refuses what cannot be mounted, and mounts nothing', async () => {
+  test('fs-verity is insisted on where that can be, when it need not be', async () => {
     using folder = await sample()
-    const cases: [image: string, options: string, reason: RegExp][] = [
-      ['i', 'basedir=/nowhere', /Failed to mount composefs \S+\/i: No such file or directory\n$/],
-      ['d/big', `basedir=${folder.at('u')}`, /Failed to mount composefs \S+\/d\/big: Invalid argument\n$/],
-      ['i', `basedir=${folder.at('u')},digest=${'0'.repeat(64)}`, /: Image has no fs-verity\n$/],
-      ['i', `basedir=${folder.at('u')},digest=0`, /Cannot read digest "0"/],
-      ['i', `basedir=${folder.at('u')},idmap=${folder.at('i')}`, /Failed to mount composefs /],
-    ]
-    for (const [image, options, reason] of cases) {
-      const { status, err } = await runTool('mount.composefs', ['-o', options, folder.at(image), folder.at('m')])
-      assert.equal(status, 1, options)
-      assert.match(err, reason)
+    using image = opened(folder.at('i'))
+    const target = folder.at('m')
+    mountStandalone({ image: image.fd, name: 'i', target, objects: [folder.at('o')], readOnly: true, verity: 'try' })
+    try {
+      const [mount] = readMounts().filter((each) => each.target === target)
+      assert.equal(mount?.source, 'composefs')
+    } finally {
+      unmount(target)
     }
-    assert.deepEqual(
-      readMounts().filter(({ target }) => target.startsWith(folder.path)),
-      [],
-    )
+  })
+
+  test('what is no image, or not the one that was asked for, is refused', async () => {
+    using folder = await sample()
+    using image = opened(folder.at('i'))
+    using other = opened(folder.at('d/big'))
+    const mount: StandaloneMount = {
+      image: image.fd,
+      name: 'i',
+      target: folder.at('m'),
+      objects: [folder.at('o')],
+      readOnly: true,
+      verity: 'off',
+    }
+    const digest = parseVerityDigest('0'.repeat(64))
+    assert.throws(() => mountStandalone({ ...mount, image: other.fd }), {
+      code: 'BAD_FORMAT',
+      message: /^Cannot mount "i": /,
+    })
+    assert.throws(() => mountStandalone({ ...mount, digest }), {
+      code: 'UNSUPPORTED',
+      message: /not sealed with fs-verity/,
+    })
+    assert.throws(() => mountStandalone({ ...mount, objects: ['/nowhere'] }), { code: 'NOT_FOUND' })
   })
 })

@@ -1,113 +1,100 @@
-import { closeSync, constants, mkdtempSync, readSync, rmdirSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
-import { header, headerHasAcl, headerMagic } from '../formats/erofs/erofs-records.ts'
-import { open } from '../linux/file.ts'
-import { isErrno } from '../linux/libc.ts'
+import { quoteName } from '../formats/path.ts'
 import { measureVerity } from '../linux/fs-verity.ts'
-import { pathFromUtf8 } from '../paths.ts'
-import { carryOut } from './carry-out.ts'
+import { explainRefusal } from './explain-refusal.ts'
+import { readImageHeader } from './image-header.ts'
+import { carryOutByBestMeans, mayBeMisunderstood } from './mount-means.ts'
 import { type Means, type Setting, type Step, escapePath, layerSettings, metadataSteps } from './mount-plan.ts'
-import { attempt, failed } from '../cli/composefs/tool-failure.ts'
-import { type MountCommand, mountUsage, parseMountCommand } from '../cli/composefs/mount-options.ts'
 
-/** `mount.composefs`: mounts an image of any place, also as the helper that mount(8) calls. */
-export async function mountComposefs(args: readonly string[]): Promise<void> {
-  const command = parseMountCommand(args)
-  if (command === undefined) process.stderr.write(`${mountUsage}\n`)
-  else mountComposefsImage(command)
-}
-
-/** Mounts the image that `command` describes. */
-export function mountComposefsImage(command: MountCommand): void {
-  const what = `Failed to mount composefs ${command.image}`
-  const { idmap } = command
-  using namespace = idmap === undefined ? undefined : openFile(idmap, `Failed to open userns ${idmap}`)
-  using image = openFile(command.image, `Failed to open ${command.image}`)
-  checkDigest(image.fd, command.digest, what)
-  const hasAcl = readHeader(image.fd, what)
-  try {
-    mountBest({ command, image: image.fd, hasAcl, namespace: namespace?.fd })
-  } catch (error) {
-    throw failed(what, error)
-  }
-}
-
-function openFile(path: string, what: string): Disposable & { readonly fd: number } {
-  const fd = attempt(what, () => open(path, constants.O_RDONLY | constants.O_NOCTTY))
-  return { fd, [Symbol.dispose]: () => closeSync(fd) }
-}
-
-/** Of the very descriptor that is mounted, and only what the kernel enforces: anything else could change afterwards. */
-function checkDigest(image: number, wanted: VerityDigest | undefined, what: string): void {
-  if (wanted === undefined) return
-  const found = attempt(what, () => measureVerity(image))
-  if (found === wanted) return
-  const why = found === undefined ? 'Image has no fs-verity' : 'Image has wrong fs-verity'
-  throw new OnefoldError('DIGEST_MISMATCH', `${what}: ${why}`)
-}
-
-/** Returns whether the image holds POSIX ACLs. */
-function readHeader(image: number, what: string): boolean {
-  const bytes = Buffer.alloc(header.bytes)
-  const length = attempt(what, () => readSync(image, bytes, 0, header.bytes, 0))
-  if (length < header.bytes || bytes.readUInt32LE(header.magic) !== headerMagic)
-    throw new OnefoldError('BAD_FORMAT', `${what}: Invalid argument`)
-  return (bytes.readUInt32LE(header.flags) & headerHasAcl) !== 0
-}
-
-interface Request {
-  readonly command: MountCommand
+/** A mount of an image file that lies anywhere, in no store. Paths have one char per byte. */
+export interface StandaloneMount {
+  /** An open descriptor of the image file: what was checked is what gets mounted. */
   readonly image: number
-  readonly hasAcl: boolean
-  readonly namespace: number | undefined
-}
-
-/** Asks the kernel in the newest way it understands; EINVAL and EBADF may mean that it does not understand. */
-function mountBest(request: Request): void {
-  let refusal: unknown
-  for (const verity of request.command.verity === 'try' ? [true, false] : [request.command.verity === 'require'])
-    for (const layers of ['descriptors', 'paths', 'string'] as const)
-      try {
-        return mountAs(request, layers, verity)
-      } catch (error) {
-        if (!isErrno(error, 'EINVAL', 'EBADF')) throw error
-        refusal ??= error
-      }
-  throw refusal
-}
-
-/** EROFS reads the image file itself where it can, else from a loop device. */
-function mountAs(request: Request, layers: Means['layers'], verity: boolean): void {
-  try {
-    mountWith(request, { image: 'file', layers }, verity)
-  } catch (error) {
-    if (!isErrno(error, 'ENOTBLK')) throw error
-    mountWith(request, { image: 'loop', layers }, verity)
-  }
-}
-
-function mountWith(request: Request, means: Means, verity: boolean): void {
-  if (means.layers === 'descriptors') return carryOut(planComposefs({ ...request, verity, scratch: '' }, means))
-  const scratch = mkdtempSync(join(tmpdir(), '.composefs.'))
-  try {
-    carryOut(planComposefs({ ...request, verity, scratch: pathFromUtf8(scratch) }, means))
-  } finally {
-    rmdirSync(scratch)
-  }
+  /** What the caller calls the image, for errors. */
+  readonly name: string
+  readonly target: string
+  /** Object directories, the first wins. */
+  readonly objects: readonly string[]
+  readonly upper?: { readonly upper: string; readonly work: string }
+  readonly readOnly: boolean
+  /** Whether only objects with fs-verity can be read; `try`: where this kernel's overlayfs knows how to insist. */
+  readonly verity: 'require' | 'try' | 'off'
+  /** The fs-verity digest that the kernel must enforce for the image itself. */
+  readonly digest?: VerityDigest
+  /** An open descriptor of a user namespace: owners are what the image's ids stand for there. */
+  readonly namespace?: number
 }
 
 /**
- * The mount that composefs' own helper makes, so that what looks for it in the mount table finds it: source `composefs`, devices
- * and setuid programs work, writes go nowhere unless there is an upper directory.
+ * Mounts an image of any place. Nothing remembers the mount but the kernel: umount(8) takes it away.
+ * @throws UNSUPPORTED or DIGEST_MISMATCH when the kernel enforces no digest for the image or another one than was asked
+ * for, BAD_FORMAT when it is no composefs image
  */
-export function planComposefs(
-  request: Request & { readonly verity: boolean; readonly scratch: string },
-  means: Means,
-): readonly Step[] {
-  const { command, namespace, scratch } = request
+export function mountStandalone(mount: StandaloneMount): void {
+  try {
+    checkDigest(mount)
+    mountBest(mount, readHasAcl(mount))
+  } catch (error) {
+    throw explainRefusal(error)
+  }
+}
+
+/** Takes only what the kernel enforces for this very descriptor: anything else could change afterwards. */
+function checkDigest({ image, name, digest }: StandaloneMount): void {
+  if (digest === undefined) return
+  const found = measureVerity(image)
+  if (found === digest) return
+  const cannot = `Cannot mount ${quoteName(name)}`
+  if (found === undefined)
+    throw new OnefoldError('UNSUPPORTED', `${cannot}: it is not sealed with fs-verity, expected digest ${digest}`)
+  throw new OnefoldError('DIGEST_MISMATCH', `${cannot}: its fs-verity digest is ${found}, expected ${digest}`)
+}
+
+function readHasAcl({ image, name }: StandaloneMount): boolean {
+  const header = readImageHeader(image)
+  if (header !== undefined) return header.hasAcl
+  throw new OnefoldError(
+    'BAD_FORMAT',
+    `Cannot mount ${quoteName(name)}: it does not begin as a composefs image does; expected one that mkcomposefs makes`,
+  )
+}
+
+function mountBest(mount: StandaloneMount, hasAcl: boolean): void {
+  let refusal: unknown
+  for (const insistsOnVerity of mount.verity === 'try' ? [true, false] : [mount.verity === 'require'])
+    try {
+      return mountWith(mount, hasAcl, insistsOnVerity)
+    } catch (error) {
+      if (!mayBeMisunderstood(error)) throw error
+      refusal ??= error
+    }
+  throw refusal
+}
+
+function mountWith(mount: StandaloneMount, hasAcl: boolean, insistsOnVerity: boolean): void {
+  carryOutByBestMeans(
+    (means, scratch) => planStandalone({ ...mount, hasAcl, insistsOnVerity, scratch }, means),
+    () => mkdtempSync(join(tmpdir(), '.composefs.')),
+  )
+}
+
+interface StandaloneRequest extends Omit<StandaloneMount, 'name' | 'verity' | 'digest'> {
+  readonly hasAcl: boolean
+  readonly insistsOnVerity: boolean
+  /** An empty directory, where the image is attached when overlay takes only paths. */
+  readonly scratch: string
+}
+
+/**
+ * Plans the mount that composefs' own helper makes, so that what looks for it in the mount table finds it: source
+ * `composefs`, devices and setuid programs work, writes go nowhere unless there is an upper directory.
+ */
+export function planStandalone(request: StandaloneRequest, means: Means): readonly Step[] {
+  const { namespace, scratch, target, readOnly } = request
   const byPath = means.layers !== 'descriptors'
   return [
     ...metadataSteps(request, means),
@@ -117,29 +104,27 @@ export function planComposefs(
       step: 'mount',
       type: 'overlay',
       settings: overlaySettings(request, means),
-      attributes: command.readOnly ? ['rdonly'] : [],
+      attributes: readOnly ? ['rdonly'] : [],
       as: 'tree',
     },
     ...(byPath ? [{ step: 'detach', target: scratch } as const] : []),
-    { step: 'attach', mount: 'tree', target: command.target },
+    { step: 'attach', mount: 'tree', target },
   ]
 }
 
-function overlaySettings(
-  { command, verity, scratch }: Request & { readonly verity: boolean; readonly scratch: string },
-  means: Means,
-): Setting[] {
+function overlaySettings(request: StandaloneRequest, means: Means): Setting[] {
+  const { insistsOnVerity, upper } = request
   return [
     { key: 'source', value: 'composefs' },
     { key: 'metacopy', value: 'on' },
     { key: 'redirect_dir', value: 'on' },
-    ...(verity ? [{ key: 'verity', value: 'require' }] : []),
-    ...layerSettings({ objects: command.objects, scratch }, means),
-    ...(command.upper === undefined
+    ...(insistsOnVerity ? [{ key: 'verity', value: 'require' }] : []),
+    ...layerSettings(request, means),
+    ...(upper === undefined
       ? []
       : [
-          { key: 'upperdir', value: escapePath(command.upper.upper) },
-          { key: 'workdir', value: escapePath(command.upper.work) },
+          { key: 'upperdir', value: escapePath(upper.upper) },
+          { key: 'workdir', value: escapePath(upper.work) },
         ]),
   ]
 }

@@ -1,25 +1,17 @@
-import { type VerityDigest, parseVerityDigest } from '../../digest.ts'
+import { parseVerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
+import type { StandaloneMount } from '../../mount/standalone.ts'
 import { parseOptions } from './getopt.ts'
 import { usageError } from './tool-failure.ts'
 
-/** What `mount.composefs` is asked for. Paths have one char per byte. */
-export interface MountCommand {
+/** A command line of `mount.composefs`. Paths have one char per byte. */
+export interface MountCommand extends Omit<StandaloneMount, 'image' | 'name' | 'namespace'> {
   readonly image: string
-  readonly target: string
-  /** Object directories, the first wins. */
-  readonly objects: readonly string[]
-  readonly upper?: { readonly upper: string; readonly work: string }
-  readonly readOnly: boolean
-  /** `try`: where this kernel's overlayfs can. */
-  readonly verity: 'require' | 'try' | 'off'
-  /** What the kernel must enforce for the image itself. */
-  readonly digest?: VerityDigest
-  /** A user namespace, `/proc/PID/ns/user`. */
+  /** The path of a user namespace, `/proc/PID/ns/user`. */
   readonly idmap?: string
 }
 
-/** Undefined: help was asked for. */
+/** Reads a command line; undefined when it asks for help. */
 export function parseMountCommand(args: readonly string[]): MountCommand | undefined {
   const { options, operands } = parseOptions(args, { flags: [], withValue: [], letters: 'h', lettersWithValue: 'to' })
   let mountOptions = ''
@@ -39,7 +31,7 @@ export function parseMountCommand(args: readonly string[]): MountCommand | undef
 const valueNames: ReadonlySet<string> = new Set(['basedir', 'digest', 'upperdir', 'workdir', 'idmap'])
 const flagNames: ReadonlySet<string> = new Set(['verity', 'tryverity', 'ro', 'rw'])
 
-/** As of fstab(5): `key[=value],…`, where a backslash takes the meaning off the char behind it. The last of a key counts. */
+/** Reads options as fstab(5) has them: `key[=value],…`, where a backslash escapes the char behind it and the last of a key counts. */
 export function parseMountOptions(text: string): Omit<MountCommand, 'image' | 'target'> {
   const given = new Map<string, string>()
   let readOnly = false

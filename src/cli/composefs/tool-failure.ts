@@ -1,15 +1,15 @@
-import { OnefoldError, errnoOf } from '../../error.ts'
-
 /**
- * How the tools fail: one line on stderr and exit status 1, in the words that scripts around composefs know.
- *
- * A USAGE error is shown as it is, with what it hints at below; everything else after the name of the tool.
+ * How composefs' tools fail: with one line on stderr and exit status 1, in the words that scripts around them know. A USAGE
+ * error is shown as it is, with its hint below; any other error stands behind the name of the tool.
  */
+import { OnefoldError } from '../../error.ts'
+import { errnoBehind } from '../../linux/libc.ts'
+
 export function usageError(message: string, usage?: string): OnefoldError {
   return new OnefoldError('USAGE', message, usage === undefined ? {} : { hint: usage })
 }
 
-/** Runs what may fail, and says `what` before the reason, as err(3) does. */
+/** Calls `action`; where it fails, `what` stands before the reason, as err(3) prints it. */
 export function attempt<T>(what: string, action: () => T): T {
   try {
     return action()
@@ -23,14 +23,14 @@ export function failed(what: string, error: unknown): OnefoldError {
   return new OnefoldError(code, `${what}: ${reasonOf(error)}`, { cause: error })
 }
 
-/** What perror(3) would print for a failed system call; for everything else the message. */
-export function reasonOf(error: unknown): string {
-  const errno = errnoOf(error instanceof OnefoldError ? error.cause : error)
+/** The text that perror(3) prints for a failed system call; for any other error its message. */
+function reasonOf(error: unknown): string {
+  const errno = errnoBehind(error)
   if (errno !== undefined) return systemReasons.get(errno) ?? errno
   return error instanceof Error ? error.message : String(error)
 }
 
-/** The C library's words for what happens to files and mounts. */
+/** strerror(3) of the errors that files and mounts meet with. */
 const systemReasons: ReadonlyMap<string, string> = new Map([
   ['EPERM', 'Operation not permitted'],
   ['ENOENT', 'No such file or directory'],

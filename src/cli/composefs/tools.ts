@@ -8,7 +8,7 @@ const tools: Readonly<Record<string, () => Promise<Tool>>> = {
   mkcomposefs: async () => (await import('./mkcomposefs.ts')).mkcomposefs,
   'composefs-info': async () => (await import('./composefs-info.ts')).composefsInfo,
   'composefs-dump': async () => (await import('./composefs-dump.ts')).composefsDump,
-  'mount.composefs': async () => (await import('../../mount/standalone.ts')).mountComposefs,
+  'mount.composefs': async () => (await import('./mount-composefs.ts')).mountComposefs,
 }
 
 /** Runs one of composefs' tools; `err` is what belongs on stderr, one char per byte. */

@@ -1,3 +1,4 @@
+import { closeSync, constants, readFileSync } from 'node:fs'
 import { pathFromUtf8 } from '../../../paths.ts'
 import type { Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
@@ -20,17 +21,24 @@ export const mountImage: Action = {
   },
   examples: [{ command: 'onefold image mount --objects /srv/objects tree.cfs /mnt', meaning: 'read-only' }],
   async run({ options, out }, [image = '', target = '']) {
-    const { mountComposefsImage } = await import('../../../mount/standalone.ts')
-    const { requireInside } = await import('../../composefs/require-inside.ts')
-    const command = { image: pathFromUtf8(image), target: pathFromUtf8(target), ...(await settings(options)) }
-    requireInside(command.image)
-    mountComposefsImage(command)
+    const { mountStandalone } = await import('../../../mount/standalone.ts')
+    const { checkObjectPaths } = await import('../../composefs/check-object-paths.ts')
+    const { open } = await import('../../../linux/file.ts')
+    const settings = await mountSettings(options)
+    const name = pathFromUtf8(image)
+    const fd = open(name, constants.O_RDONLY | constants.O_NOCTTY)
+    try {
+      checkObjectPaths(readFileSync(fd), name)
+      mountStandalone({ ...settings, image: fd, name, target: pathFromUtf8(target) })
+    } finally {
+      closeSync(fd)
+    }
     if (out.json) out.value({ image, target })
     else out.line(target)
   },
 }
 
-async function settings(options: Options) {
+async function mountSettings(options: Options) {
   const { parseVerityDigest } = await import('../../../digest.ts')
   const objects = options.texts('objects').map(pathFromUtf8)
   usageUnless(objects.length > 0, 'image mount needs at least one --objects DIR', 'image')
