@@ -40,3 +40,19 @@ function checkSame(directory: number, folder: string, name: string): void {
   assert.deepEqual([mtimeNs, stat.ctimeNs, stat.ino], [want.mtimeNs, want.ctimeNs, want.ino], name)
   assert.equal(BigInt(stat.ctime), want.ctimeNs / 1_000_000_000n)
 }
+
+test('fills in what a path leads to, if anything', () => {
+  using folder = scratch('statx')
+  writeFileSync(folder.at('file'), 'x')
+  symlinkSync('file', folder.at('link'))
+  const [file, link] = [new StatRecord(), new StatRecord()]
+  assert.deepEqual([file.readPath(folder.at('file')), link.readPath(folder.at('link'))], [true, true])
+  assert.equal(link.identity, file.identity)
+  assert.deepEqual([file.readPath(folder.at('none')), file.readPath(folder.at('file/x'))], [false, false])
+})
+
+test('splits device numbers', () => {
+  const stat = new StatRecord()
+  stat.readPath('/dev/null')
+  assert.deepEqual([stat.rdevMajor, stat.rdevMinor], [1, 3])
+})

@@ -1,5 +1,5 @@
 import { STATX_BASIC_STATS, at, structs } from './abi.ts'
-import { libcCall } from './libc.ts'
+import { cString, isErrno, libcCall } from './libc.ts'
 
 const call = libcCall('statx', 'ipiip')
 const layout = structs.statx
@@ -23,12 +23,26 @@ export class StatRecord {
     this.#view = new DataView(buffer, 0, layout.size)
   }
 
-  /** A name in an open directory, one char per byte; a symlink means itself. With an empty name, the directory. */
+  /**
+   * Fills the record for a name in an open directory, one char per byte; a symlink means itself. With an empty name, for the
+   * directory.
+   */
   read(directory: number, name: string): void {
     const flags = at.AT_SYMLINK_NOFOLLOW | (name === '' ? at.AT_EMPTY_PATH : 0)
     const length = nameBytes.write(name, 0, nameMax, 'latin1')
     nameBytes[length] = 0
     call(name, directory, nameBytes, flags, STATX_BASIC_STATS, this.bytes)
+  }
+
+  /** Fills the record for what a path leads to, symlinks followed; false when there is nothing. */
+  readPath(path: string): boolean {
+    try {
+      call(JSON.stringify(path), at.AT_FDCWD, cString(path), 0, STATX_BASIC_STATS, this.bytes)
+      return true
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false
+      throw error
+    }
   }
 
   get mode(): number {
@@ -74,24 +88,32 @@ export class StatRecord {
     return this.#view.getBigUint64(layout.stx_ino, true)
   }
 
-  /** Which inode it is, among all mounted file systems. */
+  /** Names the inode among all mounted file systems, while it exists. */
   get identity(): string {
-    const { device } = this
-    return `${device.major}:${device.minor}:${this.ino}`
+    return `${this.device}:${this.ino}`
   }
 
-  get device(): { readonly major: number; readonly minor: number } {
-    return this.#pair(layout.stx_dev_major)
+  /** Names the file system that holds the inode: its device's major number times 2^32, and the minor number. */
+  get device(): number {
+    return this.#u32(layout.stx_dev_major) * 2 ** 32 + this.#u32(layout.stx_dev_major + 4)
   }
 
-  /** Of a device: Linux's own 32-bit form, as in `Inode`. */
+  /** Of a device node: Linux's own 32-bit form, as in `Inode`. */
   get rdev(): number {
-    const { major, minor } = this.#pair(layout.stx_rdev_major)
+    const { rdevMajor: major, rdevMinor: minor } = this
     return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0
   }
 
-  #pair(offset: number): { readonly major: number; readonly minor: number } {
-    return { major: this.#view.getUint32(offset, true), minor: this.#view.getUint32(offset + 4, true) }
+  get rdevMajor(): number {
+    return this.#u32(layout.stx_rdev_major)
+  }
+
+  get rdevMinor(): number {
+    return this.#u32(layout.stx_rdev_major + 4)
+  }
+
+  #u32(offset: number): number {
+    return this.#view.getUint32(offset, true)
   }
 
   #seconds(offset: number): number {

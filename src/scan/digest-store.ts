@@ -13,11 +13,11 @@ import {
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { VerityHasher } from '../formats/fsverity/verity-digest.ts'
+import { writeAll } from '../linux/descriptor.ts'
 import { clone, linkFd, syncfs } from '../linux/file.ts'
 import { isErrno } from '../linux/libc.ts'
 import { enableVerity } from '../linux/fs-verity.ts'
-import { attempt } from '../cli/composefs/tool-failure.ts'
-import { writeAll } from '../cli/composefs/tool-files.ts'
+import { changedWhileRead, scanning } from './scan-error.ts'
 import { pathToBytes } from '../paths.ts'
 
 /**
@@ -25,6 +25,12 @@ import { pathToBytes } from '../paths.ts'
  *
  * An object gets its name only after its bytes are on the disk, all of a batch with one sync: whatever has a name is
  * whole, also after a power cut. Objects that are there already are left alone.
+ *
+ * A store's transactions stage objects in the same fan-out (`src/store/transaction/staging.ts`), and the two have little
+ * else in common. A store is ours: its objects are found by holds, nothing collects them meanwhile, all of a transaction gets
+ * its names at once, and an object that has a name is whole. This directory is anybody's: other tools read it, write to it
+ * and delete in it, a crash of theirs may have left parts of objects under good names, and what is copied is a file, whose
+ * blocks or inode can be shared, where a store is handed bytes.
  */
 export class DigestStore implements Disposable {
   readonly #folder: string
@@ -32,22 +38,22 @@ export class DigestStore implements Disposable {
   /** Copies without a name yet, by digest. */
   readonly #staged = new Map<VerityDigest, string>()
 
-  /** `link`: see ScanOptions. */
+  /** @param link as in ScanOptions */
   constructor(folder: string, link = false) {
     this.#link = link
     this.#folder = folder.replace(/(?<=.)\/+$/, '')
-    attempt('cannot fill store', () => makeFolder(this.#folder))
+    scanning('store', this.#folder, () => makeFolder(this.#folder))
   }
 
   /** Copies the open file, whose bytes the caller has found to have this digest; `whole` when they are at hand. */
   add(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): 'present' | 'copied' | 'linked' {
     if (this.#staged.has(digest)) return 'present'
-    return attempt('cannot fill store', () =>
+    return scanning('store', this.#folder, () =>
       holdsObject(this.#folder, digest, size) ? 'present' : this.#copy(digest, fd, size, whole),
     )
   }
 
-  /** By shared blocks, else by a link where that was asked for, else byte by byte. */
+  /** Copies by sharing blocks, else by a link where that was asked for, else byte by byte. */
   #copy(digest: VerityDigest, fd: number, size: number, whole: Uint8Array | undefined): 'copied' | 'linked' {
     const path = `${this.#folder}/.tmp${randomBytes(6).toString('hex')}`
     const copy = openSync(pathToBytes(path), 'wx', 0o644)
@@ -57,7 +63,7 @@ export class DigestStore implements Disposable {
       if ((whole === undefined || whole.length >= cloneMin) && clone(fd, copy)) return 'copied'
       if (this.#link && linkInstead(fd, path)) return 'linked'
       if (whole !== undefined) writeAll(copy, whole)
-      else copyBytes(digest, fd, copy, size)
+      else if (!copyBytes(digest, fd, copy, size)) throw changedWhileRead('store', this.#folder)
       return 'copied'
     } finally {
       closeSync(copy)
@@ -67,7 +73,7 @@ export class DigestStore implements Disposable {
   /** Gives everything added its name. */
   commit(): void {
     if (this.#staged.size === 0) return
-    attempt('cannot fill store', () => {
+    scanning('store', this.#folder, () => {
       this.#sync()
       for (const [digest, path] of this.#staged) {
         seal(path)
@@ -124,8 +130,8 @@ function linkInstead(fd: number, path: string): boolean {
 /** Smaller files are written faster than blocks are shared, and have few. */
 const cloneMin = 64 * 1024
 
-/** Checks what it copies: the file may have been written to since it was hashed. */
-function copyBytes(digest: VerityDigest, from: number, to: number, size: number): void {
+/** Copies a file; false when it was written to since it was hashed. */
+function copyBytes(digest: VerityDigest, from: number, to: number, size: number): boolean {
   const hasher = new VerityHasher()
   const buffer = Buffer.allocUnsafe(1 << 20)
   for (let at = 0; at < size;) {
@@ -135,11 +141,10 @@ function copyBytes(digest: VerityDigest, from: number, to: number, size: number)
     writeAll(to, buffer.subarray(0, length))
     at += length
   }
-  if (hasher.digest() !== digest)
-    throw new OnefoldError('DIGEST_MISMATCH', `object ${digest} changed while it was being copied`)
+  return hasher.digest() === digest
 }
 
-/** Where the file system can: a store on one that cannot is as good without. */
+/** Seals the object with fs-verity where the file system can: a store on one that cannot is as good without. */
 function seal(path: string): void {
   const fd = openSync(pathToBytes(path), 'r')
   try {

@@ -1,11 +1,10 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import type { VerityDigest } from '../digest.ts'
-import { OnefoldError } from '../error.ts'
 import { inlineMax } from '../formats/entry.ts'
 import { VerityHasher, blocksOf } from '../formats/fsverity/verity-digest.ts'
 import { pathToBytes } from '../paths.ts'
 import { DigestStore } from './digest-store.ts'
-import { failed } from '../cli/composefs/tool-failure.ts'
+import { changedWhileRead, scanError } from './scan-error.ts'
 
 /** A file as the scan found it. */
 export interface ScannedFile {
@@ -24,7 +23,7 @@ export interface MeasureJob {
   readonly link?: boolean
 }
 
-/** What cannot stay the same when a file is written to, or another one is put in its place. */
+/** A text that cannot stay the same when a file is written to, or another one is put in its place. */
 export function identityOf(stats: BigIntStats): string {
   return `${stats.ino} ${stats.size} ${stats.ctimeNs}`
 }
@@ -33,7 +32,10 @@ const hasher = new VerityHasher()
 const buffer = Buffer.allocUnsafe(1 << 20)
 const blocks = blocksOf(buffer)
 
-/** In the order of the files. When it fails, none of the job's objects has got its name unless it is whole. */
+/**
+ * Reads files and gives their bytes or digests in the order of the files. When it fails, none of the job's objects has got its
+ * name unless it is whole.
+ */
 export function measureFiles({ files, objects, link }: MeasureJob): Measured[] {
   using store = objects === undefined ? undefined : new DigestStore(objects, link)
   const measured = files.map((file) => measureFile(file, store))
@@ -45,8 +47,7 @@ function measureFile(file: ScannedFile, store: DigestStore | undefined): Measure
   try {
     return measureOpen(file, store)
   } catch (error) {
-    if (error instanceof OnefoldError) throw error
-    throw failed(`error computing digest of ${file.path}`, error)
+    throw scanError('hash', file.path, error)
   }
 }
 
@@ -73,13 +74,13 @@ function readWhole(fd: number, file: ScannedFile): Buffer {
   let filled = 0
   while (filled < file.size) {
     const length = readSync(fd, buffer, filled, file.size - filled, filled)
-    if (length === 0) throw changed(file)
+    if (length === 0) throw changedWhileRead('hash', file.path)
     filled += length
   }
   return buffer.subarray(0, file.size)
 }
 
-/** Of what is at the start of `buffer`. */
+/** Hashes bytes at the start of `buffer`. */
 function hashBytes(bytes: Uint8Array): VerityDigest {
   hasher.update(bytes, blocks)
   return hasher.digest()
@@ -89,7 +90,7 @@ function hashFile(fd: number, file: ScannedFile): VerityDigest {
   const own = new VerityHasher()
   for (let at = 0; at < file.size;) {
     const length = readSync(fd, buffer, 0, Math.min(buffer.length, file.size - at), at)
-    if (length === 0) throw changed(file)
+    if (length === 0) throw changedWhileRead('hash', file.path)
     own.update(buffer.subarray(0, length), blocks)
     at += length
   }
@@ -97,11 +98,5 @@ function hashFile(fd: number, file: ScannedFile): VerityDigest {
 }
 
 function expectUnchanged(fd: number, file: ScannedFile): void {
-  if (identityOf(fstatSync(fd, { bigint: true })) !== file.identity) throw changed(file)
-}
-
-function changed({ path }: ScannedFile): OnefoldError {
-  return new OnefoldError('DIGEST_MISMATCH', `error computing digest of ${path}: it changed while it was being read`, {
-    hint: 'Stop what writes there, or read a snapshot or a copy.',
-  })
+  if (identityOf(fstatSync(fd, { bigint: true })) !== file.identity) throw changedWhileRead('hash', file.path)
 }

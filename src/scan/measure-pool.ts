@@ -2,6 +2,7 @@ import { Pending } from '../threads/pending.ts'
 import { ThreadPool, threadCount } from '../threads/pool.ts'
 import { startThread } from '../threads/start.ts'
 import { type MeasureJob, type Measured, type ScannedFile, measureFiles } from './measure-files.ts'
+import { ScanError, type ScanFailure } from './scan-error.ts'
 
 /** Size of one job: what a thread reads in a few milliseconds, and one sync of a digest store. */
 const batchFiles = 256
@@ -17,7 +18,7 @@ type Done = (measured: Measured) => void
 export class MeasurePool implements AsyncDisposable {
   readonly #threads: number
   readonly #settings: Omit<MeasureJob, 'files'>
-  readonly #pool: ThreadPool<MeasureJob, Measured[]>
+  readonly #pool: ThreadPool<MeasureJob, Measured[] | ScanFailure>
   readonly #pending = new Pending()
   #batch: { readonly file: ScannedFile; readonly done: Done }[] = []
   #batchBytes = 0
@@ -34,12 +35,12 @@ export class MeasurePool implements AsyncDisposable {
     this.#batchBytes += file.size
     if (this.#batch.length < batchFiles && this.#batchBytes < batchBytes) return
     if (this.#threads > 1) this.#give(this.#take())
-    else this.#measureHere()
+    else this.#measureOnThisThread()
   }
 
   /** Waits for everything added; rejects with the first error. */
   async finish(): Promise<void> {
-    this.#measureHere()
+    this.#measureOnThisThread()
     await this.#pending.until(0)
   }
 
@@ -47,13 +48,18 @@ export class MeasurePool implements AsyncDisposable {
     await this.#pool[Symbol.asyncDispose]()
   }
 
-  #measureHere(): void {
+  #measureOnThisThread(): void {
     const { job, settle } = this.#take()
     if (job.files.length > 0) settle(measureFiles(job))
   }
 
   #give({ job, load, settle }: Work): void {
-    this.#pending.add(this.#pool.run(job, load).then(settle))
+    this.#pending.add(
+      this.#pool.run(job, load).then((answer) => {
+        if ('errno' in answer) throw new ScanError(answer)
+        settle(answer)
+      }),
+    )
   }
 
   #take(): Work {

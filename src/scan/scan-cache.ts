@@ -1,15 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, fstatSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import type { VerityDigest } from '../digest.ts'
-import { OnefoldError } from '../error.ts'
+import { OnefoldError, errnoOf } from '../error.ts'
 import { contentAt, setContent } from '../formats/flat/flatten.ts'
 import { type FlatTree, field, floatField, inodeFloats, inodeWords, kind } from '../formats/flat/flat-tree.ts'
+import { quoteName } from '../formats/path.ts'
 import { S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import { structs } from '../linux/abi.ts'
+import { writeAll } from '../linux/descriptor.ts'
 import type { StatRecord } from '../linux/stat.ts'
 import { pathToBytes } from '../paths.ts'
-import { writeAll } from '../linux/write-all.ts'
-import { readImage } from '../cli/composefs/tool-files.ts'
+import { scanError, scanning } from './scan-error.ts'
 
 /**
  * What a scan remembers of files: digest, small content, target and whether there are extended attributes, for as long as
@@ -38,20 +39,41 @@ const payloadMax = 4096
 const racySeconds = 2
 const { stx_ino, stx_size, stx_ctime, stx_mtime, stx_dev_major } = structs.statx
 
-/** Throws DENIED for a file that somebody else can write to. */
+/** Reads the cache, or begins an empty one. Throws DENIED for a file that somebody else can write to. */
 export function openScanCache(path: string): ScanCache {
   return new ScanCache(path, readCache(path))
 }
 
 function readCache(path: string): Buffer | undefined {
-  const stats = lstatSync(pathToBytes(path), { throwIfNoEntry: false })
-  if (stats === undefined) return undefined
-  if (!stats.isFile() || stats.uid !== process.geteuid?.() || (stats.mode & 0o022) !== 0)
-    throw new OnefoldError('DENIED', `Cannot trust the scan cache ${path}: somebody else could have written it`, {
-      hint: 'It has to be a file of your own that only you can write to.',
-    })
-  const bytes = readImage(path)
-  return isWhole(bytes) ? bytes : undefined
+  const fd = openIfThere(path)
+  if (fd === undefined) return undefined
+  try {
+    const stats = fstatSync(fd)
+    if (!stats.isFile() || stats.uid !== process.geteuid?.() || (stats.mode & 0o022) !== 0) throw notTrusted(path)
+    const bytes = scanning('read', path, () => readFileSync(fd))
+    return isWhole(bytes) ? bytes : undefined
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** What is looked at is what is read, and no symlink: whoever writes to the folder could change either in between. */
+function openIfThere(path: string): number | undefined {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  try {
+    return openSync(pathToBytes(path), flags)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw errnoOf(error) === 'ELOOP' ? notTrusted(path) : scanError('read', path, error)
+  }
+}
+
+function notTrusted(path: string): OnefoldError {
+  return new OnefoldError(
+    'DENIED',
+    `Cannot trust the scan cache ${quoteName(path)}: somebody else could have written it`,
+    { hint: 'It has to be a file of your own that only you can write to.' },
+  )
 }
 
 function isWhole(bytes: Buffer): boolean {
@@ -61,7 +83,7 @@ function isWhole(bytes: Buffer): boolean {
   return sha256(bytes.subarray(headerBytes)).equals(bytes.subarray(header.sha256, header.sha256 + 32))
 }
 
-/** Who may not see all attributes does not remember that there are none for somebody who may. */
+/** 1 for root: whoever may not see all attributes cannot say for one who may that there are none. */
 function privileged(): number {
   return process.geteuid?.() === 0 ? 1 : 0
 }

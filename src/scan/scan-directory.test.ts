@@ -143,12 +143,15 @@ describe('scanDirectory', () => {
     using folder = scratch('scan')
     writeFileSync(folder.at('file'), '')
     symlinkSync('.', folder.at('link'))
-    for (const [name, reason] of [
-      ['nothing', 'No such file or directory'],
-      ['file', 'Not a directory'],
-      ['link', 'Not a directory'],
+    for (const [name, code, reason] of [
+      ['nothing', 'NOT_FOUND', 'there is no such file'],
+      ['file', 'NOT_FOUND', 'not a directory (ENOTDIR)'],
+      ['link', 'NOT_FOUND', 'not a directory (ENOTDIR)'],
     ] as const)
-      await assert.rejects(scanDirectory(folder.at(name)), { message: `error accessing ${folder.at(name)}: ${reason}` })
+      await assert.rejects(scanDirectory(folder.at(name)), {
+        code,
+        message: `Cannot read "${folder.at(name)}": ${reason}`,
+      })
   })
 
   test('devices, pipes and extended attributes, all or some', { skip: needsRoot }, async () => {

@@ -1,269 +1,206 @@
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readSync,
-  readdirSync,
-  readlinkSync,
-} from 'node:fs'
+import { closeSync, constants, openSync, readlinkSync } from 'node:fs'
 import { OnefoldError } from '../error.ts'
-import { type Entry, type EntryType, type Xattrs, noContent, noXattrs } from '../formats/entry.ts'
-import { maxPathBytes } from '../formats/path.ts'
-import { isErrno } from '../linux/libc.ts'
-import { getXattr, listXattrs } from '../linux/xattr.ts'
-import { pathFromBytes, pathToBytes, pathToUtf8 } from '../paths.ts'
-import { fileError } from '../sources/local/file-set.ts'
+import { maxNameBytes, quoteName } from '../formats/path.ts'
+import { S_IFDIR, S_IFMT } from '../formats/tree.ts'
+import { openDirectoryAt, readNames } from '../linux/directory.ts'
+import { StatRecord } from '../linux/stat.ts'
+import { pathToBytes } from '../paths.ts'
+import { changedWhileRead, scanError } from './scan-error.ts'
 
-/** One name of a directory tree. */
-export interface Found {
-  readonly entry: Entry
-  /** st_ctime in nanoseconds: changes whenever the inode does, and nobody can set it back. */
-  readonly changed: bigint
+/** A name of a directory tree. Paths have one char per byte. */
+export interface WalkedName {
+  /** The path below the root; '' is the root itself. */
+  readonly path: string
+  /** The last part of the path. */
+  readonly name: string
+  /** The path as the caller knows it: the root that was given, and the path below it. */
+  readonly fullPath: string
+  /** How many directories lie above: 0 is the root. */
+  readonly depth: number
+  /** What the inode was when the walk came to it. */
+  readonly stat: StatRecord
   /**
-   * The bytes of a file, exactly as many as `entry.content` says; for everything else nothing. To be read before the
-   * next name is asked for; each chunk is good until the next one.
+   * What leads to the inode: of a directory its descriptor, of everything else a path through the open parent. Calls that
+   * would follow a symlink must be told not to.
    */
-  content(): Generator<Uint8Array>
+  readonly file: string | number
+  /** Whether it is a directory, and of another file system than the directory it lies in. */
+  readonly isMountPoint: boolean
+  /** Leaves out what is in the directory. */
+  leaveOut(): void
 }
 
-export interface WalkOptions {
-  /** Directories whose contents are left out, by `device:inode`. */
-  readonly omit: ReadonlySet<string>
-  readonly onWarning: (message: string) => void
+export interface TreeWalkOptions {
+  /** Whether the root may be a symlink, which is then followed: it is the user's own word. Default: it is refused. */
+  readonly followRoot?: boolean
 }
-
-const chunkSize = 1024 * 1024
 
 /**
- * Every name below a directory, the directory itself first, parents before children, siblings in byte order. Hard links
- * come as the tar has them: the first name is the file, further ones point to it. Left out, with a warning: sockets,
- * which no tar can hold, and what is mounted inside the tree, which belongs to another one.
+ * Walks a directory tree: every name, the root first, parents before children, siblings in byte order. It is the same object
+ * each time, good until the next: a system has more files than there is room for objects.
  *
- * Whoever writes to the tree meanwhile must not lead the walk out of it: every directory is held open, every name is
- * looked up inside that descriptor, and symlinks are never followed.
- * @param root one char per byte; a symlink here is followed, it is the user's own word
+ * Whoever writes to the tree meanwhile cannot lead the walk out of it: directories are held open, names are looked up
+ * inside them, and symlinks are never followed. A directory that another one takes the place of before it is open is an
+ * error. Other changes show to those who compare `stat` with what they read later.
+ * @throws ScanError with what the system refused, and the path
  */
-export function* walkTree(root: string, options: WalkOptions): Generator<Found> {
-  using walk = new Walk(root, options)
-  yield* walk.names()
+export function* walkTree(root: string, options: TreeWalkOptions = {}): Generator<WalkedName> {
+  using walk = new TreeWalk(root)
+  walk.enterRoot(options.followRoot ?? false)
+  do yield walk
+  while (walk.next())
 }
 
-/** A directory that is being walked: open until its last name is done. */
+/** The path of something in a tree as the one who named the root knows it. */
+export function pathInTree(root: string, path: string): string {
+  if (path === '') return root
+  return root.endsWith('/') ? root + path : `${root}/${path}`
+}
+
+/** The target of a symlink where a walk is. */
+export function readLink(file: WalkedName['file']): string {
+  if (typeof file === 'number') throw new TypeError('a directory has no target')
+  return readlinkSync(pathToBytes(file), { encoding: 'latin1' })
+}
+
+/** A directory on the way from the root to where the walk is; open until its last name is done. */
 interface OpenDirectory {
-  readonly path: string
   readonly fd: number
-  readonly device: bigint
+  readonly path: string
+  readonly device: number
   names: readonly string[]
   next: number
 }
 
-class Walk {
+class TreeWalk implements WalkedName, Disposable {
+  readonly stat = new StatRecord()
+  name = ''
+  isMountPoint = false
   readonly #root: string
-  readonly #options: WalkOptions
-  /** From the top to where the walk is; a stack of our own, as a tree may be deeper than the engine's. */
+  /** A stack of our own, as a tree may be deeper than the engine's. */
   readonly #open: OpenDirectory[] = []
-  /** `device:inode` of files with further names → the first. */
-  readonly #firstNames = new Map<string, string>()
-  readonly #buffer = new Uint8Array(chunkSize)
+  /** The directory where the walk is, as long as its names have not been read. */
+  #unread: OpenDirectory | undefined
 
-  constructor(root: string, options: WalkOptions) {
+  constructor(root: string) {
     this.#root = root
-    this.#options = options
   }
 
-  *names(): Generator<Found> {
-    const top = guarded(this.#root, () =>
-      openSync(pathToBytes(`${this.#root}/`), constants.O_RDONLY | constants.O_DIRECTORY),
-    )
-    yield this.#enter('', top)
-    for (let at = this.#open.at(-1); at !== undefined; at = this.#open.at(-1)) {
-      const name = at.names[at.next++]
-      const found = name === undefined ? this.#leave() : this.#visit(at, name)
-      if (found !== undefined) yield found
+  enterRoot(follow: boolean): void {
+    try {
+      this.#enter(openRoot(this.#root, follow), '')
+    } catch (error) {
+      throw scanError('read', this.#root, error)
     }
+  }
+
+  /** Moves on to the next name; false when there is none. */
+  next(): boolean {
+    this.#readNames()
+    for (let top = this.#open.at(-1); top !== undefined; top = this.#open.at(-1)) {
+      const name = top.names[top.next++]
+      if (name !== undefined) {
+        this.#visit(top, name)
+        return true
+      }
+      this.#open.pop()
+      closeSync(top.fd)
+    }
+    return false
+  }
+
+  leaveOut(): void {
+    this.#unread = undefined
+  }
+
+  get path(): string {
+    return this.#isAtDirectory() ? this.#top.path : join(this.#top.path, this.name)
+  }
+
+  get fullPath(): string {
+    return pathInTree(this.#root, this.path)
+  }
+
+  get depth(): number {
+    return this.#isAtDirectory() ? this.#open.length - 1 : this.#open.length
+  }
+
+  get file(): string | number {
+    return this.#isAtDirectory() ? this.#top.fd : `/proc/self/fd/${this.#top.fd}/${this.name}`
+  }
+
+  /** The directory where the walk is, or where the name is that it is at. */
+  get #top(): OpenDirectory {
+    const top = this.#open.at(-1)
+    if (top === undefined) throw new Error('the walk has ended')
+    return top
   }
 
   [Symbol.dispose](): void {
     for (const { fd } of this.#open.splice(0)) closeSync(fd)
   }
 
-  #leave(): undefined {
-    const done = this.#open.pop()
-    if (done !== undefined) closeSync(done.fd)
+  #isAtDirectory(): boolean {
+    return (this.stat.mode & S_IFMT) === S_IFDIR
   }
 
-  /** What is at one name of an open directory; undefined when it is left out. */
-  #visit(parent: OpenDirectory, name: string): Found | undefined {
-    const path = parent.path === '' ? name : `${parent.path}/${name}`
-    if (path.length > maxPathBytes)
-      throw new OnefoldError('UNSUPPORTED', `Cannot read "${this.#show(path)}": its path has ${path.length} bytes`)
-    const door = `/proc/self/fd/${parent.fd}/${name}`
-    const stats = guarded(this.#show(path), () => lstatSync(pathToBytes(door), { bigint: true }))
-    const type = typeOf(stats)
-    if (type === 'socket') return this.#warn(path, 'a socket cannot be in a tar; it is left out')
-    if (type === 'directory') return this.#subdirectory(parent, path, door, stats)
-    const first = this.#firstName(path, stats)
-    return this.#found(path, first === undefined ? type : 'hardlink', stats, door, first)
+  #visit(parent: OpenDirectory, name: string): void {
+    this.name = name
+    this.isMountPoint = false
+    try {
+      if (name.length > maxNameBytes) throw tooLong(name)
+      this.stat.read(parent.fd, name)
+      if (this.#isAtDirectory()) this.#enterBelow(parent, name)
+    } catch (error) {
+      throw scanError('read', pathInTree(this.#root, join(parent.path, name)), error)
+    }
   }
 
-  #subdirectory(parent: OpenDirectory, path: string, door: string, stats: BigIntStats): Found {
-    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
-    const fd = guarded(this.#show(path), () => openSync(pathToBytes(door), flags))
-    const found = this.#enter(path, fd, parent.device)
-    if (fstatSync(fd, { bigint: true }).ino !== stats.ino) throw changedWhileRead(this.#show(path))
-    return found
+  #enterBelow(parent: OpenDirectory, name: string): void {
+    const { ino } = this.stat
+    const { device } = this.#enter(openDirectoryAt(parent.fd, name), join(parent.path, name))
+    if (this.stat.ino !== ino) throw changedWhileRead('read', this.fullPath)
+    this.isMountPoint = device !== parent.device
   }
 
-  /** Puts an open directory on the stack, without names when its contents are left out. The stack closes `fd`. */
-  #enter(path: string, fd: number, parentDevice?: bigint): Found {
-    const stats = fstatSync(fd, { bigint: true })
-    const why = this.#leftOut(stats, parentDevice)
-    const directory: OpenDirectory = { path, fd, device: stats.dev, names: [], next: 0 }
+  /** Takes over the descriptor. */
+  #enter(fd: number, path: string): OpenDirectory {
+    try {
+      this.stat.read(fd, '')
+    } catch (error) {
+      closeSync(fd)
+      throw error
+    }
+    const directory: OpenDirectory = { fd, path, device: this.stat.device, names: [], next: 0 }
     this.#open.push(directory)
-    if (why === undefined) directory.names = this.#list(path, fd)
-    else this.#warn(path, why)
-    return this.#found(path, 'directory', stats, fd)
+    this.#unread = directory
+    return directory
   }
 
-  #list(path: string, fd: number): string[] {
-    const names = guarded(this.#show(path), () =>
-      readdirSync(pathToBytes(`/proc/self/fd/${fd}`), { encoding: 'buffer' }),
-    )
-    return names.map(pathFromBytes).toSorted()
-  }
-
-  #leftOut(stats: BigIntStats, parentDevice: bigint | undefined): string | undefined {
-    // Only directories are compared: overlayfs gives its files the device numbers of its layers.
-    if (parentDevice !== undefined && stats.dev !== parentDevice)
-      return 'another file system is mounted here; it is left out'
-    return this.#options.omit.has(inodeKey(stats)) ? 'its contents are left out' : undefined
-  }
-
-  #firstName(path: string, stats: BigIntStats): string | undefined {
-    if (stats.nlink < 2n) return undefined
-    const key = inodeKey(stats)
-    const first = this.#firstNames.get(key)
-    if (first === undefined) this.#firstNames.set(key, path)
-    return first
-  }
-
-  /** `door` leads to the inode: a path for what may be a symlink, the descriptor of a directory. */
-  #found(path: string, type: EntryType, stats: BigIntStats, door: string | number, first = ''): Found {
-    const shown = this.#show(path)
-    const device = type === 'char' || type === 'block' ? stats.rdev : 0n
-    const entry: Entry = {
-      path,
-      type,
-      mode: Number(stats.mode & 0o7777n),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      ...timeOf(stats.mtimeNs),
-      ...deviceOf(device),
-      link: type === 'symlink' && typeof door === 'string' ? readLink(shown, door) : first,
-      xattrs: type === 'hardlink' ? noXattrs : readXattrs(shown, door),
-      content: type === 'file' && stats.size > 0n ? { kind: 'unknown', size: Number(stats.size) } : noContent,
+  #readNames(): void {
+    const directory = this.#unread
+    if (directory === undefined) return
+    this.#unread = undefined
+    try {
+      directory.names = readNames(directory.fd).sort()
+    } catch (error) {
+      throw scanError('read', this.fullPath, error)
     }
-    return { entry, changed: stats.ctimeNs, content: () => readContent(shown, door, type, stats, this.#buffer) }
-  }
-
-  #warn(path: string, why: string): undefined {
-    this.#options.onWarning(`"${this.#show(path)}": ${why}`)
-  }
-
-  /** The path for people, who read UTF-8. */
-  #show(path: string): string {
-    return pathToUtf8(path === '' ? this.#root : `${this.#root}/${path}`)
   }
 }
 
-/** The bytes of a file; an error when there are fewer, or when somebody writes to it meanwhile. */
-function* readContent(
-  shown: string,
-  door: string | number,
-  type: EntryType,
-  stats: BigIntStats,
-  buffer: Uint8Array,
-): Generator<Uint8Array> {
-  if (type !== 'file' || typeof door === 'number' || stats.size === 0n) return
-  // O_NONBLOCK: a FIFO that took the file's place must not block before it is noticed.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  const fd = guarded(shown, () => openSync(pathToBytes(door), flags))
-  try {
-    for (let left = Number(stats.size); left > 0;) {
-      const read = guarded(shown, () => readSync(fd, buffer, 0, Math.min(buffer.length, left), null))
-      if (read === 0) throw changedWhileRead(shown)
-      left -= read
-      yield buffer.subarray(0, read)
-    }
-    const after = fstatSync(fd, { bigint: true })
-    if (after.ino !== stats.ino || after.ctimeNs !== stats.ctimeNs) throw changedWhileRead(shown)
-  } finally {
-    closeSync(fd)
-  }
+function openRoot(root: string, follow: boolean): number {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY
+  return follow ? openSync(pathToBytes(`${root}/`), flags) : openSync(pathToBytes(root), flags | constants.O_NOFOLLOW)
 }
 
-export function changedWhileRead(shown: string): OnefoldError {
-  return new OnefoldError('DIGEST_MISMATCH', `Cannot read "${shown}": it changed while the tree was being read`, {
-    hint: 'Stop what writes there, or read a snapshot or a copy.',
-  })
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}/${name}`
 }
 
-/** `device:inode`, the identity of a file while it exists. */
-export function inodeKey(stats: BigIntStats): string {
-  return `${stats.dev}:${stats.ino}`
-}
-
-function typeOf(stats: BigIntStats): EntryType {
-  if (stats.isFile()) return 'file'
-  if (stats.isDirectory()) return 'directory'
-  if (stats.isSymbolicLink()) return 'symlink'
-  if (stats.isCharacterDevice()) return 'char'
-  if (stats.isBlockDevice()) return 'block'
-  return stats.isFIFO() ? 'fifo' : 'socket'
-}
-
-/** Nanoseconds since 1970, possibly negative, as whole seconds and what is added to them. */
-function timeOf(nanoseconds: bigint): Pick<Entry, 'mtime' | 'mtimeNsec'> {
-  const mtimeNsec = ((nanoseconds % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
-  return { mtime: Number((nanoseconds - mtimeNsec) / 1_000_000_000n), mtimeNsec: Number(mtimeNsec) }
-}
-
-/** glibc's 64-bit dev_t (sys/sysmacros.h). */
-function deviceOf(rdev: bigint): Pick<Entry, 'major' | 'minor'> {
-  return {
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
-  }
-}
-
-function readLink(shown: string, door: string): string {
-  return pathFromBytes(guarded(shown, () => readlinkSync(pathToBytes(door), { encoding: 'buffer' })))
-}
-
-function readXattrs(shown: string, door: string | number): Xattrs {
-  try {
-    const names = listXattrs(door)
-    if (names.length === 0) return noXattrs
-    return new Map(
-      names.toSorted().flatMap((name) => {
-        const value = getXattr(door, name)
-        return value === undefined ? [] : [[name, value] as const]
-      }),
-    )
-  } catch (cause) {
-    if (isErrno(cause, 'ENOTSUP', 'EOPNOTSUPP')) return noXattrs
-    throw new OnefoldError('IO', `Cannot read the extended attributes of "${shown}"`, { cause })
-  }
-}
-
-/** What the file system refuses, told with the path that the user knows. */
-function guarded<T>(shown: string, action: () => T): T {
-  try {
-    return action()
-  } catch (cause) {
-    throw fileError(shown, cause)
-  }
+function tooLong(name: string): OnefoldError {
+  return new OnefoldError(
+    'UNSUPPORTED',
+    `Cannot read ${quoteName(name)}: its name has ${name.length} bytes, expected at most ${maxNameBytes}`,
+  )
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { isatty } from 'node:tty'
 import { closeSync, openSync } from 'node:fs'
+import { readPieces } from '../../linux/descriptor.ts'
 import { pathToBytes } from '../../paths.ts'
 import { terminalOutput } from '../output.ts'
 import { OnefoldError } from '../../error.ts'
@@ -8,9 +9,10 @@ import { DumpReader, type DumpedTree } from '../../formats/dump/read-dump.ts'
 import { type ErofsOptions, type ErofsPlan, planErofs, streamErofs } from '../../formats/composefs/write-image.ts'
 import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
 import { attempt, failed, usageError } from './tool-failure.ts'
-import { OutputFile, readPieces } from './tool-files.ts'
+import { OutputFile } from './tool-files.ts'
 import { type OptionTable, parseOptions } from './getopt.ts'
 import { type ScanOptions, scanTree } from '../../scan/scan-directory.ts'
+import { ScanError, type ScanFailure } from '../../scan/scan-error.ts'
 
 /** `mkcomposefs`: the image of a directory, or of a dump, byte for byte as composefs' own tool writes it. */
 export async function mkcomposefs(args: readonly string[]): Promise<void> {
@@ -154,9 +156,25 @@ function readDump(source: string): DumpedTree {
 
 async function planScan({ source, scan: options, versions, bothXattrs }: Request): Promise<ErofsPlan> {
   if (bothXattrs) throw new OnefoldError('BAD_NAME', `error accessing ${source}: Invalid argument`)
-  const tree = await scanTree(source, options)
+  const tree = await scanTree(source, options).catch((error: unknown) => {
+    throw inToolWords(error)
+  })
   return attempt('cannot write file', () => planErofs(tree, versions))
 }
+
+function inToolWords(error: unknown): unknown {
+  if (!(error instanceof ScanError)) return error
+  const { action, path, errno } = error.failure
+  const what = wordsOf[action](path)
+  if (errno !== undefined) return failed(what, error)
+  return new OnefoldError(error.code, `${what}: it changed while it was being read`, { cause: error })
+}
+
+const wordsOf = {
+  read: (path) => `error accessing ${path}`,
+  hash: (path) => `error computing digest of ${path}`,
+  store: () => 'cannot fill store',
+} as const satisfies Record<ScanFailure['action'], (path: string) => string>
 
 function usage(): string {
   return `Usage: mkcomposefs [OPTIONS] SOURCE IMAGE

@@ -1,41 +1,15 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
-import { errnoOf } from '../../error.ts'
+/** The files that composefs' tools are given; paths have one char per byte. */
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync } from 'node:fs'
+import { writeAll } from '../../linux/descriptor.ts'
 import { pathToBytes } from '../../paths.ts'
 import { attempt } from './tool-failure.ts'
 
-/** Files as the tools name them: paths with one char per byte. */
-
+/** All the bytes of an image file. */
 export function readImage(path: string): Buffer {
   return attempt(`Failed to open '${path}'`, () => readFileSync(pathToBytes(path)))
 }
 
-/** Everything a descriptor gives, in pieces that are good until the next one. */
-export function* readPieces(fd: number): Generator<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(1 << 20)
-  for (;;) {
-    const length = retrying(() => readSync(fd, buffer))
-    if (length === 0) return
-    yield buffer.subarray(0, length)
-  }
-}
-
-export function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += retrying(() => writeSync(fd, bytes, done))
-}
-
-/** A pipe may be set not to block, by whoever has its other end. */
-function retrying(action: () => number): number {
-  for (;;) {
-    try {
-      return action()
-    } catch (error) {
-      if (errnoOf(error) !== 'EAGAIN') throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
-    }
-  }
-}
-
-/** A file to be written, opened before there is anything to write, so that it fails early. What it holds is kept until then. */
+/** A file to be written, opened before there is anything to write, so that it fails early. Its bytes stay until then. */
 export class OutputFile implements Disposable {
   readonly #fd: number
 

@@ -1,18 +1,19 @@
 import { statSync } from 'node:fs'
 import { OnefoldError } from '../../error.ts'
+import { StatRecord } from '../../linux/stat.ts'
 import { pathFromUtf8 } from '../../paths.ts'
 import { attempt } from './file-set.ts'
 import type { SourceOptions } from '../source-options.ts'
 import { plainSource } from './plain-source.ts'
 import type { Source } from '../source.ts'
-import { inodeKey, walkTree } from '../../scan/walk-tree.ts'
+import { walkEntries } from '../../scan/walk-entries.ts'
 import { type TarName, type TreeWalk, readWalked } from './walked-tar.ts'
 
 /** A directory as a plain tree. */
 export async function openRootfs(name: string, path: string, options: SourceOptions): Promise<Source> {
   const root = await directoryRoot(path)
   const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
-    for (const found of walkTree(root, { omit: inodesOf(options.omit ?? []), onWarning })) {
+    for (const found of walkEntries(root, { omit: inodesOf(options.omit ?? []), onWarning })) {
       seen(found)
       yield found
     }
@@ -26,15 +27,15 @@ export async function openRootfs(name: string, path: string, options: SourceOpti
   })
 }
 
-/** The path of a directory as walkTree() takes it. */
+/** The path of a directory as walkEntries() takes it. */
 export async function directoryRoot(path: string): Promise<string> {
   const stats = await attempt(path, async () => statSync(path))
   if (!stats.isDirectory()) throw new OnefoldError('BAD_FORMAT', `Cannot read "${path}" as a tree: it is no directory`)
-  return pathFromUtf8(path.replace(/\/+$/, ''))
+  return pathFromUtf8(path.replace(/(?<=.)\/+$/, ''))
 }
 
-/** By device and inode, those of the paths that there are. */
+/** The identities of what the paths lead to, where they lead to anything. */
 export function inodesOf(paths: readonly string[]): Set<string> {
-  const keys = paths.map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }))
-  return new Set(keys.flatMap((stats) => (stats === undefined ? [] : [inodeKey(stats)])))
+  const stat = new StatRecord()
+  return new Set(paths.flatMap((path) => (stat.readPath(pathFromUtf8(path)) ? [stat.identity] : [])))
 }

@@ -4,15 +4,16 @@ import { parseDiffId, parseDigest } from '../../digest.ts'
 import { type Entry, sizeOf } from '../../formats/entry.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
-import { pathToUtf8 } from '../../paths.ts'
 import type { PlainLayer } from './plain-source.ts'
 import type { BlobOptions } from '../source.ts'
-import { type Found, changedWhileRead } from '../../scan/walk-tree.ts'
+import { changedWhileRead } from '../../scan/scan-error.ts'
+import type { WalkedEntry } from '../../scan/walk-entries.ts'
+import { pathInTree } from '../../scan/walk-tree.ts'
 
 /** A name of a tar that is being made; its bytes are read before the next name is asked for. */
 export interface TarName {
   readonly entry: Entry
-  /** Exactly as many bytes as `entry.content` says; a chunk is good until the next one. */
+  /** Gives exactly as many bytes as `entry.content` says; a chunk is good until the next one. */
   content(): Iterable<Uint8Array>
 }
 
@@ -20,7 +21,7 @@ export interface TarName {
  * Walks a directory from its beginning. Everything that is found goes through `seen` before its bytes are read, also
  * what gets no name in the tar.
  */
-export type TreeWalk = (onWarning: (message: string) => void, seen: (found: Found) => void) => Iterable<TarName>
+export type TreeWalk = (onWarning: (message: string) => void, seen: (found: WalkedEntry) => void) => Iterable<TarName>
 
 /**
  * A directory as one uncompressed tar, made while it is read and kept nowhere. It is made twice, once for its digest and
@@ -78,13 +79,14 @@ class WalkedTar {
     const pieces = this.#pieces(
       () => {},
       (found) => {
-        if (found.changed !== this.#changed[at++]) throw changedWhileRead(this.#show(found.entry.path))
+        if (found.changed !== this.#changed[at++])
+          throw changedWhileRead('read', pathInTree(this.#root, found.entry.path))
       },
     )
     yield* skipping(batches(pieces, options), options.offset ?? 0)
   }
 
-  *#pieces(onWarning: (message: string) => void, seen: (found: Found) => void): Generator<Uint8Array> {
+  *#pieces(onWarning: (message: string) => void, seen: (found: WalkedEntry) => void): Generator<Uint8Array> {
     for (const name of this.#walk(onWarning, seen)) {
       const size = sizeOf(name.entry.content)
       yield writeTarHeader(name.entry, size)
@@ -92,10 +94,6 @@ class WalkedTar {
       yield tarPadding(size)
     }
     yield tarTrailer()
-  }
-
-  #show(path: string): string {
-    return pathToUtf8(path === '' ? this.#root : `${this.#root}/${path}`)
   }
 }
 

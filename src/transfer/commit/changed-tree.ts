@@ -4,7 +4,7 @@ import type { Directory } from '../../formats/tree.ts'
 import { Merge } from '../../image/merge/apply-layers.ts'
 import type { LayerName } from '../../image/upper/upper-layer.ts'
 import { directoryRoot } from '../../sources/local/rootfs-source.ts'
-import { type Found, walkTree } from '../../scan/walk-tree.ts'
+import { type WalkedEntry, walkEntries } from '../../scan/walk-entries.ts'
 import { changesIn } from './commit-layer.ts'
 
 export interface ChangedTreeOptions {
@@ -25,14 +25,14 @@ export async function changedTree(
   { keepSelinux, signal, onWarning = () => {} }: ChangedTreeOptions,
 ): Promise<Directory> {
   const root = await directoryRoot(upper)
-  const found = walkTree(root, { omit: new Set(), onWarning })
+  const found = walkEntries(root, { omit: new Set(), onWarning })
   const names = changesIn(found, { kind: 'upper', path: upper }, { lower, keepSelinux, onWarning })
   const merge = new Merge({ keepSelinux }, base)
   merge.apply(hashed(names, signal), 'layer')
   return merge.finish()
 }
 
-function* hashed(names: Iterable<LayerName<Found>>, signal: AbortSignal | undefined): Generator<Entry> {
+function* hashed(names: Iterable<LayerName<WalkedEntry>>, signal: AbortSignal | undefined): Generator<Entry> {
   for (const { entry, found } of names) {
     signal?.throwIfAborted()
     const isRead = found !== undefined && entry.type === 'file' && sizeOf(entry.content) > 0
@@ -40,7 +40,7 @@ function* hashed(names: Iterable<LayerName<Found>>, signal: AbortSignal | undefi
   }
 }
 
-function contentOf(found: Found, size: number): Content {
+function contentOf(found: WalkedEntry, size: number): Content {
   if (size <= inlineMax)
     return { kind: 'inline', bytes: Buffer.concat([...found.content()].map((chunk) => chunk.slice())) }
   const hasher = new VerityHasher()

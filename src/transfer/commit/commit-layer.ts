@@ -6,7 +6,7 @@ import { type LayerName, type OverlayPrefix, layerOf } from '../../image/upper/u
 import type { PlainLayer } from '../../sources/local/plain-source.ts'
 import { directoryRoot, inodesOf } from '../../sources/local/rootfs-source.ts'
 import { openTarLayer } from '../../sources/local/tarball.ts'
-import { type Found, walkTree } from '../../scan/walk-tree.ts'
+import { type WalkedEntry, walkEntries } from '../../scan/walk-entries.ts'
 import { type TarName, type TreeWalk, readWalked } from '../../sources/local/walked-tar.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Store } from '../../store/store.ts'
@@ -42,7 +42,7 @@ export async function openLayer(store: Store, from: LayerFrom, options: CommitLa
   }
   const root = await directoryRoot(from.path)
   const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
-    const found = noted(walkTree(root, { omit: inodesOf([store.root]), onWarning }), seen)
+    const found = noted(walkEntries(root, { omit: inodesOf([store.root]), onWarning }), seen)
     for (const name of changesIn(found, from, { ...options, onWarning })) yield tarName(store, name)
   }
   const { onWarning } = options
@@ -51,23 +51,23 @@ export async function openLayer(store: Store, from: LayerFrom, options: CommitLa
 
 /** The names of the layer that a walk through a directory makes. */
 export function changesIn(
-  found: Iterable<Found>,
+  found: Iterable<WalkedEntry>,
   from: Exclude<LayerFrom, { kind: 'tar' }>,
   { lower, keepSelinux, onWarning }: CommitLayerOptions,
-): Generator<LayerName<Found>> {
+): Generator<LayerName<WalkedEntry>> {
   const prefix: OverlayPrefix | undefined =
     from.kind === 'directory' ? undefined : from.userXattrs === true ? 'user' : 'trusted'
   return layerOf(found, { prefix, lower, keepSelinux, onWarning })
 }
 
-function* noted(names: Iterable<Found>, seen: (found: Found) => void): Generator<Found> {
+function* noted(names: Iterable<WalkedEntry>, seen: (found: WalkedEntry) => void): Generator<WalkedEntry> {
   for (const found of names) {
     seen(found)
     yield found
   }
 }
 
-function tarName(store: Store, { entry, found }: LayerName<Found>): TarName {
+function tarName(store: Store, { entry, found }: LayerName<WalkedEntry>): TarName {
   return { entry, content: () => found?.content() ?? storedBytes(store, entry.path, entry.content) }
 }
 

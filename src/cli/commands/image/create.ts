@@ -74,7 +74,7 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
   if (target === undefined) return undefined
   if (target === '-') return { write: out.bytes, done() {}, [Symbol.dispose]() {} }
   const { OutputFile } = await import('./files.ts')
-  const { writeAll } = await import('../../../linux/write-all.ts')
+  const { writeAll } = await import('../../../linux/descriptor.ts')
   const file = new OutputFile(target)
   return {
     write: (piece) => writeAll(file.fd, piece),
@@ -86,7 +86,7 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
 async function planDump(path: string, options: Options): Promise<ErofsPlan> {
   const { DumpReader } = await import('../../../formats/dump/read-dump.ts')
   const { planErofs } = await import('../../../formats/composefs/write-image.ts')
-  const { readPieces } = await import('../../composefs/tool-files.ts')
+  const { readPieces } = await import('../../../linux/descriptor.ts')
   const { openInput } = await import('./files.ts')
   const reader = new DumpReader({ compat: options.flag('compat') })
   const fd = openInput(path)
