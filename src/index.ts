@@ -65,7 +65,8 @@ export {
   type ErofsView,
   type FileInfo,
 } from './formats/composefs/read-image.ts'
-export { planErofs, streamErofs, type ErofsOptions, type ErofsPlan } from './formats/composefs/write-image.ts'
+export { planErofs, type ErofsOptions, type ErofsPlan } from './formats/composefs/plan-image.ts'
+export { streamErofs } from './formats/composefs/write-image.ts'
 export { VerityHasher, verityDigest } from './formats/fsverity/verity-digest.ts'
 export { composeImage, type ComposedImage } from './image/stream-image.ts'
 export { lookup } from './formats/lookup.ts'

@@ -86,3 +86,36 @@ export function sortedNames(directory: Directory): string[] {
 export function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
+
+/** A name of a tree. */
+export interface TreeName {
+  /** From the root, without a leading slash. */
+  readonly path: string
+  readonly directory: Directory
+  readonly name: string
+  readonly child: Child
+}
+
+/**
+ * Every name below a directory, depth-first, parents before children, siblings in byte order. Something else may
+ * be put under a name while the walk is at it, and is not walked. Without recursion: a tree may be deeper than the engine's
+ * stack.
+ */
+export function* namesBelow(root: Directory): Generator<TreeName> {
+  const open = [openDirectory(root, '')]
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const name = top.names[top.next++]
+    const child = name === undefined ? undefined : top.directory.children.get(name)
+    if (name === undefined || child === undefined) {
+      if (name === undefined) open.pop()
+      continue
+    }
+    const path = top.prefix + name
+    yield { path, directory: top.directory, name, child }
+    if (isDirectory(child)) open.push(openDirectory(child, `${path}/`))
+  }
+}
+
+function openDirectory(directory: Directory, prefix: string) {
+  return { directory, prefix, names: sortedNames(directory), next: 0 }
+}

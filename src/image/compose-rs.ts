@@ -11,10 +11,18 @@ import type { Algorithm, VerityDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import { type Entry, type Xattrs, noXattrs } from '../formats/entry.ts'
 import { writeErofs } from '../formats/composefs/write-image.ts'
-import { writeErofsV2 } from '../formats/composefs/rs/write-rs.ts'
+import { writeRsErofs } from '../formats/composefs/rs/write-rs.ts'
 import { Verity512Hasher, VerityHasher } from '../formats/fsverity/verity-digest.ts'
 import { maxPathBytes, quoteName } from '../formats/path.ts'
-import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory, isHardLink } from '../formats/tree.ts'
+import {
+  type Directory,
+  type Inode,
+  emptyDirectory,
+  inodeOf,
+  isDirectory,
+  isHardLink,
+  namesBelow,
+} from '../formats/tree.ts'
 import { settleLinks } from './merge/apply-layers.ts'
 import { checkName, copyMetadata, newInode, refused } from './merge/new-inode.ts'
 
@@ -115,15 +123,10 @@ export class ComposefsRsTree {
 
 /** Gives contents other names, in place: an image with sha512 digests says where files with those names lie. */
 export function renameContents(root: Directory, nameOf: (digest: VerityDigest) => string): void {
-  const pending = [root]
-  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop())
-    for (const child of directory.children.values()) {
-      if (isHardLink(child)) continue
-      if (isDirectory(child)) pending.push(child)
-      else if (child.content.kind === 'object')
-        // Writers take digests of either length; everything else of onefold names contents by sha256.
-        child.content = { ...child.content, digest: nameOf(child.content.digest) as VerityDigest }
-    }
+  for (const { child } of namesBelow(root))
+    if (!isHardLink(child) && child.content.kind === 'object')
+      // Writers take digests of either length; everything else of onefold names contents by sha256.
+      child.content = { ...child.content, digest: nameOf(child.content.digest) as VerityDigest }
 }
 
 /**
@@ -135,7 +138,7 @@ export function composeComposefsRs(
   algorithm: Algorithm,
   layout: 1 | 2,
 ): { readonly bytes: Uint8Array; readonly digest: string } {
-  const bytes = layout === 2 ? writeErofsV2(root) : writeErofs(root, { minVersion: 1, maxVersion: 1 }).bytes
+  const bytes = layout === 2 ? writeRsErofs(root) : writeErofs(root, { minVersion: 1, maxVersion: 1 }).bytes
   const hasher = algorithm === 'sha512' ? new Verity512Hasher() : new VerityHasher()
   hasher.update(bytes)
   return { bytes, digest: hasher.digest() }

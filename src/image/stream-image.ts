@@ -1,5 +1,6 @@
 import type { VerityDigest } from '../digest.ts'
-import { type ErofsOptions, planErofs, streamErofs, writeErofs } from '../formats/composefs/write-image.ts'
+import { type ErofsOptions, planErofs } from '../formats/composefs/plan-image.ts'
+import { streamErofs, writeErofs } from '../formats/composefs/write-image.ts'
 import type { FlatTree } from '../formats/flat/flat-tree.ts'
 import { VerityHasher, verityDigest } from '../formats/fsverity/verity-digest.ts'
 import type { Directory } from '../formats/tree.ts'

@@ -1,6 +1,7 @@
 import { closeSync, constants, readSync } from 'node:fs'
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, hasCode } from '../error.ts'
+import { composefsHeaderVersion } from '../formats/composefs/composefs-header.ts'
 import { VerityHasher } from '../formats/fsverity/verity-digest.ts'
 import { open } from '../linux/file.ts'
 import { measureVerity } from '../linux/fs-verity.ts'
@@ -61,7 +62,7 @@ function openFile(path: string, digest: VerityDigest): number {
 
 function readHasAcl(fd: number, digest: VerityDigest): boolean {
   const header = readImageHeader(fd)
-  if (header?.headerVersion === 1) return header.hasAcl
+  if (header?.headerVersion === composefsHeaderVersion) return header.hasAcl
   throw new OnefoldError('CORRUPT', `Cannot mount image ${digest}: it does not begin as a composefs image does`, {
     hint: 'Delete that file: it is composed again from its layers when it is next needed.',
   })

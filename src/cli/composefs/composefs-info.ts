@@ -1,8 +1,8 @@
-import { type Stats, closeSync, openSync, statSync } from 'node:fs'
+import { closeSync, openSync, statSync } from 'node:fs'
 import { pathToBytes } from '../../paths.ts'
 import { terminalOutput } from '../output.ts'
 import type { VerityDigest } from '../../digest.ts'
-import { OnefoldError, errnoOf } from '../../error.ts'
+import { OnefoldError } from '../../error.ts'
 import { DumpBytes } from '../../formats/dump/dump-bytes.ts'
 import { ErofsReader } from '../../formats/erofs/erofs-reader.ts'
 import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
@@ -14,6 +14,7 @@ import { readImage } from './tool-files.ts'
 import { type ImageNode, imageNodes } from '../../formats/composefs/image-nodes.ts'
 import { type OptionTable, parseOptions } from './getopt.ts'
 import { listingLine, writeDumpLine } from './print-listing.ts'
+import { statObject } from './stat-object.ts'
 
 /** `composefs-info`: what images hold, and the digests of files. */
 export async function composefsInfo(args: readonly string[]): Promise<void> {
@@ -95,7 +96,7 @@ function* nodesOf({ files, filter }: Request): Generator<ImageNode> {
   }
 }
 
-/** Each once, in byte order. */
+/** The objects that images need, each once, in byte order. */
 function* objectLines(request: Request, wanted: (object: string) => boolean): Generator<string> {
   const objects = new Set<string>()
   for (const { image, mode, linkTo, redirect } of nodesOf(request)) {
@@ -105,23 +106,12 @@ function* objectLines(request: Request, wanted: (object: string) => boolean): Ge
   for (const object of [...objects].filter(wanted).sort(compareNames)) yield `${object}\n`
 }
 
-/** Without a base directory everything is missing. A path that leads out of it is never looked up there. */
+/** Without a base directory everything is missing. */
 function isMissing(basedir: string | undefined, object: string): boolean {
-  const path = object.replace(/^\/+/, '')
-  if (basedir === undefined || path.split('/').includes('..')) return true
-  return statOf(`${basedir}/${path}`) === undefined
+  return basedir === undefined || statObject(basedir, object.replace(/^\/+/, '')) === undefined
 }
 
-function statOf(path: string): Stats | undefined {
-  try {
-    return statSync(pathToBytes(path), { throwIfNoEntry: false })
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error
-    return undefined
-  }
-}
-
-/** What the kernel enforces for the file, else what it would. */
+/** The digest that the kernel enforces for a file, else the one that it would. */
 function measureFile(path: string): VerityDigest {
   const fd = attempt(`Failed to open '${path}'`, () => openSync(pathToBytes(path), 'r'))
   try {

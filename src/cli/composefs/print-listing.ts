@@ -2,8 +2,8 @@
 import type { DumpBytes } from '../../formats/dump/dump-bytes.ts'
 import { escape } from '../../formats/dump/write-dump.ts'
 import type { XattrName } from '../../formats/erofs/erofs-xattr-reader.ts'
-import type { Span } from '../../formats/erofs/erofs-reader.ts'
-import { unescapedName } from '../../formats/composefs/inode-meaning.ts'
+import type { Span } from '../../formats/erofs/erofs-volume.ts'
+import { unescapedName } from '../../formats/composefs/overlay-xattrs.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../formats/tree.ts'
 import type { ImageNode } from '../../formats/composefs/image-nodes.ts'
 
@@ -82,7 +82,7 @@ function writeXattrs(node: ImageNode, out: DumpBytes): void {
   for (const isShared of [false, true])
     for (let i = 0; i < count; i++) {
       const name = names[i] as XattrName
-      if ((sharedAt[i] as number) >= 0 !== isShared || !node.isShown(name)) continue
+      if ((sharedAt[i] as number) >= 0 !== isShared || !node.isShown(i)) continue
       out.byte(BLANK)
       out.text(escape(unescapedName(name.text), true))
       out.text('=')

@@ -2,6 +2,9 @@
  * The header that makes an EROFS image one of composefs: the first 32 bytes, which EROFS leaves to boot loaders. All
  * integers are little-endian; source: composefs' lcfs-erofs.h.
  */
+import { bad, unsupported } from '../erofs/erofs-error.ts'
+import type { ErofsReader } from '../erofs/erofs-reader.ts'
+import { blockSize } from '../erofs/erofs-records.ts'
 
 export const composefsHeader = {
   magic: 0,
@@ -12,6 +15,8 @@ export const composefsHeader = {
 } as const
 
 export const composefsMagic = 0xd078629a
+/** The version of the header itself that all images have. */
+export const composefsHeaderVersion = 1
 /** Flag of an image with an inode that has a POSIX ACL; without it a mount may turn ACLs off. */
 export const composefsHasAcl = 1
 
@@ -25,9 +30,8 @@ export const rsLayoutVersion = 2
 export const inlineContentMax = 5000
 
 export interface ComposefsHeader {
-  /** Version of the header: 1 in all images there are. */
   readonly headerVersion: number
-  /** Version of the composefs format. */
+  /** Of the composefs format. */
   readonly version: number
   readonly hasAcl: boolean
 }
@@ -42,4 +46,14 @@ export function readComposefsHeader(bytes: Uint8Array): ComposefsHeader | undefi
     version: view.getUint32(composefsHeader.version, true),
     hasAcl: (view.getUint32(composefsHeader.flags, true) & composefsHasAcl) !== 0,
   }
+}
+
+/** The version of the composefs format that an image has; undefined for a plain EROFS image. */
+export function composefsVersion(image: ErofsReader): number | undefined {
+  const header = readComposefsHeader(image.bytes)
+  if (header === undefined) return undefined
+  if (header.headerVersion !== composefsHeaderVersion)
+    throw unsupported(`composefs header version ${header.headerVersion}`)
+  if (image.blockSize !== blockSize) throw bad(`a composefs image has blocks of ${blockSize} bytes`)
+  return header.version
 }

@@ -2,6 +2,7 @@
 import { OnefoldError } from '../../error.ts'
 import { type FlatTree, field, floatField, inodeFloats, inodeWords } from '../flat/flat-tree.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
+import { inlineContentMax } from './composefs-header.ts'
 import { isExternal } from './flat-external.ts'
 import type { Listing } from './tree-listing.ts'
 import {
@@ -13,7 +14,6 @@ import {
   extended,
   flatInline,
   flatPlain,
-  inlineContentMax,
   maxChunkBits,
   minChunkBits,
   slotSize,

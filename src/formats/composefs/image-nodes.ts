@@ -1,23 +1,18 @@
 import { OnefoldError } from '../../error.ts'
-import { type XattrName, XattrSpans } from '../erofs/erofs-xattr-reader.ts'
-import { type ErofsReader, type RawInode, type Span, bad } from '../erofs/erofs-reader.ts'
-import { chunkBased, inlineContentMax, nameMax, slotSize } from '../erofs/erofs-records.ts'
-import {
-  escapedPrefix,
-  metacopyBytes,
-  metacopyHead,
-  metacopyName,
-  overlayPrefix,
-  redirectName,
-  whiteoutNames,
-  whiteoutsNames,
-} from './overlay-xattrs.ts'
+import { bad } from '../erofs/erofs-error.ts'
+import type { RawInode } from '../erofs/erofs-inode.ts'
+import type { ErofsReader } from '../erofs/erofs-reader.ts'
+import { chunkBased, nameMax, slotSize } from '../erofs/erofs-records.ts'
+import type { Span } from '../erofs/erofs-volume.ts'
+import type { XattrSpans } from '../erofs/erofs-xattr-reader.ts'
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
+import { composefsVersion, inlineContentMax } from './composefs-header.ts'
+import { InodeOrders, isWhiteoutDevice } from './inode-orders.ts'
+import { whiteoutNames } from './overlay-xattrs.ts'
 
 /** More levels than a path of the kernel's length can have. */
 const depthMax = 4096
 const [escapedWhiteout] = whiteoutNames
-const hiddenMarks: ReadonlySet<string> = new Set([...whiteoutNames, ...whiteoutsNames])
 const SLASH = 0x2f
 
 /**
@@ -32,7 +27,7 @@ const SLASH = 0x2f
  * @param only of the root's entries, those with these names
  */
 export function* imageNodes(image: ErofsReader, only?: ReadonlySet<string>): Generator<ImageNode> {
-  if (image.composefsVersion === undefined) throw bad('it is no composefs image')
+  if (composefsVersion(image) === undefined) throw bad('it is no composefs image')
   const walk = new Walk(image, only)
   do yield walk
   while (walk.next())
@@ -57,8 +52,8 @@ export interface ImageNode {
   /** Where the 32 bytes of the digest are; -1 without one. */
   readonly digestAt: number
   readonly xattrs: XattrSpans
-  /** Whether an attribute is the user's own, rather than an order to overlayfs or the mark of a whiteout. */
-  isShown(name: XattrName): boolean
+  /** Whether the attribute at an index is the user's own, rather than an order to overlayfs or the mark of a whiteout. */
+  isShown(index: number): boolean
 }
 
 /** A directory whose entries are being visited. */
@@ -70,7 +65,7 @@ interface OpenDirectory {
   readonly end: number
 }
 
-/** Everything is met once; what the data of all inodes adds up to may not exceed the image, or records overlap. */
+/** Meets everything once; what the data of all inodes adds up to may not exceed the image, or records overlap. */
 class Walk implements ImageNode {
   readonly image: Buffer
   path = Buffer.allocUnsafe(4096)
@@ -82,7 +77,7 @@ class Walk implements ImageNode {
   data: readonly Span[] | undefined
   redirect: Span | undefined
   digestAt = -1
-  readonly xattrs = new XattrSpans()
+  readonly #orders: InodeOrders
   readonly #reader: ErofsReader
   readonly #open: OpenDirectory[] = []
   /** Of the open directories' entries: where the name begins and ends, and the nid. */
@@ -91,12 +86,11 @@ class Walk implements ImageNode {
   readonly #parents: Uint32Array
   readonly #nameAt: Uint32Array
   readonly #nameLength: Uint8Array
-  readonly #shown = new Map<XattrName, boolean>()
-  #isWhiteout = false
   #budget: number
 
   constructor(reader: ErofsReader, only: ReadonlySet<string> | undefined) {
     this.#reader = reader
+    this.#orders = new InodeOrders(reader)
     this.image = reader.bytes
     this.#budget = reader.length
     const slots = Math.ceil(reader.length / slotSize)
@@ -117,19 +111,21 @@ class Walk implements ImageNode {
     return false
   }
 
-  isShown(name: XattrName): boolean {
-    if (name.text === escapedWhiteout) return !this.#isWhiteout
-    let shown = this.#shown.get(name)
-    if (shown === undefined) this.#shown.set(name, (shown = isUsers(name.text)))
-    return shown
+  get xattrs(): XattrSpans {
+    return this.#orders.xattrs
   }
 
-  /** False for what is not to be seen. */
+  isShown(index: number): boolean {
+    if (this.#orders.roleOf(index) === 'user') return true
+    return this.xattrs.names[index]?.text === escapedWhiteout && !this.#orders.isMarkedWhiteout
+  }
+
+  /** Moves to the next entry of a directory; false for what is not to be seen. */
   #visit(directory: OpenDirectory): boolean {
     const nameAt = this.#entries[directory.next++] as number
     const nameEnd = this.#entries[directory.next++] as number
     const inode = this.#reader.inode(this.#entries[directory.next++] as number)
-    if (isStub(inode)) return false
+    if (isWhiteoutDevice(inode)) return false
     this.inode = inode
     this.pathEnd = directory.pathEnd
     this.#appendName(nameAt, nameEnd)
@@ -190,28 +186,12 @@ class Walk implements ImageNode {
   #describe(): void {
     const { inode } = this
     const type = inode.mode & S_IFMT
-    this.#reader.readXattrs(inode, this.xattrs)
-    this.redirect = undefined
-    this.digestAt = -1
-    this.#isWhiteout = false
-    if (type === S_IFREG) this.#readOrders()
-    this.mode = this.#isWhiteout ? (inode.mode & ~S_IFMT) | S_IFCHR : inode.mode
+    this.#orders.read(inode)
+    this.redirect = this.#orders.place
+    this.digestAt = this.#orders.digestAt
+    this.mode = this.#orders.isMarkedWhiteout ? (inode.mode & ~S_IFMT) | S_IFCHR : inode.mode
     this.rdev = type === S_IFCHR || type === S_IFBLK ? inode.union : 0
     this.data = type === S_IFLNK ? this.#reader.targetSpans(inode) : type === S_IFREG ? this.#content() : undefined
-  }
-
-  /** What a file's attributes say of its content. */
-  #readOrders(): void {
-    const { names, valueAt, valueEnd, count } = this.xattrs
-    for (let i = 0; i < count; i++) {
-      const from = valueAt[i] as number
-      const to = valueEnd[i] as number
-      const { text } = names[i] as XattrName
-      if (text === metacopyName) this.digestAt = to - from === metacopyBytes ? from + metacopyHead.length : -1
-      else if (text === redirectName)
-        this.redirect = [to - from > 1 && this.image[from] === SLASH ? from + 1 : from, to]
-      else if (text === escapedWhiteout) this.#isWhiteout = this.inode.size === 0
-    }
   }
 
   #content(): readonly Span[] | undefined {
@@ -223,17 +203,6 @@ class Walk implements ImageNode {
 }
 
 const slash = Buffer.from('/', 'latin1')
-
-/** Orders to overlayfs and marks of whiteouts are not the user's. */
-function isUsers(name: string): boolean {
-  if (hiddenMarks.has(name)) return false
-  return !name.startsWith(overlayPrefix) || name.startsWith(escapedPrefix)
-}
-
-/** One of the devices in the root that hide the object directories. */
-function isStub(inode: RawInode): boolean {
-  return (inode.mode & S_IFMT) === S_IFCHR && inode.union === 0
-}
 
 function isDots(bytes: Uint8Array, from: number, to: number): boolean {
   return bytes[from] === 0x2e && (to === from + 1 || (to === from + 2 && bytes[from + 1] === 0x2e))

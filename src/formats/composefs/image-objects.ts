@@ -1,9 +1,10 @@
 /** Which objects an image names, without making a tree of it: linear in the image, in memory of a 256th of it. */
 import type { VerityDigest } from '../../digest.ts'
 import { S_IFDIR, S_IFMT, S_IFREG } from '../tree.ts'
-import { Meaning } from './inode-meaning.ts'
-import { bad, ErofsReader } from '../erofs/erofs-reader.ts'
+import { bad } from '../erofs/erofs-error.ts'
+import { ErofsReader } from '../erofs/erofs-reader.ts'
 import { chunkBased, slotSize } from '../erofs/erofs-records.ts'
+import { InodeDecoder } from './inode-decoder.ts'
 
 /**
  * Calls `visit` for every inode with an object, once. Throws as readErofs does, though not for everything that it
@@ -11,7 +12,7 @@ import { chunkBased, slotSize } from '../erofs/erofs-records.ts'
  */
 export function visitImageObjects(bytes: Uint8Array, visit: (digest: VerityDigest) => void): void {
   const image = new ErofsReader(bytes)
-  const meaning = new Meaning(image, {})
+  const decoder = new InodeDecoder(image, {})
   const seen = new Seen(bytes.length)
   // Directories that overlap would make more entries than the image has bytes.
   let budget = bytes.length
@@ -27,7 +28,7 @@ export function visitImageObjects(bytes: Uint8Array, visit: (digest: VerityDiges
       const type = raw.mode & S_IFMT
       if (type === S_IFDIR) directories.push(child)
       else if (type === S_IFREG && raw.layout === chunkBased) {
-        const { content } = meaning.describe(raw)
+        const { content } = decoder.decode(raw)
         if (content.kind === 'object') visit(content.digest)
       }
     })

@@ -2,6 +2,7 @@
 import { OnefoldError } from '../../error.ts'
 import { type FlatTree, field, floatField, inodeFloats, inodeWords } from '../flat/flat-tree.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
+import { composefsHasAcl, composefsHeader, composefsHeaderVersion, composefsMagic } from './composefs-header.ts'
 import { writeMetacopy, writeRedirect } from './flat-external.ts'
 import { type Layout, chunkBitsOf } from './image-layout.ts'
 import type { Listing } from './tree-listing.ts'
@@ -16,9 +17,6 @@ import {
   extended,
   fileTypes,
   formatExtended,
-  header,
-  headerHasAcl,
-  headerMagic,
   layoutShift,
   sharedRefsMax,
   slotSize,
@@ -27,8 +25,9 @@ import {
   superblockMagic,
   xattrBody,
 } from '../erofs/erofs-records.ts'
-import { type Attribute, type XattrTable, metacopyMarker, redirectMarker } from './xattr-table.ts'
-import type { ErofsPlan } from './write-image.ts'
+import { type ImageXattr, metacopyMarker, redirectMarker } from './image-xattr.ts'
+import type { ErofsPlan } from './plan-image.ts'
+import type { XattrTable } from './xattr-table.ts'
 import type { Window } from './image-window.ts'
 
 export class ImageWriter {
@@ -66,10 +65,10 @@ export class ImageWriter {
     const layout = this.#layout
     this.#window.need(0, superblockAt + superblock.bytes)
     const { view } = this.#window
-    view.setUint32(header.magic, headerMagic, true)
-    view.setUint32(header.headerVersion, 1, true)
-    view.setUint32(header.flags, this.#xattrs.hasAcl ? headerHasAcl : 0, true)
-    view.setUint32(header.version, this.#version, true)
+    view.setUint32(composefsHeader.magic, composefsMagic, true)
+    view.setUint32(composefsHeader.headerVersion, composefsHeaderVersion, true)
+    view.setUint32(composefsHeader.flags, this.#xattrs.hasAcl ? composefsHasAcl : 0, true)
+    view.setUint32(composefsHeader.version, this.#version, true)
     view.setUint32(superblockAt + superblock.magic, superblockMagic, true)
     view.setUint32(superblockAt + superblock.featureCompat, compatMtime | compatXattrFilter, true)
     view.setUint8(superblockAt + superblock.blockBits, blockBits)
@@ -189,7 +188,7 @@ export class ImageWriter {
   }
 
   /** All but the first `refs` that are shared. */
-  #writeLocalXattrs(at: number, number: number, attributes: readonly Attribute[], refs: number): void {
+  #writeLocalXattrs(at: number, number: number, attributes: readonly ImageXattr[], refs: number): void {
     const { bytes } = this.#window
     const inode = this.#listing.ids[number] as number
     let skipped = 0

@@ -1,7 +1,9 @@
 import { type FlatTree, kind, field, inodeWords } from '../flat/flat-tree.ts'
+import { contentAt } from '../flat/flatten.ts'
 import { DigestTable } from './digest-table.ts'
-import { isExternal, placeLength, placeOf } from './flat-external.ts'
-import type { Attribute } from './xattr-table.ts'
+import { placeOf } from './external-content.ts'
+import { isExternal, placeLength } from './flat-external.ts'
+import type { ImageXattr } from './image-xattr.ts'
 
 /**
  * Which of the attributes that stand behind a marker occur twice. Inodes with the same one are known by the first of them,
@@ -13,7 +15,7 @@ export class Occurrences {
   /** The first inodes that others follow, with which of the shared attributes they have. */
   readonly #slots: Int32Array
   readonly #repeated: readonly number[]
-  readonly #shared: Attribute[] = []
+  readonly #shared: ImageXattr[] = []
 
   /** Metacopies: alike when their digests are, or when both have none. */
   static ofDigests(tree: FlatTree, ids: Uint32Array): Occurrences {
@@ -29,7 +31,7 @@ export class Occurrences {
   static ofPlaces(tree: FlatTree, ids: Uint32Array): Occurrences {
     const numbers = new Map<string, number>()
     return Occurrences.#collect(tree, ids, (number, inode) =>
-      placeLength(tree, inode) === 0 ? -1 : numbers.getOrInsert(placeOf(tree, inode), number),
+      placeLength(tree, inode) === 0 ? -1 : numbers.getOrInsert(placeOf(contentAt(tree, inode)), number),
     )
   }
 
@@ -61,12 +63,12 @@ export class Occurrences {
   }
 
   /** Makes a shared attribute of each one that occurs twice. */
-  share(make: (first: number) => Attribute): readonly Attribute[] {
+  share(make: (first: number) => ImageXattr): readonly ImageXattr[] {
     for (const first of this.#repeated) this.#shared.push(make(first))
     return this.#shared
   }
 
-  shared(number: number): Attribute | undefined {
+  shared(number: number): ImageXattr | undefined {
     const first = this.#first[number] as number
     const slot = first < 0 ? -1 : (this.#slots[first] as number)
     return slot < 0 ? undefined : this.#shared[slot]

@@ -1,14 +1,11 @@
 /**
- * Extended attributes as EROFS stores them, and the ones overlayfs reads as orders.
+ * The names of extended attributes that overlayfs reads as orders, and the names that composefs gives to a user's.
  *
  * In a composefs image every `trusted.overlay.` attribute is an order to the overlay mount: where a file's bytes lie, what
  * is hidden. One that a *user's* file happens to carry is stored with `overlay.` inserted once more, which overlayfs
  * takes off again when it shows the file.
  */
-import { OnefoldError } from '../../error.ts'
 import type { Xattrs } from '../entry.ts'
-import { align, nameMax, xattrEntry, xattrFilterSeed, xattrPrefixes } from '../erofs/erofs-records.ts'
-import { xxh32 } from '../erofs/xxh32.ts'
 
 export const overlayPrefix = 'trusted.overlay.'
 export const escapedPrefix = 'trusted.overlay.overlay.'
@@ -26,14 +23,38 @@ export const whiteoutsNames = ['trusted.overlay.overlay.whiteouts', 'user.overla
 /** Added to that directory since version 1, with the value `x`. */
 export const opaqueWhiteoutsNames = ['trusted.overlay.overlay.opaque', 'user.overlay.opaque'] as const
 
-/** What precedes the digest in a metacopy value: version 0, length 36, flags 0, sha256. */
-export const metacopyHead: readonly number[] = [0, 36, 0, 1]
-export const metacopyBytes = 36
-/** The same for a sha512 digest. */
-export const metacopyBytes512 = 68
-export const metacopyHead512: readonly number[] = [0, 68, 0, 2]
+/** What the name of an attribute says of it, in a composefs image. */
+export type XattrRole =
+  /** An order to overlayfs that composefs images hold. */
+  | 'metacopy'
+  | 'redirect'
+  | 'opaque'
+  /** Another order to overlayfs. */
+  | 'order'
+  /** The mark of a file that stands for a whiteout, and those of its directory that both versions of the format have. */
+  | 'whiteout mark'
+  | 'whiteouts mark'
+  /** The user's own, though it may be one of the marks that version 1 adds to a directory. */
+  | 'user'
 
-/** The user's xattrs as they are stored: a new map. */
+export function roleOf(name: string): XattrRole {
+  return roles.get(name) ?? (isOverlayOrder(name) ? 'order' : 'user')
+}
+
+const roles: ReadonlyMap<string, XattrRole> = new Map<string, XattrRole>([
+  [metacopyName, 'metacopy'],
+  [redirectName, 'redirect'],
+  [opaqueName, 'opaque'],
+  ...whiteoutNames.map((name) => [name, 'whiteout mark'] as const),
+  ...whiteoutsNames.map((name) => [name, 'whiteouts mark'] as const),
+])
+
+/** Whether overlayfs takes an attribute as an order, rather than one that it shows under another name. */
+export function isOverlayOrder(name: string): boolean {
+  return name.startsWith(overlayPrefix) && !name.startsWith(escapedPrefix)
+}
+
+/** A new map of the user's attributes under the names that they are stored under. */
 export function escapeXattrs(xattrs: Xattrs): Map<string, Uint8Array> {
   const escaped = new Map<string, Uint8Array>()
   for (const [name, value] of xattrs)
@@ -41,32 +62,7 @@ export function escapeXattrs(xattrs: Xattrs): Map<string, Uint8Array> {
   return escaped
 }
 
-/** The prefix index of a full name, and the rest of it: the first prefix that fits, else 0 and everything. */
-export function splitName(name: string): { index: number; suffix: string } {
-  for (const [index, prefix] of xattrPrefixes)
-    if (name.startsWith(prefix)) return { index, suffix: name.slice(prefix.length) }
-  return { index: 0, suffix: name }
-}
-
-/** The bit that a name clears in its inode's name filter. */
-export function filterBit(name: string): number {
-  const { index, suffix } = splitName(name)
-  return (1 << (xxh32(suffix, (xattrFilterSeed + index) | 0) & 31)) >>> 0
-}
-
-/** One xattr entry, padded to a multiple of four bytes. */
-export function encodeXattr(name: string, value: Uint8Array): Uint8Array {
-  const { index, suffix } = splitName(name)
-  if (suffix.length > nameMax || value.length > 0xffff || name === '')
-    throw new OnefoldError(
-      'LIMIT',
-      `Cannot write xattr ${JSON.stringify(name.slice(0, 80))} (${value.length} bytes): EROFS holds names of ${nameMax} and values of ${0xffff} bytes`,
-    )
-  const bytes = Buffer.alloc(align(xattrEntry.bytes + suffix.length + value.length, 4))
-  bytes[xattrEntry.nameLength] = suffix.length
-  bytes[xattrEntry.nameIndex] = index
-  bytes.writeUInt16LE(value.length, xattrEntry.valueLength)
-  bytes.write(suffix, xattrEntry.bytes, 'latin1')
-  bytes.set(value, xattrEntry.bytes + suffix.length)
-  return bytes
+/** The name that a stored attribute has for the user: overlayfs takes the same prefix off. */
+export function unescapedName(name: string): string {
+  return name.startsWith(escapedPrefix) ? overlayPrefix + name.slice(escapedPrefix.length) : name
 }

@@ -15,8 +15,11 @@ import { walk } from '../../image/tree-json.ts'
 import { type Directory, type Inode, S_IFIFO, emptyDirectory, sortedNames } from '../tree.ts'
 import { parseDump } from '../dump/read-dump.ts'
 import { verityDigest } from '../fsverity/verity-digest.ts'
-import { ErofsReader, type RawInode } from '../erofs/erofs-reader.ts'
-import { compact, dirent, header, superblock, superblockAt, xattrBody, xattrEntry } from '../erofs/erofs-records.ts'
+import type { RawInode } from '../erofs/erofs-inode.ts'
+import { ErofsReader } from '../erofs/erofs-reader.ts'
+import { XattrSpans } from '../erofs/erofs-xattr-reader.ts'
+import { compact, dirent, superblock, superblockAt, xattrBody, xattrEntry } from '../erofs/erofs-records.ts'
+import { composefsHeader } from './composefs-header.ts'
 import { openErofs, readErofs } from './read-image.ts'
 import { writeErofs } from './write-image.ts'
 
@@ -177,8 +180,18 @@ describe('a hostile image', () => {
   /** Each changes a good image; `at` is where the record of the inode at that path begins. */
   const attacks: [what: string, code: Code, message: RegExp, change: (image: Target) => void][] = [
     ['no EROFS', 'BAD_FORMAT', /magic 0x0/, ({ view }) => view.setUint32(superblockAt, 0)],
-    ['a future composefs', 'UNSUPPORTED', /composefs version 3/, ({ view }) => view.setUint32(header.version, 3, true)],
-    ['a future header', 'UNSUPPORTED', /header version 9/, ({ view }) => view.setUint32(header.headerVersion, 9, true)],
+    [
+      'a future composefs',
+      'UNSUPPORTED',
+      /composefs version 3/,
+      ({ view }) => view.setUint32(composefsHeader.version, 3, true),
+    ],
+    [
+      'a future header',
+      'UNSUPPORTED',
+      /header version 9/,
+      ({ view }) => view.setUint32(composefsHeader.headerVersion, 9, true),
+    ],
     [
       'an unknown feature',
       'UNSUPPORTED',
@@ -390,7 +403,10 @@ describe('a hostile image', () => {
     image.writeUInt8(255, at + xattrBody.sharedCount)
     for (let i = 0; i < 255; i++) image.writeUInt32LE((1 << 13) - tableWord(image) + i, at + xattrBody.bytes + 4 * i)
     const inode = { ...reader.inode(reader.rootNid), xattrsAt: at, xattrBytes: xattrBody.bytes + 4 * 255 }
-    assert.throws(() => reader.xattrs(inode), { code: 'BAD_FORMAT', message: /shared xattrs overlap/ })
+    assert.throws(() => reader.readXattrs(inode, new XattrSpans()), {
+      code: 'BAD_FORMAT',
+      message: /shared xattrs overlap/,
+    })
   })
 
   test('of random damage is read or refused, within bounds', () => fuzzErofs(1, 400))

@@ -7,13 +7,26 @@
  */
 import { OnefoldError } from '../../error.ts'
 import { type FoundInode, type LookupOptions, type Steps, walkPath } from '../lookup.ts'
-import { type Child, type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, isDirectory, isHardLink } from '../tree.ts'
-import { asWhiteout, type ErofsReadOptions, type FileInfo, Meaning, legacyVersion } from './inode-meaning.ts'
+import {
+  type Child,
+  type Directory,
+  type Inode,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  isDirectory,
+  isHardLink,
+  namesBelow,
+} from '../tree.ts'
+import { rsLayoutVersion } from './composefs-header.ts'
+import { type ErofsReadOptions, type FileInfo, InodeDecoder, asWhiteout } from './inode-decoder.ts'
 import { type Move, PrimaryNames, type DirectoryStep } from './primary-names.ts'
-import { bad, ErofsReader, type RawInode } from '../erofs/erofs-reader.ts'
+import { bad } from '../erofs/erofs-error.ts'
+import type { RawInode } from '../erofs/erofs-inode.ts'
+import { ErofsReader } from '../erofs/erofs-reader.ts'
 import { chunkBased, fileTypes } from '../erofs/erofs-records.ts'
 
-export type { ErofsReadOptions, FileInfo } from './inode-meaning.ts'
+export type { ErofsReadOptions, FileInfo } from './inode-decoder.ts'
 
 /** More levels than a path of the kernel's length can have. */
 const depthMax = 4096
@@ -24,7 +37,7 @@ const depthMax = 4096
  */
 export function readErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): Directory {
   const image = new ErofsReader(bytes)
-  return new TreeBuilder(image, new Meaning(image, options)).build()
+  return new TreeBuilder(image, new InodeDecoder(image, options)).build()
 }
 
 /** An image of which only what is asked for is read. */
@@ -39,7 +52,7 @@ interface OpenDirectory extends DirectoryStep {
 
 class TreeBuilder {
   readonly #image: ErofsReader
-  readonly #meaning: Meaning
+  readonly #decoder: InodeDecoder
   readonly #inodes = new Map<number, Inode>()
   /** Inodes that so far were met under names that are not their primary one, with their i_ino. */
   readonly #homeless = new Map<Inode, number>()
@@ -54,9 +67,9 @@ class TreeBuilder {
   #budget: number
   #stubs = 0
 
-  constructor(image: ErofsReader, meaning: Meaning) {
+  constructor(image: ErofsReader, decoder: InodeDecoder) {
     this.#image = image
-    this.#meaning = meaning
+    this.#decoder = decoder
     this.#budget = image.length
     this.#primaryNames = new PrimaryNames(image.length, (inode, directory) => this.#mayStand(inode, directory))
   }
@@ -67,7 +80,7 @@ class TreeBuilder {
     if (!isDirectory(root)) throw bad(`the root, inode ${raw.nid}, is no directory`)
     this.#queue.push({ raw, directory: root, parent: raw.nid, above: undefined, name: '', depth: 0 })
     for (let i = 0; i < this.#queue.length; i++) this.#fill(this.#queue[i] as OpenDirectory)
-    this.#meaning.checkRoot(raw, root, this.#stubs)
+    this.#decoder.checkRoot(raw, root, this.#stubs)
     this.#move(this.#primaryNames.end())
     if (this.#homeless.size > 0) this.#settleInOrder(root)
     this.#restoreWhiteouts()
@@ -93,7 +106,7 @@ class TreeBuilder {
     if (inode === undefined) {
       const raw = this.#image.inode(nid)
       checkType(nid, raw.mode, fileType)
-      if (this.#meaning.isStub(open.raw, name, raw)) {
+      if (this.#decoder.isStub(open.raw, name, raw)) {
         this.#stubs++
         this.#nextIno++
         this.#move(this.#primaryNames.end())
@@ -119,7 +132,7 @@ class TreeBuilder {
 
   /** A whiteout stands in a directory that says it holds some. */
   #mayStand(inode: Inode, directory: Directory): boolean {
-    return !this.#maybeWhiteouts.has(inode) || this.#meaning.mayHoldWhiteouts(directory)
+    return !this.#maybeWhiteouts.has(inode) || this.#decoder.mayHoldWhiteouts(directory)
   }
 
   #move(moves: readonly Move[]): void {
@@ -140,7 +153,7 @@ class TreeBuilder {
   #add(raw: RawInode): Inode {
     if (raw.layout !== chunkBased) this.#budget -= raw.size
     if (this.#budget < 0) throw bad(`its inodes claim more data than its ${this.#image.length} bytes`)
-    const { nid, ...info } = this.#meaning.describe(raw)
+    const { nid, ...info } = this.#decoder.decode(raw)
     const inode: Inode = { ...info, children: (raw.mode & S_IFMT) === S_IFDIR ? new Map<string, Child>() : undefined }
     this.#inodes.set(nid, inode)
     return inode
@@ -148,32 +161,23 @@ class TreeBuilder {
 
   /** mkcomposefs numbers inodes in the order of their primary names, so the next number in line is at home. */
   #isPrimary(inode: Inode): boolean {
-    const { composefsVersion } = this.#image
-    if (composefsVersion === undefined || composefsVersion === legacyVersion) return false
+    const { version } = this.#decoder
+    if (version === undefined || version === rsLayoutVersion) return false
     return this.#homeless.get(inode) === this.#nextIno
   }
 
   #settle(inode: Inode, directory: Directory): void {
     this.#homeless.delete(inode)
     this.#nextIno++
-    if (this.#meaning.mayBeWhiteout(inode)) this.#maybeWhiteouts.set(inode, directory)
+    if (this.#decoder.mayBeWhiteout(inode)) this.#maybeWhiteouts.set(inode, directory)
   }
 
   /** Images with another numbering: the first name in depth-first order is the primary one. */
   #settleInOrder(root: Directory): void {
-    const stack = [{ directory: root, names: root.children.entries() }]
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const next = top.names.next()
-      if (next.done === true) {
-        stack.pop()
-        continue
-      }
-      const [name, child] = next.value
-      if (isDirectory(child)) stack.push({ directory: child, names: child.children.entries() })
-      else if (isHardLink(child) && this.#homeless.has(child.linkTo)) {
-        top.directory.children.set(name, child.linkTo)
-        this.#settle(child.linkTo, top.directory)
-      }
+    for (const { directory, name, child } of namesBelow(root)) {
+      if (!isHardLink(child) || !this.#homeless.has(child.linkTo)) continue
+      directory.children.set(name, child.linkTo)
+      this.#settle(child.linkTo, directory)
     }
   }
 
@@ -181,11 +185,11 @@ class TreeBuilder {
   #restoreWhiteouts(): void {
     const holders = new Set<Directory>()
     for (const [inode, directory] of this.#maybeWhiteouts) {
-      if (!this.#meaning.mayHoldWhiteouts(directory)) continue
+      if (!this.#decoder.mayHoldWhiteouts(directory)) continue
       Object.assign(inode, asWhiteout(inode))
       holders.add(directory)
     }
-    for (const directory of holders) directory.xattrs = this.#meaning.withoutWhiteoutMarks(directory.xattrs)
+    for (const directory of holders) directory.xattrs = this.#decoder.withoutWhiteoutMarks(directory.xattrs)
   }
 }
 
@@ -198,7 +202,7 @@ interface Place {
 /** An open image: every question reads no more than it must. */
 export class ErofsView {
   readonly #image: ErofsReader
-  readonly #meaning: Meaning
+  readonly #decoder: InodeDecoder
   /** On the way inodes are only met: describing a directory may mean reading all of it. */
   readonly #steps: Steps<Place> = {
     isDirectory: ({ raw }) => (raw.mode & S_IFMT) === S_IFDIR,
@@ -206,19 +210,19 @@ export class ErofsView {
       const nid = this.#image.find(parent, name)
       if (nid === undefined) return undefined
       const raw = this.#image.inode(nid)
-      return this.#meaning.isStub(parent, name, raw) ? undefined : { raw, parent }
+      return this.#decoder.isStub(parent, name, raw) ? undefined : { raw, parent }
     },
     target: ({ raw }) => ((raw.mode & S_IFMT) === S_IFLNK ? this.#image.target(raw) : ''),
   }
 
   constructor(image: ErofsReader, options: ErofsReadOptions) {
     this.#image = image
-    this.#meaning = new Meaning(image, options)
+    this.#decoder = new InodeDecoder(image, options)
   }
 
   /** Of the composefs format; undefined for a plain EROFS image. */
   get version(): number | undefined {
-    return this.#image.composefsVersion
+    return this.#decoder.version
   }
 
   get root(): FileInfo {
@@ -256,25 +260,25 @@ export class ErofsView {
       if (name === '.' || name === '..') return
       const raw = this.#image.inode(nid)
       checkType(nid, raw.mode, fileType)
-      if (!this.#meaning.isStub(directory, name, raw)) children.push([name, raw])
+      if (!this.#decoder.isStub(directory, name, raw)) children.push([name, raw])
     })
     return children
   }
 
   #info(raw: RawInode, parent: RawInode | undefined): FileInfo {
-    const info = this.#meaning.describe(raw)
-    if (this.#meaning.mayHoldWhiteouts(info) && this.#holdsWhiteouts(raw))
-      return { ...info, xattrs: this.#meaning.withoutWhiteoutMarks(info.xattrs) }
+    const info = this.#decoder.decode(raw)
+    if (this.#decoder.mayHoldWhiteouts(info) && this.#holdsWhiteouts(raw))
+      return { ...info, xattrs: this.#decoder.withoutWhiteoutMarks(info.xattrs) }
     // A hard link to a whiteout does not mark its own directory; looking for the others would mean reading the whole image.
     const isWhiteout =
-      this.#meaning.mayBeWhiteout(info) &&
+      this.#decoder.mayBeWhiteout(info) &&
       parent !== undefined &&
-      (info.nlink > 1 || this.#meaning.mayHoldWhiteouts(this.#meaning.describe(parent)))
+      (info.nlink > 1 || this.#decoder.mayHoldWhiteouts(this.#decoder.decode(parent)))
     return isWhiteout ? asWhiteout(info) : info
   }
 
   #holdsWhiteouts(directory: RawInode): boolean {
-    return this.#children(directory).some(([, raw]) => this.#meaning.mayBeWhiteout(this.#meaning.describe(raw)))
+    return this.#children(directory).some(([, raw]) => this.#decoder.mayBeWhiteout(this.#decoder.decode(raw)))
   }
 }
 

@@ -12,12 +12,16 @@ import { composeImage } from '../../image/stream-image.ts'
 import { type Directory, type Inode, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, emptyDirectory } from '../tree.ts'
 import { parseDump } from '../dump/read-dump.ts'
 import { noContent, noXattrs } from '../entry.ts'
+import { composefsHeader } from './composefs-header.ts'
 import { chunkBitsOf } from './image-layout.ts'
-import { compact, dirent, extended, header, superblock, xattrBody, xattrEntry } from '../erofs/erofs-records.ts'
-import { type ErofsOptions, writeErofs } from './write-image.ts'
+import { compact, dirent, extended, superblock, xattrBody, xattrEntry } from '../erofs/erofs-records.ts'
+import type { ErofsOptions } from './plan-image.ts'
+import { writeErofs } from './write-image.ts'
 
 test('records have the sizes of the kernel', () => {
-  const sizes = [header, superblock, compact, extended, dirent, xattrBody, xattrEntry].map(({ bytes }) => bytes)
+  const sizes = [composefsHeader, superblock, compact, extended, dirent, xattrBody, xattrEntry].map(
+    ({ bytes }) => bytes,
+  )
   assert.deepEqual(sizes, [32, 128, 32, 64, 12, 12, 4])
 })
 
@@ -102,7 +106,7 @@ describe('writeErofs', () => {
     for (const [options, root, version] of choices) {
       const image = writeErofs(root, options)
       assert.equal(image.version, version)
-      assert.equal(new DataView(image.bytes.buffer).getUint32(header.version, true), version)
+      assert.equal(new DataView(image.bytes.buffer).getUint32(composefsHeader.version, true), version)
     }
   })
 

@@ -5,25 +5,17 @@
  * Most inodes of an image are files with nothing but a metacopy and a redirect of their own, so these two are never
  * materialised per file: a set of attributes holds a marker, and the file's content says what the marker stands for.
  */
-import { type FlatTree, field, inodeWords } from '../flat/flat-tree.ts'
-import { compareNames } from '../tree.ts'
-import type { Xattrs } from '../entry.ts'
-import {
-  isAtOwnPath,
-  isExternal,
-  metacopyEntryBytes,
-  metacopyValue,
-  placeLength,
-  redirectEntryBytes,
-  redirectValue,
-} from './flat-external.ts'
-import type { Listing } from './tree-listing.ts'
-import { Occurrences } from './occurrences.ts'
+import type { Content, Xattrs } from '../entry.ts'
 import { sharedRefsMax, xattrBody } from '../erofs/erofs-records.ts'
+import { type FlatTree, field, inodeWords } from '../flat/flat-tree.ts'
+import { contentAt } from '../flat/flatten.ts'
+import { compareNames } from '../tree.ts'
+import { metacopyValue, redirectValue } from './external-content.ts'
+import { isAtOwnPath, isExternal, metacopyEntryBytes, placeLength, redirectEntryBytes } from './flat-external.ts'
+import { type ImageXattr, metacopyMarker, newXattr, redirectMarker } from './image-xattr.ts'
+import { Occurrences } from './occurrences.ts'
 import {
-  encodeXattr,
   escapeXattrs,
-  filterBit,
   metacopyName,
   opaqueName,
   opaqueWhiteoutsNames,
@@ -31,27 +23,13 @@ import {
   whiteoutNames,
   whiteoutsNames,
 } from './overlay-xattrs.ts'
-
-export interface Attribute {
-  readonly name: string
-  readonly value: Uint8Array
-  readonly encoded: Uint8Array
-  readonly filterBit: number
-  /** How many inodes have it. */
-  uses: number
-  /** Where it lies in the shared table, or -1. */
-  offset: number
-}
+import type { Listing } from './tree-listing.ts'
 
 const empty = new Uint8Array(0)
 
-/** Stand for the attributes that a file's content gives it. */
-export const metacopyMarker = newAttribute(metacopyName, empty)
-export const redirectMarker = newAttribute(redirectName, empty)
-
 /** What some inodes have in common: their attributes in ascending order of full name, markers included. */
 export interface AttributeSet {
-  readonly attributes: readonly Attribute[]
+  readonly attributes: readonly ImageXattr[]
   readonly markers: 0 | 1 | 2
   readonly filter: number
   /** Of the attributes that are no markers: how many are shared, and the bytes of the others. */
@@ -64,7 +42,7 @@ export class XattrTable {
   readonly setOf: Uint32Array
   readonly sets: AttributeSet[] = []
   /** The shared attributes in table order, `bytes` of them. */
-  readonly shared: readonly Attribute[]
+  readonly shared: readonly ImageXattr[]
   readonly bytes: number
   readonly hasAcl: boolean
   readonly #tree: FlatTree
@@ -77,17 +55,17 @@ export class XattrTable {
     this.#tree = tree
     this.#ids = ids
     this.setOf = new Uint32Array(ids.length)
-    const attributes = new Attributes()
-    const plain = this.#chooseSets(listing, version, attributes)
+    const interner = new XattrInterner()
+    const plain = this.#chooseSets(listing, version, interner)
     this.#countUses()
     this.#metacopies = Occurrences.ofDigests(tree, ids)
     // Where every redirect follows from the digest, it is repeated just where the digest is.
     this.#redirects = plain ? this.#metacopies.copy() : Occurrences.ofPlaces(tree, ids)
-    const idOf = (number: number): number => ids[number] as number
+    const contentOf = (number: number): Content => contentAt(tree, ids[number] as number)
     this.shared = [
-      ...attributes.shared(),
-      ...this.#metacopies.share((first) => valued(metacopyMarker, metacopyValue(tree, idOf(first)))),
-      ...this.#redirects.share((first) => valued(redirectMarker, redirectValue(tree, idOf(first)))),
+      ...interner.shared(),
+      ...this.#metacopies.share((first) => newXattr(metacopyName, metacopyValue(contentOf(first)))),
+      ...this.#redirects.share((first) => newXattr(redirectName, redirectValue(contentOf(first)))),
     ].sort(tableOrder)
     let bytes = 0
     for (const attribute of this.shared) {
@@ -95,12 +73,12 @@ export class XattrTable {
       bytes += attribute.encoded.length
     }
     this.bytes = bytes
-    this.hasAcl = attributes.hasAcl()
+    this.hasAcl = interner.hasAcl()
     for (const set of this.sets) measure(set)
   }
 
   /** Returns whether all content lies at its digest's own path. */
-  #chooseSets(listing: Listing, version: 0 | 1, attributes: Attributes): boolean {
+  #chooseSets(listing: Listing, version: 0 | 1, interner: XattrInterner): boolean {
     const { tree, ids, whiteouts, whiteoutParents } = listing
     /** By the tree's own sets of attributes and what the content adds: the set's index and one. */
     const known = new Uint32Array(tree.xattrSets.length * 3)
@@ -112,11 +90,11 @@ export class XattrTable {
       if (markers > 0 && !isAtOwnPath(tree, inode)) plain = false
       if (number === 0 || (marks && (whiteouts.has(number) || whiteoutParents.has(number)))) {
         const marked = rewritten(tree.xattrs(inode), number, listing, version)
-        this.setOf[number] = this.sets.push(attributes.intern(marked, markers)) - 1
+        this.setOf[number] = this.sets.push(interner.intern(marked, markers)) - 1
         continue
       }
       const key = (tree.words[inode * inodeWords + field.xattrs] as number) * 3 + markers
-      if (known[key] === 0) known[key] = this.sets.push(attributes.intern(escapeXattrs(tree.xattrs(inode)), markers))
+      if (known[key] === 0) known[key] = this.sets.push(interner.intern(escapeXattrs(tree.xattrs(inode)), markers))
       this.setOf[number] = (known[key] as number) - 1
     }
     return plain
@@ -134,7 +112,7 @@ export class XattrTable {
   }
 
   /** The shared attribute behind one of the inode's attributes, or undefined: it is stored with the inode. */
-  sharedOf(number: number, attribute: Attribute): Attribute | undefined {
+  sharedOf(number: number, attribute: ImageXattr): ImageXattr | undefined {
     if (attribute === metacopyMarker) return this.#metacopies.shared(number)
     if (attribute === redirectMarker) return this.#redirects.shared(number)
     return attribute.offset < 0 ? undefined : attribute
@@ -166,7 +144,7 @@ export class XattrTable {
   }
 
   /** The size of an attribute as an entry of its own. */
-  #localBytes(number: number, attribute: Attribute): number {
+  #localBytes(number: number, attribute: ImageXattr): number {
     if (attribute === metacopyMarker) return metacopyEntryBytes(this.#tree, this.#ids[number] as number)
     if (attribute === redirectMarker) return redirectEntryBytes(this.#tree, this.#ids[number] as number)
     return attribute.encoded.length
@@ -188,12 +166,12 @@ function rewritten(xattrs: Xattrs, number: number, listing: Listing, version: 0 
   return all
 }
 
-/** Attributes, each once. */
-class Attributes {
-  readonly #attributes = new Map<string, Attribute>()
+/** Makes one object of each attribute. */
+class XattrInterner {
+  readonly #xattrs = new Map<string, ImageXattr>()
 
   intern(escaped: Xattrs, markers: 0 | 1 | 2): AttributeSet {
-    const attributes = Array.from(escaped, ([name, value]) => this.#attribute(name, value))
+    const attributes = Array.from(escaped, ([name, value]) => this.#intern(name, value))
     if (markers >= 1) attributes.push(metacopyMarker)
     if (markers >= 2) attributes.push(redirectMarker)
     attributes.sort((a, b) => compareNames(a.name, b.name))
@@ -202,31 +180,22 @@ class Attributes {
     return { attributes, markers, filter: filter >>> 0, shared: 0, local: 0 }
   }
 
-  shared(): Attribute[] {
-    return [...this.#attributes.values()].filter(({ uses }) => uses >= 2)
+  shared(): ImageXattr[] {
+    return [...this.#xattrs.values()].filter(({ uses }) => uses >= 2)
   }
 
   hasAcl(): boolean {
-    for (const { name } of this.#attributes.values())
+    for (const { name } of this.#xattrs.values())
       if (name === 'system.posix_acl_access' || name === 'system.posix_acl_default') return true
     return false
   }
 
-  #attribute(name: string, value: Uint8Array): Attribute {
+  #intern(name: string, value: Uint8Array): ImageXattr {
     const key = `${name}\0${Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')}`
-    let found = this.#attributes.get(key)
-    if (found === undefined) this.#attributes.set(key, (found = newAttribute(name, value)))
+    let found = this.#xattrs.get(key)
+    if (found === undefined) this.#xattrs.set(key, (found = newXattr(name, value)))
     return found
   }
-}
-
-function newAttribute(name: string, value: Uint8Array): Attribute {
-  return { name, value, encoded: encodeXattr(name, value), filterBit: filterBit(name), uses: 0, offset: -1 }
-}
-
-/** A marker's attribute with a value of its own. */
-function valued({ name, filterBit: bit }: Attribute, value: Uint8Array): Attribute {
-  return { name, value, encoded: encodeXattr(name, value), filterBit: bit, uses: 0, offset: -1 }
 }
 
 /** How many markers the inode's content brings: 0, a metacopy, or a metacopy and a redirect. */
@@ -242,6 +211,6 @@ function measure(set: AttributeSet): void {
 }
 
 /** Name, then length of value, then value, all of them descending. */
-function tableOrder(a: Attribute, b: Attribute): number {
+function tableOrder(a: ImageXattr, b: ImageXattr): number {
   return compareNames(b.name, a.name) || b.value.length - a.value.length || Buffer.compare(b.value, a.value)
 }

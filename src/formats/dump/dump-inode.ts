@@ -10,7 +10,8 @@ import {
   kind,
 } from '../flat/flat-tree.ts'
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
-import { fileTypes, inlineContentMax, targetMax } from '../erofs/erofs-records.ts'
+import { inlineContentMax } from '../composefs/composefs-header.ts'
+import { fileTypes, targetMax } from '../erofs/erofs-records.ts'
 import { CONTENT, DIGEST, type DumpLine, GID, MODE, MTIME, NLINK, PAYLOAD, RDEV, SIZE, UID } from './dump-line.ts'
 import { XattrParser } from './dump-xattrs.ts'
 

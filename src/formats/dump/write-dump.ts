@@ -5,16 +5,18 @@
  * two exceptions for the better: a hard link keeps its primary name wherever that stands, and the marks that
  * an image puts on a directory with whiteouts are left out. Parsing it gives the same tree, hence the same image.
  */
-import { hasDigest, placeOf } from '../composefs/flat-external.ts'
-import { type ErofsOptions, type ErofsPlan, planErofs } from '../composefs/write-image.ts'
-import { metacopyMarker, redirectMarker } from '../composefs/xattr-table.ts'
-import { escapedPrefix, overlayPrefix } from '../composefs/overlay-xattrs.ts'
+import { placeOf } from '../composefs/external-content.ts'
+import { hasDigest } from '../composefs/flat-external.ts'
+import { metacopyMarker, redirectMarker } from '../composefs/image-xattr.ts'
+import { isOverlayOrder, unescapedName } from '../composefs/overlay-xattrs.ts'
+import { type ErofsOptions, type ErofsPlan, planErofs } from '../composefs/plan-image.ts'
+import { contentAt } from '../flat/flatten.ts'
 import { type FlatTree, field, floatField, inodeFloats, inodeWords, kind } from '../flat/flat-tree.ts'
 import { type Directory, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 
 const chunkSize = 1 << 16
 
-/** In chunks of about 64 KiB. Throws as planErofs does. */
+/** Writes the dump in chunks of about 64 KiB. Throws as planErofs does. */
 export function* writeDump(root: Directory | FlatTree, options: ErofsOptions = {}): Generator<Uint8Array> {
   let lines = ''
   for (const line of dumpLines(planErofs(root, options))) {
@@ -78,7 +80,7 @@ function line(plan: ErofsPlan, number: number, path: string, mark: '' | '@', lin
   const type = mode & S_IFMT
   const isInline = type === S_IFREG && words[at + field.kind] === kind.inline
   const isElsewhere = type === S_IFREG && (words[at + field.kind] as number) >= kind.object
-  const payload = type === S_IFLNK ? tree.text(inode) : isElsewhere ? placeOf(tree, inode) : ''
+  const payload = type === S_IFLNK ? tree.text(inode) : isElsewhere ? placeOf(contentAt(tree, inode)) : ''
   const fields = [
     path,
     type === S_IFDIR || type === S_IFLNK ? (plan.layout.sizes[number] as number) : tree.size(inode),
@@ -95,7 +97,7 @@ function line(plan: ErofsPlan, number: number, path: string, mark: '' | '@', lin
   return `${fields.join(' ')}${xattrFields(plan, number)}\n`
 }
 
-/** What is stored with the inode comes before what is shared, as one finds them in the image. */
+/** Attributes that are stored with the inode come before shared ones, as one finds them in the image. */
 function xattrFields({ listing: { tree, ids }, xattrs }: ErofsPlan, number: number): string {
   const own = tree.xattrs(ids[number] as number)
   if (own.size === 0) return ''
@@ -104,9 +106,8 @@ function xattrFields({ listing: { tree, ids }, xattrs }: ErofsPlan, number: numb
   for (const attribute of xattrs.of(number).attributes) {
     const { name } = attribute
     if (attribute === metacopyMarker || attribute === redirectMarker) continue
-    const escaped = name.startsWith(escapedPrefix)
-    const userName = escaped ? overlayPrefix + name.slice(escapedPrefix.length) : name
-    const value = name.startsWith(overlayPrefix) && !escaped ? undefined : own.get(userName)
+    const userName = unescapedName(name)
+    const value = isOverlayOrder(name) ? undefined : own.get(userName)
     if (value === undefined) continue
     const pair = ` ${escape(userName, true)}=${escapeBytes(value, true)}`
     if (xattrs.sharedOf(number, attribute) === undefined) local += pair

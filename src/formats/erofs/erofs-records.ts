@@ -1,25 +1,12 @@
 /**
- * The on-disk records of EROFS as composefs uses them: offsets in disk order, all integers little-endian.
- * Readers and writers contain no offset of their own. See FORMAT.md; source: the kernel's fs/erofs/erofs_fs.h.
+ * The on-disk records of EROFS: offsets in disk order, all integers little-endian. Readers and writers contain no offset of
+ * their own. Source: the kernel's fs/erofs/erofs_fs.h.
  */
 
 export const blockBits = 12
 export const blockSize = 1 << blockBits
 /** An inode's number (nid) is its position in units of slots. */
 export const slotSize = 32
-
-/** composefs' own header, at offset 0 of the file: what EROFS leaves to boot loaders. */
-export const header = {
-  magic: 0,
-  headerVersion: 4,
-  flags: 8,
-  version: 12,
-  bytes: 32,
-} as const
-
-export const headerMagic = 0xd078629a
-/** Some inode has a POSIX ACL; without it a mount may turn ACLs off. */
-export const headerHasAcl = 1
 
 export const superblockAt = 1024
 
@@ -71,17 +58,22 @@ export const incompatNames = [
 export const incompatLz4Padding = 0x1
 export const incompatChunkedFile = 0x4
 
-/** struct erofs_inode_compact. */
-export const compact = {
+/** What struct erofs_inode_compact and struct erofs_inode_extended have at the same place; a compact size has 4 bytes. */
+export const inodeHead = {
   format: 0,
   xattrCount: 2,
   mode: 4,
-  nlink: 6,
   size: 8,
-  /** Seconds since the superblock's build time; always 0 in composefs images. */
-  mtimeDelta: 12,
   union: 16,
   ino: 20,
+} as const
+
+/** struct erofs_inode_compact. */
+export const compact = {
+  ...inodeHead,
+  nlink: 6,
+  /** Seconds since the superblock's build time; always 0 in composefs images. */
+  mtimeDelta: 12,
   uid: 24,
   gid: 26,
   bytes: 32,
@@ -89,12 +81,7 @@ export const compact = {
 
 /** struct erofs_inode_extended. */
 export const extended = {
-  format: 0,
-  xattrCount: 2,
-  mode: 4,
-  size: 8,
-  union: 16,
-  ino: 20,
+  ...inodeHead,
   uid: 24,
   gid: 28,
   mtime: 32,
@@ -123,6 +110,14 @@ export const chunkBitsMask = 0x1f
 export const chunkIndexes = 0x20
 export const chunkFormatKnown = 0x3f
 export const nullChunk = 0xffffffff
+
+/** struct erofs_inode_chunk_index: an address of 8 bytes; one of 4 is the block alone. */
+export const chunkIndex = {
+  device: 2,
+  block: 4,
+  bytes: 8,
+} as const
+
 export const minChunkBits = blockBits
 export const maxChunkBits = blockBits + chunkBitsMask
 
@@ -186,8 +181,6 @@ function sparse(pairs: readonly (readonly [index: number, value: number])[]): (n
 export const nameMax = 255
 /** The longest symlink target the kernel accepts. */
 export const targetMax = 4095
-/** The longest content that composefs keeps in the image itself. */
-export const inlineContentMax = 5000
 /** An inode refers to at most this many shared xattrs. */
 export const sharedRefsMax = 128
 

@@ -6,15 +6,19 @@
  *
  * Hostile like all of the image: what an area claims is measured against the area, what a reference leads to against the image.
  */
-import { OnefoldError } from '../../error.ts'
-import { align, xattrBody, xattrEntry, xattrPrefixLustre, xattrPrefixes } from './erofs-records.ts'
-import { filterBit } from '../composefs/overlay-xattrs.ts'
+import { bad, unsupported } from './erofs-error.ts'
+import type { RawInode } from './erofs-inode.ts'
+import { align, xattrBody, xattrEntry } from './erofs-records.ts'
+import type { ErofsVolume } from './erofs-volume.ts'
+import { filterBit, prefixOf } from './xattr-names.ts'
 
-/** Of an image, there is one for each name. */
+/** A name of attributes; in an image there is one object for each. */
 export interface XattrName {
+  /** Counts the names of the image in the order in which they are met. */
+  readonly id: number
   /** With its prefix. */
   readonly text: string
-  /** In name filters: set where no such attribute is. */
+  /** The bit of name filters that is set where no such attribute is. */
   readonly filterBit: number
 }
 
@@ -58,15 +62,14 @@ export class XattrReader {
   readonly #recentAt = new Uint32Array(recentCount)
   #sharedBytes = 0
 
-  /** `tableAt`: of the shared attributes. */
-  constructor(bytes: Buffer, tableAt: number, hasFilter: boolean) {
-    this.#bytes = bytes
-    this.#tableAt = tableAt
-    this.#hasFilter = hasFilter
+  constructor({ bytes, sharedXattrsAt, hasXattrFilter }: ErofsVolume) {
+    this.#bytes = bytes.buffer
+    this.#tableAt = sharedXattrsAt
+    this.#hasFilter = hasXattrFilter
   }
 
-  /** Of the area of so many bytes, which lies in the image. Names occur once. */
-  read(nid: number, at: number, length: number, spans: XattrSpans): void {
+  /** Finds the attributes of an inode, whose area lies in the image. Names occur once. */
+  read({ nid, xattrsAt: at, xattrBytes: length }: RawInode, spans: XattrSpans): void {
     spans.count = 0
     if (length === 0) return
     const end = at + length
@@ -121,11 +124,15 @@ export class XattrReader {
 
   #internName(at: number, length: number, nid: number): XattrName {
     const nameAt = at + xattrEntry.bytes
-    const prefix = prefixOf(this.#bytes[at + xattrEntry.nameIndex] as number, nid)
-    const text = prefix + this.#bytes.toString('latin1', nameAt, nameAt + length)
+    const index = this.#bytes[at + xattrEntry.nameIndex] as number
+    const prefix = prefixOf(index)
+    if (prefix === undefined) throw unsupported(`an xattr of inode ${nid} has the name prefix ${index}`)
+    const suffix = this.#bytes.toString('latin1', nameAt, nameAt + length)
+    const text = prefix + suffix
     if (text === '' || text.includes('\0')) throw bad(`an xattr of inode ${nid} has a name that cannot be one`)
     let name = this.#names.get(text)
-    if (name === undefined) this.#names.set(text, (name = { text, filterBit: filterBit(text) }))
+    if (name === undefined)
+      this.#names.set(text, (name = { id: this.#names.size, text, filterBit: filterBit({ index, suffix }) }))
     return name
   }
 
@@ -157,19 +164,4 @@ export class XattrReader {
   #u32(at: number): number {
     return (this.#u16(at) | (this.#u16(at + 2) << 16)) >>> 0
   }
-}
-
-function prefixOf(index: number, nid: number): string {
-  if (index === 0) return ''
-  if (index === xattrPrefixLustre) return 'lustre.'
-  for (const [known, prefix] of xattrPrefixes) if (known === index) return prefix
-  throw unsupported(`an xattr of inode ${nid} has the name prefix ${index}`)
-}
-
-export function bad(what: string): OnefoldError {
-  return new OnefoldError('BAD_FORMAT', `Cannot read EROFS image: ${what}`)
-}
-
-export function unsupported(what: string): OnefoldError {
-  return new OnefoldError('UNSUPPORTED', `Cannot read EROFS image: ${what}`)
 }

@@ -3,7 +3,7 @@ import { isatty } from 'node:tty'
 import { pathFromUtf8 } from '../../../paths.ts'
 import type { ScanOptions } from '../../../scan/scan-directory.ts'
 import { OnefoldError } from '../../../error.ts'
-import type { ErofsOptions, ErofsPlan } from '../../../formats/composefs/write-image.ts'
+import type { ErofsOptions, ErofsPlan } from '../../../formats/composefs/plan-image.ts'
 import type { Call, Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
 import { type Action, compatOption } from './action.ts'
@@ -85,7 +85,7 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
 
 async function planDump(path: string, options: Options): Promise<ErofsPlan> {
   const { DumpReader } = await import('../../../formats/dump/read-dump.ts')
-  const { planErofs } = await import('../../../formats/composefs/write-image.ts')
+  const { planErofs } = await import('../../../formats/composefs/plan-image.ts')
   const { readPieces } = await import('../../../linux/descriptor.ts')
   const { openInput } = await import('./files.ts')
   const reader = new DumpReader({ compat: options.flag('compat') })
@@ -102,7 +102,7 @@ async function planDump(path: string, options: Options): Promise<ErofsPlan> {
 
 async function planScan(path: string, { options, out }: Call): Promise<ErofsPlan> {
   const { scanTree } = await import('../../../scan/scan-directory.ts')
-  const { planErofs } = await import('../../../formats/composefs/write-image.ts')
+  const { planErofs } = await import('../../../formats/composefs/plan-image.ts')
   const { showProgress } = await import('../../progress.ts')
   using progress = showProgress(out)
   progress.event({ type: 'step', step: 'reading files' })

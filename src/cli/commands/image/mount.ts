@@ -22,7 +22,7 @@ export const mountImage: Action = {
   examples: [{ command: 'onefold image mount --objects /srv/objects tree.cfs /mnt', meaning: 'read-only' }],
   async run({ options, out }, [image = '', target = '']) {
     const { mountStandalone } = await import('../../../mount/standalone.ts')
-    const { checkObjectPaths } = await import('../../composefs/check-object-paths.ts')
+    const { checkObjectPaths } = await import('./check-object-paths.ts')
     const { open } = await import('../../../linux/file.ts')
     const settings = await mountSettings(options)
     const name = pathFromUtf8(image)

@@ -74,7 +74,7 @@ export const info: Action = {
   options: compatOption,
   examples: [{ command: 'onefold image info --json tree.cfs | jq -r ".[].digest"', meaning: 'the name of the tree' }],
   async run(call, paths) {
-    const { describeImage } = await import('../../composefs/describe-image.ts')
+    const { describeImage } = await import('./describe-image.ts')
     const found = []
     for (const path of paths) {
       const { bytes, tree } = await read(call, path)
@@ -105,7 +105,7 @@ export const objects: Action = {
   },
   examples: [{ command: 'onefold image objects --missing /srv/objects tree.cfs', meaning: 'what has to be brought' }],
   async run(call, paths) {
-    const { objectsOf, isPresent } = await import('../../composefs/describe-image.ts')
+    const { objectsOf, isPresent } = await import('./describe-image.ts')
     const needed = new Map<string, number>()
     for (const path of paths)
       for (const [place, size] of objectsOf((await read(call, path)).tree)) needed.set(place, size)

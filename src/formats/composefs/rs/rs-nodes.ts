@@ -1,21 +1,19 @@
-/** The inodes of a tree as layout 2 lists them (write-v2.ts). */
+/** The inodes of a tree in the order in which composefs-rs' own layout lists them (write-rs.ts). */
 import { OnefoldError } from '../../../error.ts'
-import { type Directory, type Inode, compareNames, isDirectory, isHardLink } from '../../tree.ts'
 import { nameMax } from '../../erofs/erofs-records.ts'
-import type { Xattr } from './rs-xattrs.ts'
+import { type Directory, type Inode, compareNames, inodeOf, isDirectory, namesBelow } from '../../tree.ts'
 
 /** One inode of the image. */
-export interface Node {
+export interface RsNode {
   readonly inode: Inode
-  readonly parent: number
   nlink: number
   /** Of a directory, `.` and `..` included, in byte order once all are there. */
-  readonly entries: DirectoryEntry[] | undefined
-  shared: Xattr[]
-  local: Xattr[]
+  readonly entries: RsEntry[] | undefined
+  shared: RsXattr[]
+  local: RsXattr[]
   xattrBytes: number
   nameFilter: number
-  /** Filled in by `place`. */
+  /** Filled in when the inode is placed, as what follows. */
   start: number
   /** The bytes behind inode and attributes, and the blocks elsewhere. */
   tail: number
@@ -23,66 +21,58 @@ export interface Node {
   firstBlock: number
 }
 
-export interface DirectoryEntry {
+export interface RsEntry {
   readonly name: string
   readonly target: number
 }
 
-/** Depth-first; a hard-linked inode stands at its first name. Without recursion: a tree may be as deep as it likes. */
-export function listNodes(root: Directory): Node[] {
-  const nodes: Node[] = []
-  const numbers = new Map<Inode, number>()
-  const open = [openDirectory(nodes, root, 0)]
-  for (let current = open.at(-1); current !== undefined; current = open.at(-1)) {
-    const { value: name, done } = current.names.next()
-    if (done === true) {
-      open.pop()
-      current.entries.sort((a, b) => compareNames(a.name, b.name))
-      continue
-    }
-    const child = current.directory.children.get(name)
-    if (child === undefined) throw new Error('a directory changed while it was listed')
-    const inode = isHardLink(child) ? child.linkTo : child
+/** An attribute, name and value: one for all inodes that have it. */
+export interface RsXattr {
+  readonly index: number
+  readonly suffix: string
+  readonly value: Buffer
+  readonly bytes: number
+  /** How many inodes have it, and where the table has it. */
+  uses: number
+  offset: number
+}
+
+/** Lists inodes depth-first; a hard-linked one stands at its first name. */
+export function listNodes(root: Directory): RsNode[] {
+  const nodes = [newNode(root, 0, 0)]
+  const numbers = new Map<Inode, number>([[root, 0]])
+  for (const { directory, name, child } of namesBelow(root)) {
+    const parent = numbers.get(directory) as number
+    const inode = inodeOf(child)
     const known = numbers.get(inode)
-    if (known !== undefined) {
-      ;(nodes[known] as Node).nlink++
-      current.entries.push({ name, target: known })
-      continue
-    }
-    const number = nodes.length
-    current.entries.push({ name: checkedName(name), target: number })
-    if (isDirectory(inode)) {
-      ;(nodes[current.number] as Node).nlink++
-      open.push(openDirectory(nodes, inode, current.number))
-    } else {
+    const number = known ?? nodes.length
+    if (known === undefined) {
       numbers.set(inode, number)
-      nodes.push(newNode(inode, current.number, undefined))
+      nodes.push(newNode(inode, number, parent))
     }
+    addName(nodes, parent, { name: checkedName(name), target: number }, known !== undefined)
   }
+  for (const { entries } of nodes) entries?.sort((a, b) => compareNames(a.name, b.name))
   return nodes
 }
 
-interface OpenDirectory {
-  readonly directory: Directory
-  readonly number: number
-  readonly entries: DirectoryEntry[]
-  readonly names: Iterator<string, undefined>
+/** A further name is one more link to its inode, a subdirectory one more to the directory that it lies in. */
+function addName(nodes: readonly RsNode[], parent: number, entry: RsEntry, isFurther: boolean): void {
+  const [directory, target] = [nodes[parent] as RsNode, nodes[entry.target] as RsNode]
+  directory.entries?.push(entry)
+  if (isFurther) target.nlink++
+  else if (target.entries !== undefined) directory.nlink++
 }
 
-function openDirectory(nodes: Node[], directory: Directory, parent: number): OpenDirectory {
-  const number = nodes.length
-  const entries = [
-    { name: '.', target: number },
-    { name: '..', target: parent },
-  ]
-  nodes.push(newNode(directory, parent, entries))
-  return { directory, number, entries, names: [...directory.children.keys()].sort(compareNames).values() }
-}
-
-function newNode(inode: Inode, parent: number, entries: DirectoryEntry[] | undefined): Node {
+function newNode(inode: Inode, number: number, parent: number): RsNode {
+  const entries = isDirectory(inode)
+    ? [
+        { name: '.', target: number },
+        { name: '..', target: parent },
+      ]
+    : undefined
   return {
     inode,
-    parent,
     nlink: entries === undefined ? 1 : 2,
     entries,
     shared: [],
@@ -102,5 +92,5 @@ function checkedName(name: string): string {
 }
 
 export function limit(found: string): OnefoldError {
-  return new OnefoldError('LIMIT', `Cannot write image in layout 2: ${found}`)
+  return new OnefoldError('LIMIT', `Cannot write image in composefs-rs' layout: ${found}`)
 }

@@ -12,9 +12,9 @@
  */
 import { sizeOf } from '../../entry.ts'
 import { type Directory, type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../tree.ts'
-import { externalContent } from '../external.ts'
-import { legacyVersion } from '../inode-meaning.ts'
-import { type DirectoryEntry, type Node, limit, listNodes } from './rs-nodes.ts'
+import { externalContent } from '../external-content.ts'
+import { composefsHeader, composefsHeaderVersion, composefsMagic, rsLayoutVersion } from '../composefs-header.ts'
+import { type RsEntry, type RsNode, type RsXattr, limit, listNodes } from './rs-nodes.ts'
 import {
   align,
   blockBits,
@@ -29,8 +29,6 @@ import {
   flatInline,
   flatPlain,
   formatExtended,
-  header,
-  headerMagic,
   layoutShift,
   nullChunk,
   slotSize,
@@ -40,21 +38,21 @@ import {
   targetMax,
   xattrBody,
 } from '../../erofs/erofs-records.ts'
-import { type Xattr, shareXattrs } from './rs-xattrs.ts'
+import { shareXattrs } from './rs-xattrs.ts'
 
-/** Throws BAD_FORMAT for what is no tree, LIMIT for what the layout cannot hold. */
-export function writeErofsV2(root: Directory): Uint8Array {
+/** The image of a tree. Throws BAD_FORMAT for what is no tree, LIMIT for what the layout cannot hold. */
+export function writeRsErofs(root: Directory): Uint8Array {
   const nodes = listNodes(root)
   const table = shareXattrs(nodes)
   const layout = place(nodes, table)
-  return new ImageV2(nodes, table, layout).write()
+  return new RsImageWriter(nodes, table, layout).write()
 }
 
-interface LayoutV2 {
+interface RsLayout {
   readonly bytes: number
 }
 
-function place(nodes: readonly Node[], table: readonly Xattr[]): LayoutV2 {
+function place(nodes: readonly RsNode[], table: readonly RsXattr[]): RsLayout {
   let at = superblockAt + superblock.bytes
   for (const node of nodes) {
     measure(node)
@@ -78,12 +76,12 @@ function place(nodes: readonly Node[], table: readonly Xattr[]): LayoutV2 {
   return { bytes: block * blockSize }
 }
 
-/** Also when the tail would just fit: the byte behind it is compared, not its last one. */
+/** Whether the inode has to move, as composefs-rs sees it: also when the tail would just fit, as the byte behind it is compared. */
 function straddles(at: number, meta: number, tail: number): boolean {
   return Math.floor((at + meta - 1) / blockSize) !== Math.floor((at + meta + tail) / blockSize)
 }
 
-function measure(node: Node): void {
+function measure(node: RsNode): void {
   const { inode, entries } = node
   if (entries !== undefined) return measureDirectory(node, entries)
   switch (inode.mode & S_IFMT) {
@@ -95,7 +93,7 @@ function measure(node: Node): void {
   }
 }
 
-function measureDirectory(node: Node, entries: readonly DirectoryEntry[]): void {
+function measureDirectory(node: RsNode, entries: readonly RsEntry[]): void {
   let used = 0
   for (const { name } of entries) {
     const bytes = dirent.bytes + name.length
@@ -116,17 +114,17 @@ function inlineBytes(inode: Inode): Uint8Array {
   return bytes
 }
 
-function layoutOf({ inode, tail }: Node): number {
+function layoutOf({ inode, tail }: RsNode): number {
   if (externalContent(inode) !== undefined) return chunkBased
   return tail > 0 ? flatInline : flatPlain
 }
 
-class ImageV2 {
-  readonly #nodes: readonly Node[]
-  readonly #table: readonly Xattr[]
+class RsImageWriter {
+  readonly #nodes: readonly RsNode[]
+  readonly #table: readonly RsXattr[]
   readonly #bytes: Buffer
 
-  constructor(nodes: readonly Node[], table: readonly Xattr[], { bytes }: LayoutV2) {
+  constructor(nodes: readonly RsNode[], table: readonly RsXattr[], { bytes }: RsLayout) {
     this.#nodes = nodes
     this.#table = table
     this.#bytes = Buffer.alloc(bytes)
@@ -141,18 +139,18 @@ class ImageV2 {
 
   #writeHeader(): void {
     const bytes = this.#bytes
-    bytes.writeUInt32LE(headerMagic, header.magic)
-    bytes.writeUInt32LE(1, header.headerVersion)
-    bytes.writeUInt32LE(legacyVersion, header.version)
+    bytes.writeUInt32LE(composefsMagic, composefsHeader.magic)
+    bytes.writeUInt32LE(composefsHeaderVersion, composefsHeader.headerVersion)
+    bytes.writeUInt32LE(rsLayoutVersion, composefsHeader.version)
     bytes.writeUInt32LE(superblockMagic, superblockAt + superblock.magic)
     bytes.writeUInt32LE(compatMtime | compatXattrFilter, superblockAt + superblock.featureCompat)
     bytes[superblockAt + superblock.blockBits] = blockBits
-    bytes.writeUInt16LE(nidOf(this.#nodes[0] as Node), superblockAt + superblock.rootNid)
+    bytes.writeUInt16LE(nidOf(this.#nodes[0] as RsNode), superblockAt + superblock.rootNid)
     this.#writeUInt64(this.#nodes.length, superblockAt + superblock.inodes)
     bytes.writeUInt32LE(bytes.length / blockSize, superblockAt + superblock.blocks)
   }
 
-  #writeInode(node: Node): void {
+  #writeInode(node: RsNode): void {
     const { inode, start } = node
     const bytes = this.#bytes
     bytes.writeUInt16LE((layoutOf(node) << layoutShift) | formatExtended, start + extended.format)
@@ -170,7 +168,7 @@ class ImageV2 {
     this.#writeBody(node, start + extended.bytes + node.xattrBytes)
   }
 
-  #writeXattrs({ shared, local, nameFilter }: Node, at: number): void {
+  #writeXattrs({ shared, local, nameFilter }: RsNode, at: number): void {
     this.#bytes.writeUInt32LE(nameFilter >>> 0, at + xattrBody.nameFilter)
     this.#bytes[at + xattrBody.sharedCount] = shared.length
     let to = at + xattrBody.bytes
@@ -181,7 +179,7 @@ class ImageV2 {
     }
   }
 
-  #writeXattr({ index, suffix, value }: Xattr, at: number): void {
+  #writeXattr({ index, suffix, value }: RsXattr, at: number): void {
     this.#bytes[at] = suffix.length
     this.#bytes[at + 1] = index
     this.#bytes.writeUInt16LE(value.length, at + 2)
@@ -189,7 +187,7 @@ class ImageV2 {
     this.#bytes.set(value, at + 4 + suffix.length)
   }
 
-  #writeBody(node: Node, tailAt: number): void {
+  #writeBody(node: RsNode, tailAt: number): void {
     const { inode, entries } = node
     if (entries !== undefined) this.#writeDirectory(node, entries, tailAt)
     else if ((inode.mode & S_IFMT) === S_IFLNK) this.#bytes.write(inode.target, tailAt, 'latin1')
@@ -197,13 +195,13 @@ class ImageV2 {
     else if (inode.content.kind === 'inline') this.#bytes.set(inode.content.bytes, tailAt)
   }
 
-  #writeDirectory(node: Node, entries: readonly DirectoryEntry[], tailAt: number): void {
+  #writeDirectory(node: RsNode, entries: readonly RsEntry[], tailAt: number): void {
     let from = 0
     for (let block = 0; from < entries.length; block++) {
       let used = 0
       let to = from
       for (; to < entries.length; to++) {
-        used += dirent.bytes + (entries[to] as DirectoryEntry).name.length
+        used += dirent.bytes + (entries[to] as RsEntry).name.length
         if (used > blockSize) break
       }
       const at = block < node.blocks ? (node.firstBlock + block) * blockSize : tailAt
@@ -212,14 +210,14 @@ class ImageV2 {
     }
   }
 
-  #writeEntries(entries: readonly DirectoryEntry[], at: number): void {
+  #writeEntries(entries: readonly RsEntry[], at: number): void {
     let nameAt = entries.length * dirent.bytes
     entries.forEach(({ name, target }, i) => {
-      const node = this.#nodes[target] as Node
-      const here = at + i * dirent.bytes
-      this.#writeUInt64(nidOf(node), here + dirent.nid)
-      this.#bytes.writeUInt16LE(nameAt, here + dirent.nameOffset)
-      this.#bytes[here + dirent.fileType] = fileTypes[(node.inode.mode & S_IFMT) >> 12] ?? 0
+      const node = this.#nodes[target] as RsNode
+      const entryAt = at + i * dirent.bytes
+      this.#writeUInt64(nidOf(node), entryAt + dirent.nid)
+      this.#bytes.writeUInt16LE(nameAt, entryAt + dirent.nameOffset)
+      this.#bytes[entryAt + dirent.fileType] = fileTypes[(node.inode.mode & S_IFMT) >> 12] ?? 0
       nameAt += this.#bytes.write(name, at + nameAt, 'latin1')
     })
   }
@@ -229,18 +227,18 @@ class ImageV2 {
   }
 }
 
-function nidOf({ start }: Node): number {
+function nidOf({ start }: RsNode): number {
   return start / slotSize
 }
 
-function sizeOfNode({ inode, entries, blocks, tail }: Node): number {
+function sizeOfNode({ inode, entries, blocks, tail }: RsNode): number {
   if (entries !== undefined) return blocks * blockSize + tail
   const content = externalContent(inode)
   return content === undefined ? tail : sizeOf(content)
 }
 
 /** A directory without blocks of its own names none, unless it is all of it: there is always an inline part then. */
-function unionOf({ inode, blocks, firstBlock }: Node): number {
+function unionOf({ inode, blocks, firstBlock }: RsNode): number {
   if (externalContent(inode) !== undefined) return chunkBitsMask
   switch (inode.mode & S_IFMT) {
     case S_IFDIR:

@@ -1,7 +1,8 @@
-import { OnefoldError } from '../../error.ts'
-import { imageNodes } from '../../formats/composefs/image-nodes.ts'
-import { ErofsReader } from '../../formats/erofs/erofs-reader.ts'
-import { quoteName } from '../../formats/path.ts'
+import { OnefoldError } from '../../../error.ts'
+import { composefsVersion } from '../../../formats/composefs/composefs-header.ts'
+import { imageNodes } from '../../../formats/composefs/image-nodes.ts'
+import { ErofsReader } from '../../../formats/erofs/erofs-reader.ts'
+import { quoteName } from '../../../formats/path.ts'
 
 /**
  * Refuses an image that says of a file that its bytes are outside of the object directories. The kernel does not follow such
@@ -10,7 +11,7 @@ import { quoteName } from '../../formats/path.ts'
  */
 export function checkObjectPaths(image: Uint8Array, name: string): void {
   const reader = new ErofsReader(image)
-  if (reader.composefsVersion === undefined) return
+  if (composefsVersion(reader) === undefined) return
   for (const { image: bytes, redirect, path, pathEnd } of imageNodes(reader)) {
     if (redirect === undefined) continue
     const place = bytes.toString('latin1', ...redirect)

@@ -3,13 +3,11 @@
  *
  *     metacopy    len  4  36 00   overlay.metacopy  00 24 00 01  32 bytes of digest       (or nothing, when it is not known)
  *     redirect    len  4  66 00   overlay.redirect  /ab/cdef…
- *
- * With sha512, as in composefs-rs' images, it is `00 44 00 02` and 64 bytes.
  */
 import { pathToBytes } from '../../paths.ts'
-import { type Inode, S_IFMT, S_IFREG } from '../tree.ts'
 import { type Content, sizeOf } from '../entry.ts'
-import { metacopyHead, metacopyHead512 } from './overlay-xattrs.ts'
+import { type Inode, S_IFMT, S_IFREG } from '../tree.ts'
+import { writeMetacopyValue } from './metacopy.ts'
 
 /** The content that a file has outside of the image, if it has. */
 export function externalContent(inode: Inode): Content | undefined {
@@ -24,13 +22,12 @@ export function placeOf(content: Content): string {
   return content.path ?? `${content.digest.slice(0, 2)}/${content.digest.slice(2)}`
 }
 
-/** The value alone. */
+/** The value of the metacopy alone. */
 export function metacopyValue(content: Content): Uint8Array {
-  if (content.kind !== 'object') return new Uint8Array(0)
-  const head = content.digest.length === 64 ? metacopyHead : metacopyHead512
-  return Buffer.from([...head, ...Buffer.from(content.digest, 'hex')])
+  return content.kind === 'object' ? writeMetacopyValue(content.digest) : new Uint8Array(0)
 }
 
+/** The value of the redirect alone. */
 export function redirectValue(content: Content): Uint8Array {
   return pathToBytes(`/${placeOf(content)}`)
 }
