@@ -9,6 +9,7 @@ import {
   inodeOf,
   isDirectory,
   isHardLink,
+  namesBelow,
   sortedNames,
 } from '../formats/tree.ts'
 
@@ -128,14 +129,7 @@ function sameLinks(path: string, before: Inode, after: Inode, links: { before: G
 /** The primary name of every inode that has further ones. */
 export function groupsOf(root: Directory): Map<Inode, string> {
   const groups = new Map<Inode, string>()
-  const pending: [directory: Directory, prefix: string][] = [[root, '']]
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const [directory, prefix] = next
-    for (const [name, child] of directory.children) {
-      if (isHardLink(child)) continue
-      if (isDirectory(child)) pending.push([child, `${prefix}${name}/`])
-      else if (child.nlink > 1) groups.set(child, prefix + name)
-    }
-  }
+  for (const { path, child } of namesBelow(root))
+    if (!isHardLink(child) && !isDirectory(child) && child.nlink > 1) groups.set(child, path)
   return groups
 }

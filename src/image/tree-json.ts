@@ -14,8 +14,7 @@ import {
   S_IFREG,
   S_IFSOCK,
   inodeOf,
-  isDirectory,
-  sortedNames,
+  namesBelow,
 } from '../formats/tree.ts'
 
 /** Text where the bytes are UTF-8, as they nearly always are; else the bytes in hexadecimal. */
@@ -88,16 +87,11 @@ export interface Walked {
 /** Every name of a finished tree, the root first, in depth-first byte order. */
 export function* walk(root: Directory): Generator<Walked> {
   const groups = groupsOf(root)
-  const pending: [path: string, inode: Inode][] = [['', root]]
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const [path, inode] = next
+  yield { path: '', inode: root, link: undefined }
+  for (const { path, child } of namesBelow(root)) {
+    const inode = inodeOf(child)
     const first = groups.get(inode)
     yield { path, inode, link: first === path ? undefined : first }
-    if (!isDirectory(inode)) continue
-    for (const name of sortedNames(inode).reverse()) {
-      const child = inode.children.get(name)
-      if (child !== undefined) pending.push([path === '' ? name : `${path}/${name}`, inodeOf(child)])
-    }
   }
 }
 

@@ -3,7 +3,7 @@ import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { readErofs } from '../../formats/composefs/read-image.ts'
 import { readRecipe } from '../../recipe/recipe.ts'
-import { type Directory, inodeOf, isDirectory, sortedNames } from '../../formats/tree.ts'
+import { type Directory, inodeOf, namesBelow } from '../../formats/tree.ts'
 import { Merge } from '../../image/merge/apply-layers.ts'
 import { objectPath } from '../store-layout.ts'
 import { readRecipeFile } from '../recipes/recipe-files.ts'
@@ -101,16 +101,9 @@ export class Suffering {
 
 /** Lists every name of every file that is an object. */
 function* objectsIn(root: Directory): Generator<{ path: string; object: VerityDigest }> {
-  const pending = [{ directory: root, prefix: '' }]
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    for (const name of sortedNames(next.directory)) {
-      const child = next.directory.children.get(name)
-      if (child === undefined) continue
-      const inode = inodeOf(child)
-      const path = `${next.prefix}/${name}`
-      if (isDirectory(inode)) pending.push({ directory: inode, prefix: path })
-      else if (inode.content.kind === 'object') yield { path, object: inode.content.digest }
-    }
+  for (const { path, child } of namesBelow(root)) {
+    const { content } = inodeOf(child)
+    if (content.kind === 'object') yield { path: `/${path}`, object: content.digest }
   }
 }
 

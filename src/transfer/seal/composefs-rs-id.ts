@@ -1,7 +1,7 @@
 import type { AbortOptions } from '../../abort.ts'
 import type { Algorithm, VerityDigest } from '../../digest.ts'
 import { readRecipe } from '../../recipe/recipe.ts'
-import { type Directory, isDirectory, isHardLink } from '../../formats/tree.ts'
+import { type Directory, isHardLink, namesBelow } from '../../formats/tree.ts'
 import { ComposefsRsTree, composeComposefsRs, renameContents } from '../../image/compose-rs.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store, WideDigests } from '../../store/store.ts'
@@ -50,12 +50,7 @@ export async function composefsRsId(stored: StoredContents, options: ComposefsRs
 
 function objectsOf(root: Directory): Set<VerityDigest> {
   const objects = new Set<VerityDigest>()
-  const pending = [root]
-  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop())
-    for (const child of directory.children.values()) {
-      if (isHardLink(child)) continue
-      if (isDirectory(child)) pending.push(child)
-      else if (child.content.kind === 'object') objects.add(child.content.digest)
-    }
+  for (const { child } of namesBelow(root))
+    if (!isHardLink(child) && child.content.kind === 'object') objects.add(child.content.digest)
   return objects
 }
