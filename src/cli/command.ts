@@ -26,6 +26,13 @@ export interface Command {
   exitCode?(error: unknown): number | undefined
 }
 
+/** A command as the list of all commands has it. */
+export interface CommandEntry {
+  readonly summary: string
+  /** Commands are loaded when they are called: `--help` must not pay for any of them. */
+  load(): Promise<Command>
+}
+
 export interface Example {
   readonly command: string
   readonly meaning: string
@@ -35,6 +42,8 @@ export interface Example {
 export interface Call {
   readonly operands: readonly string[]
   readonly options: Options
+  /** All commands by name, for the one that completes command lines. */
+  readonly commands: Readonly<Record<string, CommandEntry>>
   /** --store or ONEFOLD_STORE, if either was given. */
   readonly storeRoot: string | undefined
   readonly out: Output

@@ -1,10 +1,4 @@
-import type { Command } from './command.ts'
-
-export interface CommandEntry {
-  readonly summary: string
-  /** Commands are loaded when they are called: `--help` must not pay for any of them. */
-  load(): Promise<Command>
-}
+import type { CommandEntry } from './command.ts'
 
 /** Every command, in the order `--help` shows them. */
 export const commandTable = {

@@ -67,6 +67,7 @@ function callFor({ operands, options }: Parsed): Call {
   return {
     operands,
     options,
+    commands: commandTable,
     storeRoot,
     out: terminalOutput(outputOptions(options)),
     get signal() {

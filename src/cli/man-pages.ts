@@ -1,6 +1,7 @@
 /** `npm run man`: writes all manual pages into the folder it is given. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type CommandEntry, commandTable } from './commands.ts'
+import type { CommandEntry } from './command.ts'
+import { commandTable } from './commands.ts'
 import { commandPage, programPage } from './man.ts'
 
 const [folder = 'man'] = process.argv.slice(2)

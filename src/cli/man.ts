@@ -1,5 +1,4 @@
-import type { Command, OptionSpecs } from './command.ts'
-import type { CommandEntry } from './commands.ts'
+import type { Command, CommandEntry, OptionSpecs } from './command.ts'
 import { globalOptions } from './globals.ts'
 import { exitStatus, imageNames, programAbout } from './help.ts'
 

@@ -35,7 +35,7 @@ export interface Inode {
   children: Map<string, Child> | undefined
 }
 
-/** What an inode says of itself. */
+/** An inode without what lies in it. */
 export type InodeInfo = Omit<Inode, 'children'>
 
 export interface HardLink {
@@ -89,7 +89,7 @@ export function compareNames(a: string, b: string): number {
 
 /** A name of a tree. */
 export interface TreeName {
-  /** From the root, without a leading slash. */
+  /** The path from the root, without a leading slash. */
   readonly path: string
   readonly directory: Directory
   readonly name: string

@@ -3,7 +3,7 @@ import { cString, isErrno, libcCall } from './libc.ts'
 
 const call = libcCall('statx', 'ipiip')
 const layout = structs.statx
-/** As long as a name in a directory can be, and its NUL; a buffer for each would be garbage a moment later. */
+/** Room for the longest name in a directory, and its NUL; a buffer for each would be garbage a moment later. */
 const nameMax = 255
 const nameBytes = Buffer.alloc(nameMax + 1)
 
@@ -13,7 +13,7 @@ const nameBytes = Buffer.alloc(nameMax + 1)
  */
 export class StatRecord {
   readonly bytes: Buffer = Buffer.from(new ArrayBuffer(layout.size))
-  /** The same as 32-bit words. */
+  /** The record as 32-bit words. */
   readonly words: Uint32Array
   readonly #view: DataView
 
@@ -98,7 +98,7 @@ export class StatRecord {
     return this.#u32(layout.stx_dev_major) * 2 ** 32 + this.#u32(layout.stx_dev_major + 4)
   }
 
-  /** Of a device node: Linux's own 32-bit form, as in `Inode`. */
+  /** The number of a device node in Linux's own 32-bit form, as in `Inode`. */
   get rdev(): number {
     const { rdevMajor: major, rdevMinor: minor } = this
     return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0

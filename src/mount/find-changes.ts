@@ -11,7 +11,7 @@ export interface MountChanges {
   readonly upper: string | undefined
 }
 
-/** What a mount, or a run, has changed so far: mounted still, or kept since. `verb` is what it is wanted for. */
+/** Finds the changes of a mount, or a run: mounted still, or kept since. `verb` is what they are wanted for. */
 export function findChanges(store: MountStore, which: string, verb: string): MountChanges {
   const mount = findMount(store, which, verb)
   if (mount.changes === undefined) return { mount, upper: undefined }

@@ -13,7 +13,7 @@ import { getXattr, listXattrs, setXattr } from '../linux/xattr.ts'
 import { type ImageStore, device, directory, file, imageStore, symlink } from '../../test/fixtures/image-store.ts'
 import { needsPrograms, needsRoot } from '../../test/fixtures/needs.ts'
 import { scratch } from '../../test/fixtures/scratch.ts'
-import { carryOut } from './carry-out.ts'
+import { executePlan } from './execute-plan.ts'
 import { openImage } from './open-image.ts'
 import { mountImage } from './mount-image.ts'
 import { planMount } from './mount-plan.ts'
@@ -215,7 +215,7 @@ describe('mounts of a store', { skip: needsRoot }, () => {
       const before = { tables: tables(folder.path), loops: loops(folder.path) }
       {
         using opened = openImage(store.imagePath(image), image, { verify: false, verity: false })
-        carryOut(
+        executePlan(
           planMount(
             {
               id: 'ffffffffffff',

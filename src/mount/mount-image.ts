@@ -8,7 +8,7 @@ import { pathFromUtf8 } from '../paths.ts'
 import { bootId, mountNamespace } from './this-boot.ts'
 import { type ImageChecks, type OpenImage, openImage } from './open-image.ts'
 import { explainRefusal } from './explain-refusal.ts'
-import { carryOutByBestMeans } from './mount-means.ts'
+import { executeByBestMeans } from './mount-means.ts'
 import { type Changes, type MountRequest, planMount } from './mount-plan.ts'
 import { describeRoot } from './copy-root.ts'
 import { type MountRecord, isMountId, mountPath, readMountRecord } from '../store/mount-record.ts'
@@ -27,7 +27,7 @@ import { listMounts, statusOf } from './mount-status.ts'
 export interface MountOptions {
   /** An existing directory, or one to make; default: a folder of its own in the store. */
   readonly target?: string | undefined
-  /** What to call the image in listings; default: its digest. */
+  /** Name of the image in listings; default: its digest. */
   readonly name?: string | undefined
   /** Changes go to a folder of the mount in the store, and are kept when it is unmounted. */
   readonly rw?: boolean | undefined
@@ -42,7 +42,7 @@ export interface MountOptions {
    * read. Always so in a store that requires it.
    */
   readonly verity?: boolean | undefined
-  /** What the image has to be: with another digest, or with bytes that have another one, it is not mounted. */
+  /** Digest that the image must have: with another one, or with bytes that have another one, it is not mounted. */
   readonly digest?: VerityDigest | undefined
   readonly nosuid?: boolean | undefined
 }
@@ -112,7 +112,7 @@ function mountRecorded(store: MountStore, image: OpenImage, kept: Kept, options:
     writeMountRecord(store, record)
     const changes = record.changes === undefined ? undefined : makeChanges(record.changes, made)
     const request = requestOf(store, image, record, changes, options)
-    carryOutByBestMeans(
+    executeByBestMeans(
       (means, scratch) => planMount({ ...request, scratch }, means),
       () => makeScratch(store, record.id),
     )
@@ -144,7 +144,7 @@ function requestOf(
   }
 }
 
-/** A crash may have left it there. */
+/** Makes the directory for the moment; a crash may have left it there. */
 function makeScratch(store: MountStore, id: string): string {
   const path = join(mountPath(store.root, id), 'scratch')
   makeDirectory(path, [])
@@ -169,7 +169,7 @@ function makeTarget(wanted: string, made: string[]): Pick<MountRecord, 'target' 
   throw new OnefoldError('USAGE', `Cannot mount on ${JSON.stringify(path)}: it is not a directory`)
 }
 
-/** Returns false when something is there already; else notes what it made. */
+/** Makes a directory and notes that; false when something is there already. */
 function makeDirectory(path: string, made: string[]): boolean {
   try {
     mkdirSync(path)

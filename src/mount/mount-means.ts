@@ -6,7 +6,7 @@
  */
 import { isErrno } from '../linux/libc.ts'
 import { pathFromUtf8 } from '../paths.ts'
-import { carryOut } from './carry-out.ts'
+import { executePlan } from './execute-plan.ts'
 import type { Means, Step } from './mount-plan.ts'
 import { removeDirectory } from './mount-state.ts'
 
@@ -14,19 +14,19 @@ import { removeDirectory } from './mount-state.ts'
 let layersThatWorked: Means['layers'] = 'descriptors'
 
 /**
- * Carries out a plan by the best means there are.
+ * Executes a plan by the best means there are.
  * @param plan given an empty directory for the moment, where the image can be attached; '' when the means need none
  * @param makeScratch makes that directory, an ordinary path; it is removed afterwards
  */
-export function carryOutByBestMeans(
+export function executeByBestMeans(
   plan: (means: Means, scratch: string) => readonly Step[],
   makeScratch: () => string,
 ): void {
   tryMeans((means) => {
-    if (means.layers === 'descriptors') return carryOut(plan(means, ''))
+    if (means.layers === 'descriptors') return executePlan(plan(means, ''))
     const scratch = makeScratch()
     try {
-      carryOut(plan(means, pathFromUtf8(scratch)))
+      executePlan(plan(means, pathFromUtf8(scratch)))
     } finally {
       removeDirectory(scratch)
     }

@@ -27,7 +27,7 @@ export interface MountRequest {
   readonly changes?: Changes
   /** Changes are thrown away afterwards: the kernel need not sync them when it unmounts. */
   readonly volatile?: boolean
-  /** Only objects with fs-verity on, and the digest that the image names, can be read. */
+  /** Whether only objects can be read that have fs-verity on, and the digest that the image names. */
   readonly verity?: boolean
   readonly nosuid?: boolean
   /** An empty directory for the moment: where the image is attached when overlay takes only paths. */
@@ -135,7 +135,7 @@ function overlaySettings(request: MountRequest, means: Means): Setting[] {
   ]
 }
 
-/** What lies below: the image, and the objects it leads to. */
+/** Settings for what lies below: the image, and the objects it leads to. */
 export function layerSettings(request: Pick<MountRequest, 'objects' | 'scratch'>, means: Means): Setting[] {
   switch (means.layers) {
     case 'descriptors':

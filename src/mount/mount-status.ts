@@ -23,7 +23,7 @@ export interface MountStatus {
   readonly name: string
   readonly state: MountState
   readonly rw: boolean
-  /** Where it is mounted now, in the order it was made; else where it was last. */
+  /** Directories that it is mounted on now, in the order it was made; else the one it was on last. */
   readonly targets: readonly string[]
   /** The upper directory, which holds the changes. */
   readonly upper: string | undefined

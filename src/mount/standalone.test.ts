@@ -8,7 +8,7 @@ import { composeImage } from '../image/stream-image.ts'
 import { unmount } from '../linux/mount-calls.ts'
 import { readMounts } from '../linux/mountinfo.ts'
 import { scanDirectory } from '../scan/scan-directory.ts'
-import { carryOut } from './carry-out.ts'
+import { executePlan } from './execute-plan.ts'
 import type { Means } from './mount-plan.ts'
 import { type StandaloneMount, mountStandalone, planStandalone } from './standalone.ts'
 
@@ -105,7 +105,7 @@ describe('an image of any place', { skip: needsRoot }, () => {
     const how = { ...request, image: image.fd, target: folder.at('m'), objects: [folder.at('o')] }
     // A loop device serves every file system; EROFS itself does not read files of all.
     for (const layers of ['descriptors', 'paths', 'string'] as const) {
-      carryOut(planStandalone({ ...how, scratch: folder.at('s') }, { image: 'loop', layers }))
+      executePlan(planStandalone({ ...how, scratch: folder.at('s') }, { image: 'loop', layers }))
       try {
         assert.equal(fs.readFileSync(folder.at('m/big'), 'utf8'), 'x'.repeat(1000), layers)
       } finally {

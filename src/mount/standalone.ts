@@ -7,14 +7,14 @@ import { quoteName } from '../formats/path.ts'
 import { measureVerity } from '../linux/fs-verity.ts'
 import { explainRefusal } from './explain-refusal.ts'
 import { readImageHeader } from './image-header.ts'
-import { carryOutByBestMeans, mayBeMisunderstood } from './mount-means.ts'
+import { executeByBestMeans, mayBeMisunderstood } from './mount-means.ts'
 import { type Means, type Setting, type Step, escapePath, layerSettings, metadataSteps } from './mount-plan.ts'
 
 /** A mount of an image file that lies anywhere, in no store. Paths have one char per byte. */
 export interface StandaloneMount {
   /** An open descriptor of the image file: what was checked is what gets mounted. */
   readonly image: number
-  /** What the caller calls the image, for errors. */
+  /** The caller's name for the image, for errors. */
   readonly name: string
   readonly target: string
   /** Object directories, the first wins. */
@@ -76,7 +76,7 @@ function mountBest(mount: StandaloneMount, hasAcl: boolean): void {
 }
 
 function mountWith(mount: StandaloneMount, hasAcl: boolean, insistsOnVerity: boolean): void {
-  carryOutByBestMeans(
+  executeByBestMeans(
     (means, scratch) => planStandalone({ ...mount, hasAcl, insistsOnVerity, scratch }, means),
     () => mkdtempSync(join(tmpdir(), '.composefs.')),
   )

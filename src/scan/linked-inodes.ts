@@ -4,7 +4,7 @@ import type { StatRecord } from '../linux/stat.ts'
 export class LinkedInodes<T> {
   readonly #first = new Map<string, T>()
 
-  /** What was made of the file before; undefined when it is met for the first time, and `made` is what is remembered. */
+  /** Gives what was made of the file before; undefined when it is met for the first time, and `made` is remembered. */
   firstOf(stat: Pick<StatRecord, 'nlink' | 'identity'>, made: T): T | undefined {
     if (stat.nlink < 2) return undefined
     const { identity } = stat

@@ -35,7 +35,7 @@ const record = { kind: identityBytes, length: identityBytes + 4, bytes: identity
 /** Bits of `kind`. */
 const kinds = { none: 0, digest: 1, inline: 2, text: 3, mask: 3, noXattrs: 4 } as const
 const payloadMax = 4096
-/** Longer than any file system's clock takes to tick. */
+/** More seconds than any file system's clock takes to tick. */
 const racySeconds = 2
 const { stx_ino, stx_size, stx_ctime, stx_mtime, stx_dev_major } = structs.statx
 
@@ -57,7 +57,7 @@ function readCache(path: string): Buffer | undefined {
   }
 }
 
-/** What is looked at is what is read, and no symlink: whoever writes to the folder could change either in between. */
+/** Opens the cache, so that what is looked at is what is read: somebody who writes to the folder could replace the file. */
 function openIfThere(path: string): number | undefined {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   try {
@@ -91,9 +91,9 @@ function privileged(): number {
 export class ScanCache {
   readonly #path: string
   readonly #old: Buffer | undefined
-  /** The same as 32-bit words, which all parts of a record begin at. */
+  /** `#old` as 32-bit words, which all parts of a record begin at. */
   readonly #words: Uint32Array
-  /** Where records are in `#old`, by a hash of their identity; 0 is none. */
+  /** Offsets of records in `#old`, by a hash of their identity; 0 is none. */
   readonly #slots: Uint32Array
   readonly #started = Math.floor(Date.now() / 1000)
   /** Per inode of the tree: its identity, or nothing for what is not remembered. */
@@ -121,7 +121,7 @@ export class ScanCache {
     }
   }
 
-  /** Where the record of a file is, for the functions below; 0 when there is none that fits. */
+  /** The offset of a file's record, for the functions below; 0 when there is none that fits. */
   find(stat: StatRecord): number {
     const old = this.#old
     if (old === undefined) return 0
@@ -230,7 +230,7 @@ const identityFields = Uint32Array.from(
   ].flatMap(([at = 0, words = 0]) => Array.from({ length: words }, (_, i) => at / 4 + i)),
 )
 
-/** As the kernel gives them. */
+/** Copies the fields of an identity as the kernel gives them. */
 function writeIdentity(to: Uint32Array, at: number, stat: Uint32Array): void {
   for (let i = 0; i < identityWords; i++) to[at + i] = stat[identityFields[i] as number] as number
 }
@@ -250,7 +250,7 @@ function recordWords(words: Uint32Array, at: number): number {
   return record.bytes / 4 + Math.ceil(length / 8) * 2
 }
 
-/** Every machine that this runs on has the least byte of a word first. */
+/** Views bytes as words. Every machine that this runs on has the least byte of a word first. */
 function wordsOf(bytes: Buffer | undefined): Uint32Array {
   if (bytes === undefined) return new Uint32Array(0)
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes)
@@ -285,7 +285,7 @@ function payloadOf(tree: FlatTree, inode: number): { of: number; payload: Buffer
   return { of: kinds.digest, payload: Buffer.from(tree.digest(inode), 'hex') }
 }
 
-/** Nobody sees half of it. It need not survive a power cut: the sum in its header tells. */
+/** Replaces the file in one step. It need not survive a power cut: the sum in its header tells. */
 function replaceFile(path: string, bytes: Buffer): void {
   const temporary = `${path}.${randomBytes(6).toString('hex')}`
   try {

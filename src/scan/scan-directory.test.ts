@@ -46,8 +46,8 @@ function makeTree(root: string): void {
 /** Every name of the tree with its inode; '@' behind further names of one. */
 function listed(directory: Directory, path = ''): [string, Inode][] {
   return [...directory.children].flatMap(([name, child]): [string, Inode][] => {
-    const here: [string, Inode] = [`${path}/${name}${isHardLink(child) ? '@' : ''}`, inodeOf(child)]
-    return !isHardLink(child) && isDirectory(child) ? [here, ...listed(child, `${path}/${name}`)] : [here]
+    const own: [string, Inode] = [`${path}/${name}${isHardLink(child) ? '@' : ''}`, inodeOf(child)]
+    return !isHardLink(child) && isDirectory(child) ? [own, ...listed(child, `${path}/${name}`)] : [own]
   })
 }
 

@@ -2,13 +2,13 @@ import { type Code, OnefoldError, describeErrno } from '../error.ts'
 import { errnoBehind } from '../linux/libc.ts'
 import { pathToUtf8 } from '../paths.ts'
 
-/** What failed while a tree was read, as data that can cross threads. */
+/** A failure while a tree was read, as data that can cross threads. */
 export interface ScanFailure {
-  /** What was being done: a name looked up or a file read, a file hashed, an object put into a directory of objects. */
+  /** The action that failed: looking up a name or reading a file, hashing one, putting an object into its directory. */
   readonly action: 'read' | 'hash' | 'store'
   /** The file, or the directory of objects; one char per byte. */
   readonly path: string
-  /** What the system said; undefined when the file changed while it was being read. */
+  /** The system's answer; undefined when the file changed while it was being read. */
   readonly errno: string | undefined
 }
 
@@ -25,7 +25,7 @@ export class ScanError extends OnefoldError {
   }
 }
 
-/** What the system refused becomes a ScanError that names the path; any other error stays what it is. */
+/** Turns what the system refused into a ScanError that names the path; any other error stays what it is. */
 export function scanError(action: ScanFailure['action'], path: string, error: unknown): unknown {
   const errno = errnoBehind(error)
   return errno === undefined || error instanceof ScanError ? error : new ScanError({ action, path, errno }, error)

@@ -17,11 +17,11 @@ export interface WalkedName {
   readonly fullPath: string
   /** How many directories lie above: 0 is the root. */
   readonly depth: number
-  /** What the inode was when the walk came to it. */
+  /** The inode as it was when the walk came to it. */
   readonly stat: StatRecord
   /**
-   * What leads to the inode: of a directory its descriptor, of everything else a path through the open parent. Calls that
-   * would follow a symlink must be told not to.
+   * A way to the inode: the descriptor of a directory, for everything else a path through the open parent. Calls that would
+   * follow a symlink must be told not to.
    */
   readonly file: string | number
   /** Whether it is a directory, and of another file system than the directory it lies in. */

@@ -1,7 +1,6 @@
 import { hasCode } from '../../error.ts'
 import type { Store } from '../../store/store.ts'
 import type { Call, Command } from '../command.ts'
-import { commandTable } from '../commands.ts'
 import type { Candidate, Known } from '../completion/words.ts'
 import { safeText } from '../output.ts'
 import { usageUnless } from '../usage.ts'
@@ -53,7 +52,7 @@ function lineOf({ word, help }: Candidate): string {
 function knownTo(call: Call, words: readonly string[]): Known {
   const root = storeIn(words) ?? call.storeRoot
   return {
-    commands: commandTable,
+    commands: call.commands,
     images: () =>
       fromStore(root, (store) =>
         store.list().map(({ name, record }) => ({ word: name, help: record.manifest.digest.slice(0, 19) })),

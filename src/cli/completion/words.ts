@@ -1,4 +1,4 @@
-import type { Command, OptionSpec, OptionSpecs } from '../command.ts'
+import type { Command, CommandEntry, OptionSpec, OptionSpecs } from '../command.ts'
 import { globalOptions } from '../globals.ts'
 import { takesValue } from '../parse.ts'
 
@@ -16,7 +16,7 @@ export interface Completion {
 
 /** What is asked of the rest of the program; the store is read for names only when one may stand there. */
 export interface Known {
-  readonly commands: Readonly<Record<string, { readonly summary: string; load(): Promise<Command> }>>
+  readonly commands: Readonly<Record<string, CommandEntry>>
   images(): Promise<readonly Candidate[]>
   mounts(): Promise<readonly Candidate[]>
 }

@@ -106,7 +106,7 @@ function* objectLines(request: Request, wanted: (object: string) => boolean): Ge
   for (const object of [...objects].filter(wanted).sort(compareNames)) yield `${object}\n`
 }
 
-/** Without a base directory everything is missing. */
+/** Whether an object is missing, as everything is without a base directory. */
 function isMissing(basedir: string | undefined, object: string): boolean {
   return basedir === undefined || statObject(basedir, object.replace(/^\/+/, '')) === undefined
 }

@@ -15,12 +15,12 @@ export type FoundOption =
   | { readonly problem: 'unknown' | 'missing'; readonly reason: string }
 
 export interface CommandLine {
-  /** In order, problems included: what comes before one has had its effect. */
+  /** Options in order, problems included: what comes before one has had its effect. */
   readonly options: readonly FoundOption[]
   readonly operands: readonly string[]
 }
 
-/** Options may stand behind operands; `--` ends them; a long name may be cut as long as it stays unambiguous. */
+/** Reads a command line. Options may stand behind operands; `--` ends them; a long name may be cut as long as it stays unambiguous. */
 export function parseOptions(args: readonly string[], table: OptionTable): CommandLine {
   const options: FoundOption[] = []
   const operands: string[] = []

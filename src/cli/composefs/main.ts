@@ -9,7 +9,7 @@ const { status, err } = await runTool(tool, args)
 if (err !== '') process.stderr.write(Buffer.from(err, 'latin1'))
 process.exitCode = status
 
-/** Names are bytes, also on a command line: Node has decoded its arguments as UTF-8, the kernel has them as they were. */
+/** The arguments as bytes, as the kernel has them: Node has decoded its own as UTF-8. */
 function byteArguments(): string[] {
   const decoded = process.argv.slice(2)
   try {

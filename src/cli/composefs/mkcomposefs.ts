@@ -105,7 +105,7 @@ function checkNumber(name: string, value: string): void {
     throw usageError(`Invalid ${what} ${value}`)
 }
 
-/** Giving one of them makes the other 0. */
+/** The versions that may be used: giving one of them makes the other 0. */
 function versionsOf(given: ReadonlyMap<string, string>): ErofsOptions {
   if (!given.has('min-version') && !given.has('max-version')) return {}
   const [min, max] = ['min-version', 'max-version'].map((name) => Number(given.get(name) ?? 0))

@@ -34,7 +34,7 @@ function inToolWords(what: string, error: unknown): OnefoldError {
   return reason === undefined ? failed(what, error) : new OnefoldError('IO', `${what}: ${reason}`, { cause: error })
 }
 
-/** What the original says of an image that it refuses itself. */
+/** The original's words for an image that it refuses itself. */
 const wordsByCode = [
   ['UNSUPPORTED', 'Image has no fs-verity'],
   ['DIGEST_MISMATCH', 'Image has wrong fs-verity'],

@@ -1,4 +1,4 @@
-/** What `composefs-info` prints of a file: a line for people, or one of composefs-dump(5). */
+/** Prints files as `composefs-info` does: a line for people, or one of composefs-dump(5). */
 import type { DumpBytes } from '../../formats/dump/dump-bytes.ts'
 import { escape } from '../../formats/dump/write-dump.ts'
 import type { XattrName } from '../../formats/erofs/erofs-xattr-reader.ts'
@@ -7,7 +7,7 @@ import { unescapedName } from '../../formats/composefs/overlay-xattrs.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../formats/tree.ts'
 import type { ImageNode } from '../../formats/composefs/image-nodes.ts'
 
-/** `/dir/` and a tab, `/link -> target`, `/file @ object`; undefined for the root, which is not listed. */
+/** The line of a file: `/dir/` and a tab, `/link -> target`, `/file @ object`; undefined for the root, which is not listed. */
 export function listingLine(node: ImageNode): string | undefined {
   if (node.pathEnd === 0) return undefined
   const path = node.path.toString('latin1', 0, node.pathEnd)
@@ -68,7 +68,7 @@ function writePayload({ image, mode, linkTo, redirect, data }: ImageNode, out: D
   else writeSpans(image, (mode & S_IFMT) === S_IFLNK ? data : undefined, out)
 }
 
-/** There is hardly ever more than one. */
+/** Writes stretches of the image as one text; there is hardly ever more than one. */
 function writeSpans(image: Buffer, spans: readonly Span[] | undefined, out: DumpBytes): void {
   const [first] = spans ?? []
   if (spans === undefined || first === undefined) out.byte(MINUS)
@@ -76,7 +76,7 @@ function writeSpans(image: Buffer, spans: readonly Span[] | undefined, out: Dump
   else for (const [from, to] of spans) out.escaped(image, from, to)
 }
 
-/** Its own before those it shares with others, which is the order composefs finds them in. */
+/** Writes the inode's own attributes before those it shares with others, which is the order composefs finds them in. */
 function writeXattrs(node: ImageNode, out: DumpBytes): void {
   const { names, sharedAt, count } = node.xattrs
   for (const isShared of [false, true])

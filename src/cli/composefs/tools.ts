@@ -3,7 +3,7 @@ import { OnefoldError } from '../../error.ts'
 /** A tool takes its arguments as strings with one char per byte; what it prints goes to stdout. */
 type Tool = (args: readonly string[]) => Promise<void>
 
-/** Only the tool that is asked for is loaded. */
+/** The tools by name; only the one that is asked for is loaded. */
 const tools: Readonly<Record<string, () => Promise<Tool>>> = {
   mkcomposefs: async () => (await import('./mkcomposefs.ts')).mkcomposefs,
   'composefs-info': async () => (await import('./composefs-info.ts')).composefsInfo,
@@ -24,7 +24,7 @@ export async function runTool(name: string, args: readonly string[]): Promise<{ 
   }
 }
 
-/** A message about usage stands alone, as getopt(3) and fprintf leave it; others stand behind the tool's name, as of err(3). */
+/** The text for stderr: a message about usage alone, as getopt(3) and fprintf leave it, any other behind the tool's name, as of err(3). */
 function report(name: string, error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   if (!(error instanceof OnefoldError) || error.code !== 'USAGE') return `${name}: ${message}\n`

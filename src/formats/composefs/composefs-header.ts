@@ -30,8 +30,9 @@ export const rsLayoutVersion = 2
 export const inlineContentMax = 5000
 
 export interface ComposefsHeader {
+  /** Version of the header itself. */
   readonly headerVersion: number
-  /** Of the composefs format. */
+  /** Version of the composefs format. */
   readonly version: number
   readonly hasAcl: boolean
 }

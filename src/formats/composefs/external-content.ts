@@ -16,7 +16,7 @@ export function externalContent(inode: Inode): Content | undefined {
   return sizeOf(content) > 0 ? content : undefined
 }
 
-/** Where the bytes lie below the object directory; '' is nowhere. */
+/** The path of the bytes below the object directory; '' is nowhere. */
 export function placeOf(content: Content): string {
   if (content.kind !== 'object') return content.kind === 'unknown' ? (content.path ?? '') : ''
   return content.path ?? `${content.digest.slice(0, 2)}/${content.digest.slice(2)}`

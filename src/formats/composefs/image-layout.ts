@@ -40,7 +40,7 @@ export interface Layout {
   readonly sizes: Float64Array
   readonly inodesEnd: number
   readonly dataStart: number
-  /** Of the whole image, a multiple of the block size. */
+  /** Bytes of the whole image, a multiple of the block size. */
   readonly bytes: number
   /** The earliest mtime: the one that compact inodes have. */
   readonly mtime: number
@@ -109,7 +109,7 @@ function sizeBody(layout: Growing, listing: Listing, number: number, inode: numb
   }
 }
 
-/** Entries never straddle a block. The last group goes behind the inode unless it fills more than half a block. */
+/** Sizes a directory. Entries never straddle a block; the last group goes behind the inode unless it fills more than half a block. */
 function sizeDirectory(layout: Growing, number: number, { nameLength, firstEntry, lastEntry }: Listing): void {
   const last = lastEntry[number] as number
   let blocks = 0
@@ -158,7 +158,7 @@ function sizeChunks(layout: Growing, number: number, size: number): void {
   layout.sizes[number] = size
 }
 
-/** Of a file of `size` bytes outside the image: one chunk if it can be. */
+/** The size of chunks, as bits, of a file of `size` bytes outside the image: one chunk if it can be. */
 export function chunkBitsOf(size: number): number {
   const last = size - 1
   const bits = last < 2 ** 32 ? 32 - Math.clz32(last) : 64 - Math.clz32(Math.floor(last / 2 ** 32))

@@ -28,7 +28,7 @@ const SLASH = 0x2f
  */
 export function* imageNodes(image: ErofsReader, only?: ReadonlySet<string>): Generator<ImageNode> {
   if (composefsVersion(image) === undefined) throw bad('it is no composefs image')
-  const walk = new Walk(image, only)
+  const walk = new ImageWalk(image, only)
   do yield walk
   while (walk.next())
 }
@@ -40,16 +40,16 @@ export interface ImageNode {
   /** The path under which the file was met before. */
   readonly linkTo: Buffer | undefined
   readonly inode: RawInode
-  /** Of a whiteout, that of a device. */
+  /** st_mode; that of a device for a whiteout. */
   readonly mode: number
   readonly rdev: number
-  /** What spans are in. */
+  /** The image, which spans are stretches of. */
   readonly image: Buffer
   /** The target of a symlink, the content of a file that has it in the image. */
   readonly data: readonly Span[] | undefined
   /** The place of a file's bytes below the object directory. */
   readonly redirect: Span | undefined
-  /** Where the 32 bytes of the digest are; -1 without one. */
+  /** Offset of the 32 bytes of the digest; -1 without one. */
   readonly digestAt: number
   readonly xattrs: XattrSpans
   /** Whether the attribute at an index is the user's own, rather than an order to overlayfs or the mark of a whiteout. */
@@ -66,7 +66,7 @@ interface OpenDirectory {
 }
 
 /** Meets everything once; what the data of all inodes adds up to may not exceed the image, or records overlap. */
-class Walk implements ImageNode {
+class ImageWalk implements ImageNode {
   readonly image: Buffer
   path = Buffer.allocUnsafe(4096)
   pathEnd = 0
@@ -80,9 +80,9 @@ class Walk implements ImageNode {
   readonly #orders: InodeOrders
   readonly #reader: ErofsReader
   readonly #open: OpenDirectory[] = []
-  /** Of the open directories' entries: where the name begins and ends, and the nid. */
+  /** Entries of the open directories, three numbers each: where the name begins and ends, and the nid. */
   readonly #entries: number[] = []
-  /** Per nid that was met: its directory, and its name there, by which it may be met again. */
+  /** By nid, for inodes that were met: the directory, and the name there, by which it may be met again. */
   readonly #parents: Uint32Array
   readonly #nameAt: Uint32Array
   readonly #nameLength: Uint8Array

@@ -1,4 +1,4 @@
-/** Which objects an image names, without making a tree of it: linear in the image, in memory of a 256th of it. */
+/** Finds the objects that an image names, without making a tree of it: linear in the image, in memory of a 256th of it. */
 import type { VerityDigest } from '../../digest.ts'
 import { S_IFDIR, S_IFMT, S_IFREG } from '../tree.ts'
 import { bad } from '../erofs/erofs-error.ts'
@@ -43,7 +43,7 @@ class Seen {
     this.#bits = new Uint8Array(Math.ceil(bytes / slotSize / 8))
   }
 
-  /** False when it was there. `nid` is that of an inode in the image. */
+  /** Adds the nid of an inode in the image; false when it was there. */
   add(nid: number): boolean {
     const [index, bit] = [Math.floor(nid / 8), 1 << (nid % 8)]
     const byte = this.#bits[index] ?? 0

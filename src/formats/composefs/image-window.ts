@@ -1,6 +1,6 @@
 /** The part of an image that is being written: all of it, or a stretch that moves on. */
 
-/** Of a window that moves: many times what one inode with its attributes, or one file's blocks, can take. */
+/** Bytes of a window that moves: many times what one inode with its attributes, or one file's blocks, can take. */
 export const windowSize = 1 << 20
 
 export class Window {
@@ -11,14 +11,14 @@ export class Window {
   #start = 0
   #used = 0
 
-  /** `bytes` has to be zero. Without a sink it has to be as long as the image. */
+  /** @param bytes all zero; without a sink as long as the image */
   constructor(bytes: Uint8Array, sink?: (piece: Uint8Array) => void) {
     this.bytes = bytes
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.#sink = sink
   }
 
-  /** Where in `bytes` to write what stands at a position of the image. Positions ascend; what is skipped is zero. */
+  /** The offset in `bytes` for what stands at a position of the image. Positions ascend; what is skipped is zero. */
   need(position: number, length: number): number {
     if (position + length - this.#start > this.bytes.length) this.#moveTo(position)
     this.#used = position + length - this.#start

@@ -37,7 +37,7 @@ export class ImageWriter {
   readonly #xattrs: XattrTable
   readonly #layout: Layout
   readonly #version: number
-  /** What every reference to the shared table is counted from: the block the table begins in. */
+  /** Offset that references to the shared table count from: that of the block the table begins in. */
   readonly #sharedBase: number
   /** The next free data block. */
   #block: number
@@ -53,7 +53,7 @@ export class ImageWriter {
     this.#block = layout.dataStart / blockSize
   }
 
-  /** From the first byte to the last. */
+  /** Writes the image from the first byte to the last. */
   write(): void {
     this.#writeHeader()
     this.#writeInodes()
@@ -104,7 +104,7 @@ export class ImageWriter {
     }
   }
 
-  /** What lies in blocks of its own, in the order of the inodes. */
+  /** Writes what lies in blocks of its own, in the order of the inodes. */
   #writeBlocks(): void {
     const { blocks } = this.#layout
     let position = this.#layout.dataStart
@@ -120,7 +120,7 @@ export class ImageWriter {
     return (this.#layout.starts[number] as number) / slotSize
   }
 
-  /** A chunk-based inode keeps the high half of the number of a block it may own; so does mkcomposefs. */
+  /** i_u. A chunk-based inode keeps the high half of the number of a block it may own; so does mkcomposefs. */
   #union(number: number): number {
     const block = (this.#layout.blocks[number] as number) > 0 ? this.#block : 0
     if (this.#layout.kinds[number] === chunkBased)
@@ -170,7 +170,7 @@ export class ImageWriter {
     view.setUint32(at + extended.nlink, this.#listing.nlinks[number] as number, true)
   }
 
-  /** References to the shared table first, then what is the inode's own; each in ascending order of name. */
+  /** Writes references to the shared table, then what is the inode's own; each in ascending order of name. */
   #writeXattrs(at: number, number: number): void {
     const table = this.#xattrs
     const { attributes, filter } = table.of(number)
@@ -187,7 +187,7 @@ export class ImageWriter {
     if (refs < attributes.length) this.#writeLocalXattrs(at + xattrBody.bytes + 4 * refs, number, attributes, refs)
   }
 
-  /** All but the first `refs` that are shared. */
+  /** Writes all attributes but the first `refs` that are shared. */
   #writeLocalXattrs(at: number, number: number, attributes: readonly ImageXattr[], refs: number): void {
     const { bytes } = this.#window
     const inode = this.#listing.ids[number] as number
@@ -204,7 +204,7 @@ export class ImageWriter {
     }
   }
 
-  /** What follows the inode: the last part of what it holds. */
+  /** Writes what follows the inode: the last part of what it holds. */
   #writeTail(at: number, number: number, tail: number): void {
     if (this.#layout.kinds[number] === chunkBased) this.#window.bytes.fill(0xff, at, at + tail)
     else if (((this.#listing.modes[number] as number) & S_IFMT) === S_IFDIR)
@@ -249,7 +249,7 @@ export class ImageWriter {
     return this.#tree.words[(this.#listing.ids[number] as number) * inodeWords + field.textLength] as number
   }
 
-  /** A symlink's target, or content: `length` bytes of it. */
+  /** Writes `length` bytes of a symlink's target, or of content. */
   #writeText(at: number, number: number, skip: number, length: number): void {
     const { bytes } = this.#window
     const { heap, words } = this.#tree
@@ -264,10 +264,10 @@ export class ImageWriter {
     let nameOffset = (to - from) * dirent.bytes
     for (let entry = from; entry < to; entry++) {
       const target = targets[entry] as number
-      const here = at + (entry - from) * dirent.bytes
-      setUint64(view, here + dirent.nid, this.#nid(target))
-      view.setUint16(here + dirent.nameOffset, nameOffset, true)
-      view.setUint8(here + dirent.fileType, fileTypeOf(modes[target] as number))
+      const entryAt = at + (entry - from) * dirent.bytes
+      setUint64(view, entryAt + dirent.nid, this.#nid(target))
+      view.setUint16(entryAt + dirent.nameOffset, nameOffset, true)
+      view.setUint8(entryAt + dirent.fileType, fileTypeOf(modes[target] as number))
       const name = nameAt[entry] as number
       const length = nameLength[entry] as number
       for (let i = 0; i < length; i++) bytes[at + nameOffset + i] = heap[name + i] as number
@@ -276,7 +276,7 @@ export class ImageWriter {
   }
 }
 
-/** Two's complement, so that it serves times before 1970 too. */
+/** Writes a number as two's complement, so that it serves times before 1970 too. */
 function setUint64(view: DataView, at: number, value: number): void {
   const high = Math.floor(value / 2 ** 32)
   view.setUint32(at, value - high * 2 ** 32, true)

@@ -10,7 +10,7 @@ export interface ImageXattr {
   readonly filterBit: number
   /** How many inodes have it. */
   uses: number
-  /** Where it lies in the shared table, or -1. */
+  /** Offset in the shared table, or -1. */
   offset: number
 }
 
@@ -25,6 +25,6 @@ export function newXattr(name: string, value: Uint8Array): ImageXattr {
   }
 }
 
-/** Stand for the attributes that a file's content gives it. */
+/** Markers that stand for the attributes that a file's content gives it. */
 export const metacopyMarker = newXattr(metacopyName, new Uint8Array(0))
 export const redirectMarker = newXattr(redirectName, new Uint8Array(0))

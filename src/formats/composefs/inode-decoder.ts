@@ -1,5 +1,5 @@
 /**
- * What an inode of an image is to its user: composefs' attributes become contents, escapes are taken off.
+ * Decodes inodes into what they are to the user of an image: composefs' attributes become contents, escapes are taken off.
  *
  * In a plain EROFS image nothing has such a meaning: attributes are the user's own, whatever their names.
  */
@@ -34,7 +34,7 @@ type Attributes = Pick<Inode, 'mode' | 'content' | 'xattrs'>
 
 export interface ErofsReadOptions {
   /**
-   * Accept files whose bytes lie elsewhere than at their digest's own path. Off by default: an image could name any
+   * Accepts files whose bytes lie elsewhere than at their digest's own path. Off by default: an image could name any
    * file of the object directory, or none.
    */
   readonly foreignPaths?: boolean
@@ -72,7 +72,10 @@ export class InodeDecoder {
     return this.version !== undefined
   }
 
-  /** Whiteouts are still the empty files that stand for them: that they are whiteouts shows in their directory only. */
+  /**
+   * The inode as its user sees it, but for whiteouts, which still are the empty files that stand for them: that they are
+   * whiteouts shows in their directory only.
+   */
   decode(raw: RawInode): FileInfo {
     const type = raw.mode & S_IFMT
     this.#orders.read(raw)
@@ -91,14 +94,14 @@ export class InodeDecoder {
     }
   }
 
-  /** One of the 256 devices in the root that hide the object directories. */
+  /** Whether an inode is one of the 256 devices in the root that hide the object directories. */
   isStub(directory: RawInode, name: string, raw: RawInode): boolean {
     if (!this.#hasWhiteouts || !isWhiteoutDevice(raw)) return false
     if (directory.nid === this.#image.rootNid && stubName.test(name)) return true
     throw bad(`inode ${raw.nid} is a whiteout to overlayfs, which no composefs image holds`)
   }
 
-  /** A composefs image hides all object directories, in two ways: else a mount could show more than this tree. */
+  /** Refuses an image that does not hide all object directories, in two ways: a mount of it could show more than this tree. */
   checkRoot(raw: RawInode, root: Directory, stubs: number): void {
     if (!this.#hasWhiteouts) return
     const own = [...root.children.keys()].filter((name) => stubName.test(name)).length
@@ -109,7 +112,7 @@ export class InodeDecoder {
       throw bad('its root is not opaque')
   }
 
-  /** The empty file that stands for a 0:0 device, provided that its directory says it holds some. */
+  /** Whether it is the empty file that stands for a 0:0 device, provided that its directory says it holds some. */
   mayBeWhiteout(info: Attributes): boolean {
     return (
       this.#hasWhiteouts &&
@@ -140,7 +143,7 @@ export class InodeDecoder {
     return new Map(Array.from({ length: count }, (_, i) => [this.#nameOf(i), this.#valueOf(i)]))
   }
 
-  /** Inodes whose attributes are all shared have one map for all that have the same. */
+  /** The user's attributes; inodes that share all of theirs have one map with those that have the same. */
   #userXattrs(raw: RawInode): Xattrs {
     const { sharedAt } = this.#orders.xattrs
     const own = this.#ownXattrs(raw)
@@ -152,7 +155,7 @@ export class InodeDecoder {
     return set
   }
 
-  /** Which of the attributes are the user's own. */
+  /** The indexes of the attributes that are the user's own. */
   #ownXattrs(raw: RawInode): number[] {
     const { count } = this.#orders.xattrs
     const own: number[] = []
@@ -170,7 +173,7 @@ export class InodeDecoder {
     return own
   }
 
-  /** An image tells overlayfs, and may: the content of files, and that the root is opaque. */
+  /** Refuses an order to overlayfs other than those an image may give: the content of files, and that the root is opaque. */
   #checkOrder(raw: RawInode, i: number): void {
     const role = this.#orders.roleOf(i)
     if ((role === 'metacopy' || role === 'redirect') && (raw.mode & S_IFMT) === S_IFREG) return
@@ -180,7 +183,7 @@ export class InodeDecoder {
     )
   }
 
-  /** The names a user sees: overlayfs takes the same prefix off. */
+  /** Attributes under the names that a user sees: overlayfs takes the same prefix off. */
   #unescaped(own: readonly number[]): Xattrs {
     return new Map(own.map((i) => [unescapedName(this.#nameOf(i)), this.#valueOf(i)]))
   }
@@ -224,7 +227,7 @@ export class InodeDecoder {
     return redirect === undefined ? '' : relative(nid, pathFromBytes(this.#image.bytes.subarray(...redirect)))
   }
 
-  /** Undefined when it is not known. All digests of an image are of the same kind. */
+  /** The digest of a file's bytes; undefined when it is not known. All digests of an image are of the same kind. */
   #digest({ nid }: RawInode): VerityDigest | undefined {
     const { metacopy = [0, 0] } = this.#orders
     const value = this.#image.bytes.subarray(...metacopy)

@@ -50,7 +50,7 @@ export class InodeOrders {
     }
   }
 
-  /** What the attribute at an index is for. */
+  /** The role of the attribute at an index. */
   roleOf(index: number): XattrRole {
     const { id, text } = this.xattrs.names[index] as XattrName
     return (this.#roles[id] ??= roleOf(text))
@@ -61,7 +61,7 @@ export class InodeOrders {
     return this.#metacopy < 0 ? undefined : this.#valueSpan(this.#metacopy)
   }
 
-  /** Where the 32 bytes of a sha256 digest are; -1 without one. */
+  /** Offset of the 32 bytes of a sha256 digest; -1 without one. */
   get digestAt(): number {
     if (this.#metacopy < 0) return -1
     const from = this.xattrs.valueAt[this.#metacopy] as number

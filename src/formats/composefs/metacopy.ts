@@ -16,7 +16,7 @@ interface DigestForm {
 const sha256: DigestForm = { head: [0, 36, 0, 1], bytes: 36 }
 const sha512: DigestForm = { head: [0, 68, 0, 2], bytes: 68 }
 
-/** Where the digest begins in a value that has one. */
+/** Offset of the digest in a value that has one. */
 export const metacopyDigestAt = 4
 /** Bytes of a value with a sha256 digest. */
 export const metacopyBytes = sha256.bytes

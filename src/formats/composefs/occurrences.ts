@@ -6,7 +6,7 @@ import { isExternal, placeLength } from './flat-external.ts'
 import type { ImageXattr } from './image-xattr.ts'
 
 /**
- * Which of the attributes that stand behind a marker occur twice. Inodes with the same one are known by the first of them,
+ * Tells which of the attributes that stand behind a marker occur twice. Inodes with the same one are known by the first of them,
  * so that nothing is kept for the many that have one of their own.
  */
 export class Occurrences {
@@ -17,7 +17,7 @@ export class Occurrences {
   readonly #repeated: readonly number[]
   readonly #shared: ImageXattr[] = []
 
-  /** Metacopies: alike when their digests are, or when both have none. */
+  /** The occurrences of metacopies, which are alike when their digests are, or when both have none. */
   static ofDigests(tree: FlatTree, ids: Uint32Array): Occurrences {
     const table = new DigestTable(tree, ids)
     let unknown = -1
@@ -27,7 +27,7 @@ export class Occurrences {
     })
   }
 
-  /** Redirects: alike when their paths are. */
+  /** The occurrences of redirects, which are alike when their paths are. */
   static ofPlaces(tree: FlatTree, ids: Uint32Array): Occurrences {
     const numbers = new Map<string, number>()
     return Occurrences.#collect(tree, ids, (number, inode) =>
@@ -57,7 +57,7 @@ export class Occurrences {
     this.#repeated = repeated
   }
 
-  /** For another attribute that is repeated just where this one is. */
+  /** The occurrences of another attribute, which is repeated just where this one is. */
   copy(): Occurrences {
     return new Occurrences(this.#first, this.#slots, this.#repeated)
   }

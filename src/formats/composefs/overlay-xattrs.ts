@@ -10,20 +10,20 @@ import type { Xattrs } from '../entry.ts'
 export const overlayPrefix = 'trusted.overlay.'
 export const escapedPrefix = 'trusted.overlay.overlay.'
 
-/** On a regular file: its bytes are elsewhere; the value may hold their fs-verity digest. */
+/** Attribute of a regular file whose bytes are elsewhere; the value may hold their fs-verity digest. */
 export const metacopyName = 'trusted.overlay.metacopy'
-/** On a regular file: where they are, an absolute path in the data layers. */
+/** Attribute that says where they are: an absolute path in the data layers. */
 export const redirectName = 'trusted.overlay.redirect'
-/** On a directory: nothing below shows through. `y` on the root of every composefs image. */
+/** Attribute of a directory through which nothing below shows. `y` on the root of every composefs image. */
 export const opaqueName = 'trusted.overlay.opaque'
 
-/** On the empty regular file that stands for a user's own 0:0 device, and on its directory. */
+/** Marks of the empty regular file that stands for a user's own 0:0 device, and of its directory. */
 export const whiteoutNames = ['trusted.overlay.overlay.whiteout', 'user.overlay.whiteout'] as const
 export const whiteoutsNames = ['trusted.overlay.overlay.whiteouts', 'user.overlay.whiteouts'] as const
-/** Added to that directory since version 1, with the value `x`. */
+/** Marks that version 1 adds to that directory, with the value `x`. */
 export const opaqueWhiteoutsNames = ['trusted.overlay.overlay.opaque', 'user.overlay.opaque'] as const
 
-/** What the name of an attribute says of it, in a composefs image. */
+/** The role of an attribute in a composefs image, which its name tells. */
 export type XattrRole =
   /** An order to overlayfs that composefs images hold. */
   | 'metacopy'

@@ -37,7 +37,7 @@ export class PrimaryNames {
   readonly #run = new Map<Inode, Occurrence[]>()
   #position = 0
   #isAmbiguous = false
-  /** What comparing may still cost; a hostile image is not worth more. */
+  /** Steps that comparing may still take; a hostile image is not worth more. */
   #steps: number
   readonly #mayStand: (inode: Inode, directory: Directory) => boolean
 

@@ -40,7 +40,7 @@ export function readErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): Di
   return new TreeBuilder(image, new InodeDecoder(image, options)).build()
 }
 
-/** An image of which only what is asked for is read. */
+/** Opens an image of which only what is asked for is read. */
 export function openErofs(bytes: Uint8Array, options: ErofsReadOptions = {}): ErofsView {
   return new ErofsView(new ErofsReader(bytes), options)
 }
@@ -58,9 +58,9 @@ class TreeBuilder {
   readonly #homeless = new Map<Inode, number>()
   /** Directories yet to be read, breadth-first. */
   readonly #queue: OpenDirectory[] = []
-  /** Where the empty files stand that may be whiteouts. */
+  /** The empty files that may be whiteouts, and the directories they stand in. */
   readonly #maybeWhiteouts = new Map<Inode, Directory>()
-  /** The number composefs gave to the next inode under its primary name. */
+  /** The number that composefs gave to the next inode under its primary name. */
   #nextIno = 1
   readonly #primaryNames: PrimaryNames
   /** Bytes that directories and flat data may still take up. */
@@ -130,7 +130,7 @@ class TreeBuilder {
     }
   }
 
-  /** A whiteout stands in a directory that says it holds some. */
+  /** Whether an inode may stand in a directory: a whiteout stands in one that says it holds some. */
   #mayStand(inode: Inode, directory: Directory): boolean {
     return !this.#maybeWhiteouts.has(inode) || this.#decoder.mayHoldWhiteouts(directory)
   }
@@ -159,7 +159,7 @@ class TreeBuilder {
     return inode
   }
 
-  /** mkcomposefs numbers inodes in the order of their primary names, so the next number in line is at home. */
+  /** Whether an inode is under its primary name: mkcomposefs numbers inodes in the order of these. */
   #isPrimary(inode: Inode): boolean {
     const { version } = this.#decoder
     if (version === undefined || version === rsLayoutVersion) return false
@@ -172,7 +172,7 @@ class TreeBuilder {
     if (this.#decoder.mayBeWhiteout(inode)) this.#maybeWhiteouts.set(inode, directory)
   }
 
-  /** Images with another numbering: the first name in depth-first order is the primary one. */
+  /** Settles the inodes of images with another numbering: the first name in depth-first order is the primary one. */
   #settleInOrder(root: Directory): void {
     for (const { directory, name, child } of namesBelow(root)) {
       if (!isHardLink(child) || !this.#homeless.has(child.linkTo)) continue
@@ -181,7 +181,7 @@ class TreeBuilder {
     }
   }
 
-  /** Only now is it known which directories hold some: marks on any other are its user's own. */
+  /** Makes whiteouts of files in directories that are marked; marks on any other directory are its user's own. */
   #restoreWhiteouts(): void {
     const holders = new Set<Directory>()
     for (const [inode, directory] of this.#maybeWhiteouts) {
@@ -203,7 +203,7 @@ interface Place {
 export class ErofsView {
   readonly #image: ErofsReader
   readonly #decoder: InodeDecoder
-  /** On the way inodes are only met: describing a directory may mean reading all of it. */
+  /** Steps on which inodes are only met: decoding a directory may mean reading all of it. */
   readonly #steps: Steps<Place> = {
     isDirectory: ({ raw }) => (raw.mode & S_IFMT) === S_IFDIR,
     child: ({ raw: parent }, name) => {
@@ -220,7 +220,7 @@ export class ErofsView {
     this.#decoder = new InodeDecoder(image, options)
   }
 
-  /** Of the composefs format; undefined for a plain EROFS image. */
+  /** Version of the composefs format; undefined for a plain EROFS image. */
   get version(): number | undefined {
     return this.#decoder.version
   }
@@ -229,7 +229,7 @@ export class ErofsView {
     return this.#info(this.#image.inode(this.#image.rootNid), undefined)
   }
 
-  /** The same as `lookup` finds in the whole tree. */
+  /** Finds what `lookup` would find in the whole tree. */
   lookup(path: string, options: LookupOptions = {}): FoundInode<FileInfo> | undefined {
     const root: Place = { raw: this.#image.inode(this.#image.rootNid), parent: undefined }
     const found = walkPath(root, this.#steps, path, options)

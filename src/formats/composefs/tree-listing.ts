@@ -48,7 +48,7 @@ export interface Listing {
   readonly stub: number
 }
 
-/** `children` when they are known already. */
+/** Lists the inodes of a tree; `children` when they are known already. */
 export function listTree(tree: FlatTree, children?: Children): Listing {
   const known = children ?? childrenOf(tree, unexpectedDuplicate)
   const lister = new Lister(tree, known)
@@ -77,7 +77,7 @@ class Lister implements Listing {
   #inodeCount = 0
   #entryCount = 0
 
-  /** Everything is allocated once, at its full size. */
+  /** Allocates everything once, at its full size. */
   constructor(tree: FlatTree, children: Children) {
     this.tree = tree
     this.#children = children
@@ -110,7 +110,7 @@ class Lister implements Listing {
     this.#resolveLinks()
   }
 
-  /** The directory's children and the names that every directory, or the root, has besides. */
+  /** Lists the directory's children and the names that every directory, or the root, has besides. */
   #listDirectory(number: number, others: readonly (readonly [at: number, length: number])[]): void {
     const { tree } = this
     const directory = this.ids[number] as number
@@ -210,7 +210,7 @@ function countInodes(tree: FlatTree): { inodes: number; directories: number } {
   return { inodes, directories }
 }
 
-/** An inode that no name of the tree leads to: with the root's owner, time and label. */
+/** Adds an inode that no name of the tree leads to, with the root's owner, time and label. */
 function addStub(tree: FlatTree): number {
   const label = tree.xattrs(0).get('security.selinux')
   const stub = tree.addInode()

@@ -27,12 +27,12 @@ import type { Listing } from './tree-listing.ts'
 
 const empty = new Uint8Array(0)
 
-/** What some inodes have in common: their attributes in ascending order of full name, markers included. */
+/** The attributes that some inodes have in common, in ascending order of full name, markers included. */
 export interface AttributeSet {
   readonly attributes: readonly ImageXattr[]
   readonly markers: 0 | 1 | 2
   readonly filter: number
-  /** Of the attributes that are no markers: how many are shared, and the bytes of the others. */
+  /** How many of the attributes that are no markers are shared, and the bytes of the others. */
   shared: number
   local: number
 }
@@ -77,10 +77,10 @@ export class XattrTable {
     for (const set of this.sets) measure(set)
   }
 
-  /** Returns whether all content lies at its digest's own path. */
+  /** Gives each inode its set; returns whether all content lies at its digest's own path. */
   #chooseSets(listing: Listing, version: 0 | 1, interner: XattrInterner): boolean {
     const { tree, ids, whiteouts, whiteoutParents } = listing
-    /** By the tree's own sets of attributes and what the content adds: the set's index and one. */
+    /** The set's index and one, by the tree's own sets of attributes and what the content adds. */
     const known = new Uint32Array(tree.xattrSets.length * 3)
     const marks = whiteouts.size > 0
     let plain = true
@@ -133,7 +133,7 @@ export class XattrTable {
     return refs <= sharedRefsMax ? xattrBody.bytes + 4 * refs + local : this.#crowdedBytes(number, set)
   }
 
-  /** Only the first 128 shared attributes become references; the rest are stored with the inode after all. */
+  /** The bytes of an area in which only the first 128 shared attributes become references, and the rest are stored with the inode. */
   #crowdedBytes(number: number, set: AttributeSet): number {
     let refs = 0
     let local = 0
@@ -154,7 +154,7 @@ export class XattrTable {
 const optionX = Buffer.from('x')
 const optionY = Buffer.from('y')
 
-/** The user's attributes, and what overlayfs is to be told of the root, of whiteouts and of their directories. */
+/** The user's attributes, and those that tell overlayfs of the root, of whiteouts and of their directories. */
 function rewritten(xattrs: Xattrs, number: number, listing: Listing, version: 0 | 1): Xattrs {
   const all = escapeXattrs(xattrs)
   if (listing.whiteouts.has(number)) for (const name of whiteoutNames) all.set(name, empty)
@@ -210,7 +210,7 @@ function measure(set: AttributeSet): void {
     else set.local += attribute.encoded.length
 }
 
-/** Name, then length of value, then value, all of them descending. */
+/** Compares by name, then length of value, then value, all of them descending. */
 function tableOrder(a: ImageXattr, b: ImageXattr): number {
   return compareNames(b.name, a.name) || b.value.length - a.value.length || Buffer.compare(b.value, a.value)
 }

@@ -13,7 +13,7 @@ import { chunkBased, dirent, nameMax } from './erofs-records.ts'
 import type { ErofsVolume, Span } from './erofs-volume.ts'
 import { flatSpans } from './flat-data.ts'
 
-/** Told where a name lies in the image, and what it leads to. */
+/** A function that is told where a name lies in the image, and what it leads to. */
 export type EntrySpanVisitor = (nameAt: number, nameEnd: number, nid: number, fileType: number) => void
 
 /** Visits every entry, `.` and `..` included, in strictly ascending byte order of name. */
@@ -79,7 +79,7 @@ function directoryBlocks(volume: ErofsVolume, directory: RawInode): Span[] {
   return blocks
 }
 
-/** `visit` ends the walk by returning true. */
+/** Visits the entries of one block until `visit` returns true. */
 function visitBlock(
   { bytes }: ErofsVolume,
   directory: RawInode,

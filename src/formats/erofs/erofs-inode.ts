@@ -33,7 +33,7 @@ export interface RawInode {
   readonly union: number
   readonly xattrsAt: number
   readonly xattrBytes: number
-  /** Where the tail, or the table of chunks, begins. */
+  /** Offset of the tail, or of the table of chunks. */
   readonly tailAt: number
 }
 

@@ -13,7 +13,7 @@ import { XattrReader, type XattrSpans } from './erofs-xattr-reader.ts'
 import { flatSpans } from './flat-data.ts'
 
 export class ErofsReader {
-  /** The image: what spans are in. */
+  /** The image, which spans are stretches of. */
   readonly bytes: Buffer
   readonly #volume: ErofsVolume
   readonly #xattrs: XattrReader
@@ -25,7 +25,7 @@ export class ErofsReader {
     this.#xattrs = new XattrReader(this.#volume)
   }
 
-  /** How many bytes the image has: what all counts are measured against. */
+  /** The number of bytes in the image, which all counts are measured against. */
   get length(): number {
     return this.bytes.length
   }
@@ -44,7 +44,7 @@ export class ErofsReader {
     return inode
   }
 
-  /** Says where the attributes of an inode are: references to the shared table first. Names are full and occur once. */
+  /** Finds the attributes of an inode: references to the shared table first. Names are full and occur once. */
   readXattrs(inode: RawInode, spans: XattrSpans): void {
     this.#xattrs.read(inode, spans)
   }
@@ -54,7 +54,7 @@ export class ErofsReader {
     this.entrySpans(directory, (from, to, nid, fileType) => visit(this.#text(from, to), nid, fileType))
   }
 
-  /** Visits every entry without a string for its name: told where it is. */
+  /** Visits every entry as `entries` does, told where its name lies. */
   entrySpans(directory: RawInode, visit: EntrySpanVisitor): void {
     visitEntries(this.#volume, directory, visit)
   }
@@ -71,7 +71,7 @@ export class ErofsReader {
       .join('')
   }
 
-  /** Where the target of a symlink lies. */
+  /** The stretches in which the target of a symlink lies. */
   targetSpans(inode: RawInode): Span[] {
     return targetSpans(this.#volume, inode)
   }
@@ -84,7 +84,7 @@ export class ErofsReader {
     return readData(this.#volume, inode)
   }
 
-  /** Where the data of an inode with a flat layout lies. */
+  /** The stretches in which the data of an inode with a flat layout lies. */
   flatSpans(inode: RawInode): Span[] {
     return flatSpans(this.#volume, inode)
   }

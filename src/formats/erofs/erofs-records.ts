@@ -39,7 +39,7 @@ export const superblock = {
 } as const
 
 export const superblockMagic = 0xe0f5e1e2
-/** Inodes carry mtimes (not ctimes); xattr areas begin with a name filter. */
+/** feature_compat bits: inodes carry mtimes (not ctimes); xattr areas begin with a name filter. */
 export const compatMtime = 0x2
 export const compatXattrFilter = 0x4
 
@@ -58,7 +58,7 @@ export const incompatNames = [
 export const incompatLz4Padding = 0x1
 export const incompatChunkedFile = 0x4
 
-/** What struct erofs_inode_compact and struct erofs_inode_extended have at the same place; a compact size has 4 bytes. */
+/** Fields that struct erofs_inode_compact and struct erofs_inode_extended have at the same place; a compact size has 4 bytes. */
 export const inodeHead = {
   format: 0,
   xattrCount: 2,
@@ -96,13 +96,13 @@ export const layoutShift = 1
 export const layoutMask = 7
 export const formatKnown = 0xf
 
-/** All data in blocks of its own, the first of which the union names. */
+/** Layout with all data in blocks of its own, the first of which the union names. */
 export const flatPlain = 0
 export const compressedFull = 1
-/** As flatPlain, but the last partial block follows the inode. */
+/** Layout like flatPlain, but the last partial block follows the inode. */
 export const flatInline = 2
 export const compressedCompact = 3
-/** A table of chunk addresses follows the inode. */
+/** Layout with a table of chunk addresses behind the inode. */
 export const chunkBased = 4
 
 /** The union of a chunk-based inode: bits 0–4 hold log2(chunk size / block size), bit 5 says 8-byte indexes. */
@@ -181,7 +181,7 @@ function sparse(pairs: readonly (readonly [index: number, value: number])[]): (n
 export const nameMax = 255
 /** The longest symlink target the kernel accepts. */
 export const targetMax = 4095
-/** An inode refers to at most this many shared xattrs. */
+/** The most shared xattrs that an inode refers to. */
 export const sharedRefsMax = 128
 
 export function align(value: number, to: number): number {

@@ -5,7 +5,7 @@ import { chunkBased, targetMax } from './erofs-records.ts'
 import type { ErofsVolume, Span } from './erofs-volume.ts'
 import { flatSpans } from './flat-data.ts'
 
-/** Where the target of a symlink lies, checked to be one that the kernel takes. */
+/** The stretches of the image in which a symlink's target lies, checked to be one that the kernel takes. */
 export function targetSpans(volume: ErofsVolume, inode: RawInode): Span[] {
   const { nid, size } = inode
   if (size === 0 || size > targetMax) throw bad(`symlink ${nid} has a target of ${size} bytes`)

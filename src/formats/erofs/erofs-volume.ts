@@ -10,7 +10,7 @@ import {
 } from './erofs-records.ts'
 import { ImageBytes } from './image-bytes.ts'
 
-/** Bytes of the image. */
+/** A stretch of the image. */
 export type Span = readonly [from: number, to: number]
 
 /** An image with what its superblock says: what all parts of the reader work on. */
@@ -19,9 +19,9 @@ export class ErofsVolume {
   readonly blockBits: number
   readonly blockSize: number
   readonly rootNid: number
-  /** Where nid 0 would be. */
+  /** Offset of the inode with nid 0, if there were one. */
   readonly inodesAt: number
-  /** Where the table of shared attributes begins. */
+  /** Offset of the block in which the table of shared attributes begins. */
   readonly sharedXattrsAt: number
   /** Whether the attributes of an inode begin with a filter of their names. */
   readonly hasXattrFilter: boolean
@@ -45,7 +45,10 @@ export class ErofsVolume {
     this.buildTimeNsec = bytes.u32(at + superblock.buildTimeNsec)
   }
 
-  /** Where so many bytes lie from a block on; `what` of inode `nid` they are. A device other than 0 is not this file. */
+  /**
+   * The stretch of so many bytes from a block on, checked to lie in the image. A device other than 0 is another file.
+   * @param what says with `nid` whose bytes they are, for errors
+   */
   blocks(block: number, length: number, device: number, what: string, nid: number): Span {
     if (device !== 0) throw unsupported(`${what} ${nid} lies on another device`)
     const at = block * this.blockSize

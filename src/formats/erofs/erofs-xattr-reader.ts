@@ -16,7 +16,7 @@ import { filterBit, prefixOf } from './xattr-names.ts'
 export interface XattrName {
   /** Counts the names of the image in the order in which they are met. */
   readonly id: number
-  /** With its prefix. */
+  /** The name with its prefix. */
   readonly text: string
   /** The bit of name filters that is set where no such attribute is. */
   readonly filterBit: number
@@ -26,10 +26,10 @@ export interface XattrName {
 export class XattrSpans {
   count = 0
   readonly names: XattrName[] = []
-  /** The value is what lies between the two, in the image. */
+  /** Offsets between which the value lies in the image. */
   readonly valueAt: number[] = []
   readonly valueEnd: number[] = []
-  /** Where it lies in the shared table; -1 for the inode's own. */
+  /** Offset of the entry in the shared table; -1 for the inode's own. */
   readonly sharedAt: number[] = []
 
   add(name: XattrName, valueAt: number, valueEnd: number, sharedAt: number): void {
@@ -98,7 +98,7 @@ export class XattrReader {
     spans.add(xattr.name, xattr.valueAt, xattr.valueEnd, at)
   }
 
-  /** Checks the whole entry. */
+  /** The name of an entry, all of which is checked. */
   #name(at: number, end: number, nid: number): XattrName {
     if (at + xattrEntry.bytes > end || at + this.#entryBytes(at) > end)
       throw bad(`an xattr of inode ${nid} ends outside of its place`)
@@ -136,7 +136,7 @@ export class XattrReader {
     return name
   }
 
-  /** A filter that denies a name hides it from the kernel's getxattr but not from us: such an image shows two faces. */
+  /** Refuses a filter that denies a name: that hides it from the kernel's getxattr but not from us, so the image shows two faces. */
   #check(nid: number, { names, valueAt, valueEnd, count }: XattrSpans, filter: number): void {
     let total = 0
     const known = count > 8 ? new Set<XattrName>() : undefined

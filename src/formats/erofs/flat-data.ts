@@ -9,7 +9,7 @@ export function* flatData(volume: ErofsVolume, inode: RawInode): Generator<Uint8
   for (const [from, to] of flatSpans(volume, inode)) yield* piecesOf(volume.bytes, from, to)
 }
 
-/** Where flat data lies. */
+/** The stretches of the image in which flat data lies. */
 export function flatSpans(volume: ErofsVolume, inode: RawInode): Span[] {
   const tail = inode.layout === flatInline ? inode.size % volume.blockSize : 0
   const inBlocks = inode.size - tail

@@ -73,7 +73,7 @@ class WalkedTar {
     )
   }
 
-  /** Makes it again, and stops at the first name that is not as it was. */
+  /** Makes the tar again, and stops at the first name that is not as it was. */
   async *again(options: BlobOptions): AsyncGenerator<Uint8Array> {
     let at = 0
     const pieces = this.#pieces(

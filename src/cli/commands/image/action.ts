@@ -1,6 +1,6 @@
 import type { Call, Example, OptionSpecs } from '../../command.ts'
 
-/** One of the things that `onefold image` does. */
+/** An action of `onefold image`. */
 export interface Action {
   readonly operands: string
   readonly summary: string

@@ -7,7 +7,7 @@ import { type Directory, inodeOf, isHardLink, namesBelow } from '../../../format
 import { pathFromUtf8 } from '../../../paths.ts'
 import { statObject } from '../../composefs/stat-object.ts'
 
-/** What an image is and holds, in numbers. */
+/** An image and its contents, in numbers. */
 export interface ImageDescription {
   /** The image's fs-verity digest, which is its name. */
   readonly digest: VerityDigest

@@ -3,9 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { OnefoldError, describeErrno, errnoOf } from '../../../error.ts'
 
-/** Files that are named on the command line. */
-
-/** All the bytes of one; `-` is standard input. */
+/** All the bytes of a file that is named on the command line; `-` is standard input. */
 export function readInput(path: string): Buffer {
   return reaching('read', path, () => readFileSync(path === '-' ? 0 : path))
 }

@@ -3,17 +3,17 @@ import { OnefoldError } from '../../../error.ts'
 import { nameMax } from '../../erofs/erofs-records.ts'
 import { type Directory, type Inode, compareNames, inodeOf, isDirectory, namesBelow } from '../../tree.ts'
 
-/** One inode of the image. */
+/** An inode of the image. */
 export interface RsNode {
   readonly inode: Inode
   nlink: number
-  /** Of a directory, `.` and `..` included, in byte order once all are there. */
+  /** The entries of a directory, `.` and `..` included, in byte order once all are there. */
   readonly entries: RsEntry[] | undefined
   shared: RsXattr[]
   local: RsXattr[]
   xattrBytes: number
   nameFilter: number
-  /** Filled in when the inode is placed, as what follows. */
+  /** Offset of the inode; filled in when it is placed, as what follows. */
   start: number
   /** The bytes behind inode and attributes, and the blocks elsewhere. */
   tail: number

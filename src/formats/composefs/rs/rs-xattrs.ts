@@ -51,7 +51,7 @@ function intern(known: Map<string, RsXattr>, name: string, value: Uint8Array): R
   return xattr
 }
 
-/** Unlike mkcomposefs, this layout knows `lustre.`. */
+/** Splits a name as splitName does, but for `lustre.`, which this layout knows and mkcomposefs does not. */
 function splitRsName(name: string): SplitName {
   return name.startsWith('lustre.')
     ? { index: xattrPrefixLustre, suffix: name.slice('lustre.'.length) }

@@ -6,12 +6,12 @@ import { FsContext, attachMount, setMountAttributes, unmount } from '../linux/mo
 import { copyRoot } from './copy-root.ts'
 import type { Attribute, Made, Setting, Step } from './mount-plan.ts'
 
-/** Carries out a plan. When a step fails nothing stays: mounts attached nowhere end with their descriptor. */
-export function carryOut(plan: readonly Step[]): void {
+/** Makes the calls of a plan. When a step fails nothing stays: mounts attached nowhere end with their descriptor. */
+export function executePlan(plan: readonly Step[]): void {
   const made = new Map<Made, Product>()
   const attached: string[] = []
   try {
-    for (const step of plan) carryOutStep(step, made, attached)
+    for (const step of plan) executeStep(step, made, attached)
   } catch (error) {
     for (const target of attached.reverse()) unmount(target, { lazy: true })
     throw error
@@ -22,11 +22,11 @@ export function carryOut(plan: readonly Step[]): void {
 
 interface Product {
   readonly fd: number
-  /** What a setting says to mean it, where a descriptor will not do. */
+  /** The path that a setting names it by, where a descriptor will not do. */
   readonly path?: string
 }
 
-function carryOutStep(step: Step, made: Map<Made, Product>, attached: string[]): void {
+function executeStep(step: Step, made: Map<Made, Product>, attached: string[]): void {
   switch (step.step) {
     case 'loop':
       made.set(step.as, attachLoop(step.file))
@@ -75,7 +75,7 @@ function applySetting(context: FsContext, setting: Setting, made: ReadonlyMap<Ma
 function get(made: ReadonlyMap<Made, Product>, name: Made): Product {
   const product = made.get(name)
   if (product === undefined)
-    throw new OnefoldError('USAGE', `Cannot carry out a plan that uses "${name}" before it is made`)
+    throw new OnefoldError('USAGE', `Cannot execute a plan that uses "${name}" before it is made`)
   return product
 }
 
