@@ -58,13 +58,9 @@ export type { RunOptions, RunResult } from './run/run.ts'
 export { scanDirectory, type ScanOptions } from './scan/scan-directory.ts'
 export { DumpReader, parseDump, type DumpOptions, type DumpedTree } from './formats/dump/read-dump.ts'
 export { writeDump } from './formats/dump/write-dump.ts'
-export {
-  openErofs,
-  readErofs,
-  type ErofsReadOptions,
-  type ErofsView,
-  type FileInfo,
-} from './formats/composefs/read-image.ts'
+export { readErofs } from './formats/composefs/read-image.ts'
+export { openErofs, type ErofsView } from './formats/composefs/image-view.ts'
+export { type ErofsReadOptions, type FileInfo } from './formats/composefs/inode-decoder.ts'
 export { planErofs, type ErofsOptions, type ErofsPlan } from './formats/composefs/plan-image.ts'
 export { streamErofs } from './formats/composefs/write-image.ts'
 export { VerityHasher, verityDigest } from './formats/fsverity/verity-digest.ts'

@@ -1,5 +1,5 @@
 import { OnefoldError } from '../error.ts'
-import type { ErofsView } from '../formats/composefs/read-image.ts'
+import type { ErofsView } from '../formats/composefs/image-view.ts'
 import type { FoundInode } from '../formats/lookup.ts'
 import type { Directory } from '../formats/tree.ts'
 import { pathFromUtf8 } from '../paths.ts'
@@ -55,7 +55,7 @@ export async function treeOf(store: Store, image: StoredImage): Promise<Director
 
 /** The same tree for those who look at a few places of it: of a large image it is there at once. */
 export async function viewOf(store: Store, image: StoredImage): Promise<ErofsView> {
-  const { openErofs } = await import('../formats/composefs/read-image.ts')
+  const { openErofs } = await import('../formats/composefs/image-view.ts')
   const { imageBytes } = await import('../transfer/ensure-image.ts')
   return openErofs(await imageBytes(store, image.record))
 }

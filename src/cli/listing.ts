@@ -1,5 +1,6 @@
 import { sizeOf } from '../formats/entry.ts'
-import type { ErofsView, FileInfo } from '../formats/composefs/read-image.ts'
+import type { ErofsView } from '../formats/composefs/image-view.ts'
+import type { FileInfo } from '../formats/composefs/inode-decoder.ts'
 import { deviceOf, nodeTypeOf, type NodeType, walk } from '../image/tree-json.ts'
 import type { FoundInode } from '../formats/lookup.ts'
 import { type Directory, type InodeInfo, isDirectory } from '../formats/tree.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { treeOf } from '../../test/fixtures/tree-text.ts'
-import { openErofs } from './composefs/read-image.ts'
+import { openErofs } from './composefs/image-view.ts'
 import { writeErofs } from './composefs/write-image.ts'
 import { type FoundInode, type LookupOptions, lookup } from './lookup.ts'
 import type { Directory, InodeInfo } from './tree.ts'

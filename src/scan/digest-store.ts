@@ -13,7 +13,7 @@ import {
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { VerityHasher } from '../formats/fsverity/verity-digest.ts'
-import { writeAll } from '../linux/descriptor.ts'
+import { writeAll } from '../linux/descriptor-io.ts'
 import { clone, linkFd, syncfs } from '../linux/file.ts'
 import { isErrno } from '../linux/libc.ts'
 import { enableVerity } from '../linux/fs-verity.ts'

@@ -7,7 +7,7 @@ import { type FlatTree, field, floatField, inodeFloats, inodeWords, kind } from 
 import { quoteName } from '../formats/path.ts'
 import { S_IFLNK, S_IFMT, S_IFREG } from '../formats/tree.ts'
 import { structs } from '../linux/abi.ts'
-import { writeAll } from '../linux/descriptor.ts'
+import { writeAll } from '../linux/descriptor-io.ts'
 import type { StatRecord } from '../linux/stat.ts'
 import { pathToBytes } from '../paths.ts'
 import { scanError, scanning } from './scan-error.ts'

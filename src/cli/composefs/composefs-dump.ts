@@ -1,5 +1,6 @@
 import { OnefoldError } from '../../error.ts'
-import { openErofs, readErofs } from '../../formats/composefs/read-image.ts'
+import { readErofs } from '../../formats/composefs/read-image.ts'
+import { openErofs } from '../../formats/composefs/image-view.ts'
 import { writeErofs } from '../../formats/composefs/write-image.ts'
 import { attempt, usageError } from './tool-failure.ts'
 import { OutputFile, readImage } from './tool-files.ts'

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { isatty } from 'node:tty'
 import { closeSync, openSync } from 'node:fs'
-import { readPieces } from '../../linux/descriptor.ts'
+import { readPieces } from '../../linux/descriptor-io.ts'
 import { pathToBytes } from '../../paths.ts'
 import { terminalOutput } from '../output.ts'
 import { OnefoldError } from '../../error.ts'

@@ -1,6 +1,6 @@
 /** The files that composefs' tools are given; paths have one char per byte. */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync } from 'node:fs'
-import { writeAll } from '../../linux/descriptor.ts'
+import { writeAll } from '../../linux/descriptor-io.ts'
 import { pathToBytes } from '../../paths.ts'
 import { attempt } from './tool-failure.ts'
 

@@ -1,6 +1,6 @@
 import type { VerityDigest } from '../../../digest.ts'
 import { placeOf } from '../../../formats/composefs/external-content.ts'
-import { openErofs } from '../../../formats/composefs/read-image.ts'
+import { openErofs } from '../../../formats/composefs/image-view.ts'
 import { sizeOf } from '../../../formats/entry.ts'
 import { verityDigest } from '../../../formats/fsverity/verity-digest.ts'
 import { type Directory, inodeOf, isHardLink, namesBelow } from '../../../formats/tree.ts'

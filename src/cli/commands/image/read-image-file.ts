@@ -1,6 +1,6 @@
 import type { Directory } from '../../../formats/tree.ts'
 import type { Call } from '../../command.ts'
-import { type Action, compatOption } from './action.ts'
+import { type Action, compatOption } from './image-action.ts'
 
 /** The actions that tell what an image holds. */
 
@@ -11,7 +11,7 @@ interface Read {
 
 async function read({ options }: Call, path: string): Promise<Read> {
   const { readErofs } = await import('../../../formats/composefs/read-image.ts')
-  const { readInput } = await import('./files.ts')
+  const { readInput } = await import('./named-files.ts')
   const bytes = readInput(path)
   return { bytes, tree: readErofs(bytes, { foreignPaths: options.flag('compat') }) }
 }
@@ -27,7 +27,7 @@ export const dump: Action = {
   ],
   async run(call, [path = '']) {
     const { bytes, tree } = await read(call, path)
-    const { openErofs } = await import('../../../formats/composefs/read-image.ts')
+    const { openErofs } = await import('../../../formats/composefs/image-view.ts')
     const { writeDump } = await import('../../../formats/dump/write-dump.ts')
     if (call.out.json) {
       const { treeToJson } = await import('../../../image/tree-json.ts')

@@ -2,7 +2,7 @@ import { closeSync, constants, readFileSync } from 'node:fs'
 import { pathFromUtf8 } from '../../../paths.ts'
 import type { Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
-import type { Action } from './action.ts'
+import type { Action } from './image-action.ts'
 
 export const mountImage: Action = {
   operands: 'FILE TARGET',

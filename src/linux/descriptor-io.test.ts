@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { scratch } from '../../test/fixtures/scratch.ts'
-import { readPieces, writeAll } from './descriptor.ts'
+import { readPieces, writeAll } from './descriptor-io.ts'
 
 test('reads what was written, in pieces', () => {
   using folder = scratch('descriptor')
@@ -19,7 +19,7 @@ test('reads what was written, in pieces', () => {
 })
 
 test('waits for a pipe that does not block', () => {
-  const module = JSON.stringify(new URL('./descriptor.ts', import.meta.url))
+  const module = JSON.stringify(new URL('./descriptor-io.ts', import.meta.url))
   // Node leaves pipes of its own non-blocking for whoever inherits them: the writer meets a full one.
   const script = `
     import { writeAll } from ${module}

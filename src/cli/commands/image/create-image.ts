@@ -6,7 +6,7 @@ import { OnefoldError } from '../../../error.ts'
 import type { ErofsOptions, ErofsPlan } from '../../../formats/composefs/plan-image.ts'
 import type { Call, Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
-import { type Action, compatOption } from './action.ts'
+import { type Action, compatOption } from './image-action.ts'
 
 export const create: Action = {
   operands: 'DIR|DUMP [FILE]',
@@ -73,8 +73,8 @@ interface Sink extends Disposable {
 async function openSink({ out }: Call, target: string | undefined): Promise<Sink | undefined> {
   if (target === undefined) return undefined
   if (target === '-') return { write: out.bytes, done() {}, [Symbol.dispose]() {} }
-  const { OutputFile } = await import('./files.ts')
-  const { writeAll } = await import('../../../linux/descriptor.ts')
+  const { OutputFile } = await import('./named-files.ts')
+  const { writeAll } = await import('../../../linux/descriptor-io.ts')
   const file = new OutputFile(target)
   return {
     write: (piece) => writeAll(file.fd, piece),
@@ -86,8 +86,8 @@ async function openSink({ out }: Call, target: string | undefined): Promise<Sink
 async function planDump(path: string, options: Options): Promise<ErofsPlan> {
   const { DumpReader } = await import('../../../formats/dump/read-dump.ts')
   const { planErofs } = await import('../../../formats/composefs/plan-image.ts')
-  const { readPieces } = await import('../../../linux/descriptor.ts')
-  const { openInput } = await import('./files.ts')
+  const { readPieces } = await import('../../../linux/descriptor-io.ts')
+  const { openInput } = await import('./named-files.ts')
   const reader = new DumpReader({ compat: options.flag('compat') })
   const fd = openInput(path)
   try {
