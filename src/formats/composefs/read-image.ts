@@ -48,7 +48,7 @@ class TreeBuilder {
   readonly #decoder: InodeDecoder
   readonly #inodes = new Map<number, Inode>()
   /** Inodes that so far were met under names that are not their primary one, with their i_ino. */
-  readonly #homeless = new Map<Inode, number>()
+  readonly #unplaced = new Map<Inode, number>()
   /** Directories yet to be read, breadth-first. */
   readonly #queue: OpenDirectory[] = []
   /** The empty files that may be whiteouts, and the directories they stand in. */
@@ -75,7 +75,7 @@ class TreeBuilder {
     for (let i = 0; i < this.#queue.length; i++) this.#fill(this.#queue[i] as OpenDirectory)
     this.#decoder.checkRoot(raw, root, this.#stubs)
     this.#move(this.#primaryNames.end())
-    if (this.#homeless.size > 0) this.#settleInOrder(root)
+    if (this.#unplaced.size > 0) this.#placeInOrder(root)
     this.#restoreWhiteouts()
     return root
   }
@@ -107,17 +107,17 @@ class TreeBuilder {
       }
       inode = this.#add(raw)
       if (isDirectory(inode)) this.#enter(open, name, raw, inode)
-      else this.#homeless.set(inode, raw.ino)
+      else this.#unplaced.set(inode, raw.ino)
     } else {
       if (isDirectory(inode)) throw bad(`directory ${nid} has two names`)
       checkEntryType(nid, inode.mode, fileType)
     }
-    const home = isDirectory(inode) || this.#isPrimary(inode)
-    open.directory.children.set(name, home ? inode : { linkTo: inode })
-    if (!home) {
+    const isPrimary = isDirectory(inode) || this.#isPrimary(inode)
+    open.directory.children.set(name, isPrimary ? inode : { linkTo: inode })
+    if (!isPrimary) {
       this.#primaryNames.further(inode, open, name)
     } else {
-      this.#settle(inode, open.directory)
+      this.#place(inode, open.directory)
       if (!isDirectory(inode) && inode.nlink > 1) this.#primaryNames.counted(inode, open, name)
       else this.#move(this.#primaryNames.end())
     }
@@ -156,21 +156,21 @@ class TreeBuilder {
   #isPrimary(inode: Inode): boolean {
     const { version } = this.#decoder
     if (version === undefined || version === rsLayoutVersion) return false
-    return this.#homeless.get(inode) === this.#nextIno
+    return this.#unplaced.get(inode) === this.#nextIno
   }
 
-  #settle(inode: Inode, directory: Directory): void {
-    this.#homeless.delete(inode)
+  #place(inode: Inode, directory: Directory): void {
+    this.#unplaced.delete(inode)
     this.#nextIno++
     if (this.#decoder.mayBeWhiteout(inode)) this.#maybeWhiteouts.set(inode, directory)
   }
 
-  /** Settles the inodes of images with another numbering: the first name in depth-first order is the primary one. */
-  #settleInOrder(root: Directory): void {
+  /** Places the inodes of images with another numbering: the first name in depth-first order is the primary one. */
+  #placeInOrder(root: Directory): void {
     for (const { directory, name, child } of namesBelow(root)) {
-      if (!isHardLink(child) || !this.#homeless.has(child.linkTo)) continue
+      if (!isHardLink(child) || !this.#unplaced.has(child.linkTo)) continue
       directory.children.set(name, child.linkTo)
-      this.#settle(child.linkTo, directory)
+      this.#place(child.linkTo, directory)
     }
   }
 
