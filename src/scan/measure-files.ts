@@ -24,7 +24,7 @@ export interface MeasureJob {
 }
 
 /** A text that cannot stay the same when a file is written to, or another one is put in its place. */
-export function identityOf(stats: BigIntStats): string {
+export function scannedIdentity(stats: BigIntStats): string {
   return `${stats.ino} ${stats.size} ${stats.ctimeNs}`
 }
 
@@ -98,5 +98,5 @@ function hashFile(fd: number, file: ScannedFile): VerityDigest {
 }
 
 function expectUnchanged(fd: number, file: ScannedFile): void {
-  if (identityOf(fstatSync(fd, { bigint: true })) !== file.identity) throw changedWhileRead('hash', file.path)
+  if (scannedIdentity(fstatSync(fd, { bigint: true })) !== file.identity) throw changedWhileRead('hash', file.path)
 }

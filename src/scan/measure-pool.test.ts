@@ -3,7 +3,7 @@ import { lstatSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { scratch } from '../../test/fixtures/scratch.ts'
 import { verityDigest } from '../formats/fsverity/verity-digest.ts'
-import { type Measured, type ScannedFile, identityOf } from './measure-files.ts'
+import { type Measured, type ScannedFile, scannedIdentity } from './measure-files.ts'
 import { MeasurePool } from './measure-pool.ts'
 
 /** Enough for several jobs. */
@@ -14,7 +14,7 @@ function filesIn(folder: string): ScannedFile[] {
     const path = `${folder}/f${i}`
     writeFileSync(path, `content of file ${i} `.repeat(10))
     const stats = lstatSync(path, { bigint: true })
-    return { path, size: Number(stats.size), identity: identityOf(stats) }
+    return { path, size: Number(stats.size), identity: scannedIdentity(stats) }
   })
 }
 

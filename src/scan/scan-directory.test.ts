@@ -22,7 +22,7 @@ import { type Directory, type Inode, inodeOf, isDirectory, isHardLink } from '..
 import { mknod } from '../../test/fixtures/file-calls.ts'
 import { setMtime } from '../linux/file.ts'
 import { setXattr } from '../linux/xattr.ts'
-import { type ScannedFile, identityOf, measureFiles } from './measure-files.ts'
+import { type ScannedFile, scannedIdentity, measureFiles } from './measure-files.ts'
 import { scanDirectory } from './scan-directory.ts'
 
 function pattern(size: number): Buffer {
@@ -221,7 +221,7 @@ describe('a directory of objects', () => {
     ]
     for (const [what, act] of change) {
       writeFileSync(path, pattern(100))
-      const file: ScannedFile = { path, size: 100, identity: identityOf(lstatSync(path, { bigint: true })) }
+      const file: ScannedFile = { path, size: 100, identity: scannedIdentity(lstatSync(path, { bigint: true })) }
       const before = lstatSync(path, { bigint: true }).ctimeNs
       do act()
       while (lstatSync(path, { bigint: true }).ctimeNs === before)

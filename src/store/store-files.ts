@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Code, OnefoldError, describeErrno, errnoOf } from '../error.ts'
-import { writeAll } from '../linux/write-all.ts'
+import { writeAll } from '../linux/descriptor-io.ts'
 
 /** The few ways in which a store touches files. Paths are below its root; names never come from outside undigested. */
 

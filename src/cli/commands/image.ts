@@ -2,10 +2,10 @@ import type { Call, Command, OptionSpecs } from '../command.ts'
 import { usageUnless } from '../usage.ts'
 import type { Action } from './image/image-action.ts'
 import { create } from './image/create-image.ts'
-import { mountImage } from './image/mount-image-file.ts'
+import { mountImageFile } from './image/mount-image-file.ts'
 import { dump, info, list, objects } from './image/read-image-file.ts'
 
-const actions: Readonly<Record<string, Action>> = { create, dump, ls: list, info, objects, mount: mountImage }
+const actions: Readonly<Record<string, Action>> = { create, dump, ls: list, info, objects, mount: mountImageFile }
 
 export const image: Command = {
   operands: `${Object.keys(actions).join('|')} …`,

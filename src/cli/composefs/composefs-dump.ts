@@ -3,7 +3,7 @@ import { readErofs } from '../../formats/composefs/read-image.ts'
 import { openErofs } from '../../formats/composefs/image-view.ts'
 import { writeErofs } from '../../formats/composefs/write-image.ts'
 import { attempt, usageError } from './tool-failure.ts'
-import { OutputFile, readImage } from './tool-files.ts'
+import { ToolOutput, readImage } from './tool-files.ts'
 
 /** `composefs-dump`: reads an image and writes it again in its version, which must give the same bytes. */
 export async function composefsDump([source, destination]: readonly string[]): Promise<void> {
@@ -13,7 +13,7 @@ export async function composefsDump([source, destination]: readonly string[]): P
   const bytes = readImage(source)
   const version = attempt(`Failed to get image version '${source}'`, () => versionOf(bytes))
   const root = attempt(`Failed to load '${source}'`, () => readErofs(bytes, { foreignPaths: true }))
-  using file = new OutputFile(destination, `failed to open '${destination}'`)
+  using file = new ToolOutput(destination, `failed to open '${destination}'`)
   const image = attempt('cannot write file', () => writeErofs(root, { minVersion: version, maxVersion: version }))
   attempt('cannot write file', () => {
     file.truncate()

@@ -10,7 +10,7 @@ import { type ErofsOptions, type ErofsPlan, planErofs } from '../../formats/comp
 import { streamErofs } from '../../formats/composefs/write-image.ts'
 import { VerityHasher } from '../../formats/fsverity/verity-digest.ts'
 import { attempt, failed, usageError } from './tool-failure.ts'
-import { OutputFile } from './tool-files.ts'
+import { ToolOutput } from './tool-files.ts'
 import { type OptionTable, parseOptions } from './getopt.ts'
 import { type ScanOptions, scanTree } from '../../scan/scan-directory.ts'
 import { ScanError, type ScanFailure } from '../../scan/scan-error.ts'
@@ -129,9 +129,9 @@ function scanOptions(given: ReadonlyMap<string, string>): ScanOptions {
   }
 }
 
-function openImage(path: string | undefined): OutputFile | undefined {
+function openImage(path: string | undefined): ToolOutput | undefined {
   if (path === undefined) return undefined
-  if (path !== '-') return new OutputFile(path, 'failed to open output file')
+  if (path !== '-') return new ToolOutput(path, 'failed to open output file')
   if (isatty(1)) throw new OnefoldError('USAGE', 'mkcomposefs: stdout is a tty.  Refusing to use it')
   return undefined
 }

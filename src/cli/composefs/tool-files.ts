@@ -10,7 +10,7 @@ export function readImage(path: string): Buffer {
 }
 
 /** A file to be written, opened before there is anything to write, so that it fails early. Its bytes stay until then. */
-export class OutputFile implements Disposable {
+export class ToolOutput implements Disposable {
   readonly #fd: number
 
   constructor(path: string, what: string) {

@@ -167,7 +167,9 @@ export class InodeDecoder {
         case 'order':
           this.#checkOrder(raw, i)
           break
-        default:
+        case 'whiteout mark':
+        case 'whiteouts mark':
+        case 'user':
           own.push(i)
       }
     return own

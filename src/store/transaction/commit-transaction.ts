@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { OnefoldError } from '../../error.ts'
-import { writeAll } from '../../linux/write-all.ts'
+import { writeAll } from '../../linux/descriptor-io.ts'
 import { fileError, makeFolder } from '../store-files.ts'
 import { type Hold, readHolds } from './holds.ts'
 import { type Folder, folders, imagePath, lockFile, objectPath, recipePath } from '../store-layout.ts'

@@ -1,5 +1,5 @@
 import { closeSync, fchmodSync, openSync, renameSync, rmSync } from 'node:fs'
-import { writeAll } from '../../linux/write-all.ts'
+import { writeAll } from '../../linux/descriptor-io.ts'
 import { fileError } from '../store-files.ts'
 
 /** An image on its way into a transaction: written piece by piece, as its name is only known at the end. */

@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import type { RecipeDigest, VerityDigest } from '../../digest.ts'
 import { errnoOf } from '../../error.ts'
-import { writeAll } from '../../linux/write-all.ts'
+import { writeAll } from '../../linux/descriptor-io.ts'
 import { fileError, writeFile } from '../store-files.ts'
 import { type HoldKind, formatHolds } from './holds.ts'
 import { objectPath, recipePath } from '../store-layout.ts'

@@ -4,7 +4,7 @@ import type { Options } from '../../command.ts'
 import { usageUnless } from '../../usage.ts'
 import type { Action } from './image-action.ts'
 
-export const mountImage: Action = {
+export const mountImageFile: Action = {
   operands: 'FILE TARGET',
   summary: 'mount an image file of any place on TARGET; umount(8) takes it away',
   least: 2,
