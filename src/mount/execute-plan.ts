@@ -4,10 +4,10 @@ import { mountFlags } from '../linux/abi.ts'
 import { attachLoop } from '../linux/loop.ts'
 import { FsContext, attachMount, setMountAttributes, unmount } from '../linux/mount-calls.ts'
 import { copyRoot } from './copy-root.ts'
-import type { Attribute, Made, Setting, Step } from './mount-plan.ts'
+import type { Attribute, Made, Setting, MountStep } from './mount-plan.ts'
 
 /** Makes the calls of a plan. When a step fails nothing stays: mounts attached nowhere end with their descriptor. */
-export function executePlan(plan: readonly Step[]): void {
+export function executePlan(plan: readonly MountStep[]): void {
   const made = new Map<Made, Product>()
   const attached: string[] = []
   try {
@@ -26,7 +26,7 @@ interface Product {
   readonly path?: string
 }
 
-function executeStep(step: Step, made: Map<Made, Product>, attached: string[]): void {
+function executeStep(step: MountStep, made: Map<Made, Product>, attached: string[]): void {
   switch (step.step) {
     case 'loop':
       made.set(step.as, attachLoop(step.file))

@@ -7,7 +7,7 @@
 import { isErrno } from '../linux/libc.ts'
 import { pathFromUtf8 } from '../paths.ts'
 import { executePlan } from './execute-plan.ts'
-import type { Means, Step } from './mount-plan.ts'
+import type { Means, MountStep } from './mount-plan.ts'
 import { removeDirectory } from './mount-state.ts'
 
 /** How layers were given to the kernel when a mount last worked: the next one begins there. */
@@ -19,7 +19,7 @@ let layersThatWorked: Means['layers'] = 'descriptors'
  * @param makeScratch makes that directory, an ordinary path; it is removed afterwards
  */
 export function executeByBestMeans(
-  plan: (means: Means, scratch: string) => readonly Step[],
+  plan: (means: Means, scratch: string) => readonly MountStep[],
   makeScratch: () => string,
 ): void {
   tryMeans((means) => {

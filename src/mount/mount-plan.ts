@@ -50,7 +50,7 @@ export interface Means {
 }
 
 /** Words in quotes after `as` name what a step makes; later steps refer to it. */
-export type Step =
+export type MountStep =
   | { readonly step: 'loop'; readonly file: number; readonly as: Made }
   | {
       readonly step: 'mount'
@@ -74,7 +74,7 @@ export type Attribute = 'rdonly' | 'nodev' | 'nosuid'
 
 export const sourcePrefix = 'onefold:'
 
-export function planMount(request: MountRequest, means: Means): readonly Step[] {
+export function planMount(request: MountRequest, means: Means): readonly MountStep[] {
   const byPath = means.layers !== 'descriptors'
   const { changes } = request
   return [
@@ -96,7 +96,7 @@ export function planMount(request: MountRequest, means: Means): readonly Step[] 
 }
 
 /** Mounts the image, attached nowhere yet. */
-export function metadataSteps(request: Pick<MountRequest, 'image' | 'hasAcl'>, means: Means): Step[] {
+export function metadataSteps(request: Pick<MountRequest, 'image' | 'hasAcl'>, means: Means): MountStep[] {
   const source: Setting =
     means.image === 'file'
       ? { key: 'source', value: `/proc/self/fd/${request.image}` }

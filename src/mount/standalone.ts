@@ -8,7 +8,7 @@ import { measureVerity } from '../linux/fs-verity.ts'
 import { explainRefusal } from './explain-refusal.ts'
 import { readImageHeader } from './image-header.ts'
 import { executeByBestMeans, mayBeMisunderstood } from './mount-means.ts'
-import { type Means, type Setting, type Step, escapePath, layerSettings, metadataSteps } from './mount-plan.ts'
+import { type Means, type Setting, type MountStep, escapePath, layerSettings, metadataSteps } from './mount-plan.ts'
 
 /** A mount of an image file that lies anywhere, in no store. Paths have one char per byte. */
 export interface StandaloneMount {
@@ -93,7 +93,7 @@ interface StandaloneRequest extends Omit<StandaloneMount, 'name' | 'verity' | 'd
  * Plans the mount that composefs' own helper makes, so that what looks for it in the mount table finds it: source
  * `composefs`, devices and setuid programs work, writes go nowhere unless there is an upper directory.
  */
-export function planStandalone(request: StandaloneRequest, means: Means): readonly Step[] {
+export function planStandalone(request: StandaloneRequest, means: Means): readonly MountStep[] {
   const { namespace, scratch, target, readOnly } = request
   const byPath = means.layers !== 'descriptors'
   return [

@@ -30,7 +30,7 @@ export interface WalkEntriesOptions {
 
 /**
  * Every name of a tree as a tar has it, in the order of `walkTree`: of hard links the first name is the file, further ones
- * point to it. Left out, with a warning: sockets, which no tar can hold, and what is mounted inside the tree, which
+ * point to it. Left out, with a warning: sockets, for which tars have no type, and what is mounted inside the tree, which
  * belongs to another one.
  * @param root one char per byte; may be a symlink
  */
