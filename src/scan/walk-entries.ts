@@ -26,12 +26,13 @@ export interface WalkEntriesOptions {
   /** Directories whose contents are left out, by identity (`StatRecord`). */
   readonly omit: ReadonlySet<string>
   readonly onWarning: (message: string) => void
+  /** Whether sockets are given out; layers of images cannot hold them, and they are left out there with a warning. */
+  readonly sockets?: 'keep' | 'leaveOut'
 }
 
 /**
  * Every name of a tree as a tar has it, in the order of `walkTree`: of hard links the first name is the file, further ones
- * point to it. Left out, with a warning: sockets, for which tars have no type, and what is mounted inside the tree, which
- * belongs to another one.
+ * point to it. What is mounted inside the tree belongs to another one, and is left out with a warning.
  * @param root one char per byte; may be a symlink
  */
 export function* walkEntries(root: string, options: WalkEntriesOptions): Generator<WalkedEntry> {
@@ -57,7 +58,8 @@ class Entries {
   entryOf(name: WalkedName): WalkedEntry | undefined {
     if (name.path.length > maxPathBytes) throw tooLong(name)
     const type = typeOf(name.stat.mode)
-    if (type === 'socket') return this.#warn(name, 'a socket cannot be in a tar; it is left out')
+    if (type === 'socket' && this.#options.sockets !== 'keep')
+      return this.#warn(name, 'a socket cannot be in a layer; it is left out')
     if (type === 'directory') this.#mayLeaveOut(name)
     const first = type === 'directory' ? undefined : this.#firstPaths.firstOf(name.stat, name.path)
     try {

@@ -15,7 +15,7 @@ export interface SourceOptions {
   readonly platform?: Platform | undefined
   /** Directories whose contents are no part of a plain tree: the store itself, when `rootfs:/` is read. */
   readonly omit?: readonly string[] | undefined
-  /** Hears what was left out of a plain tree, and why: `"/srv/x/socket": a socket cannot be in a tar`. */
+  /** Hears what was left out of a plain tree, and why: `"/srv/x/proc": another file system is mounted here`. */
   readonly onWarning?: ((message: string) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }

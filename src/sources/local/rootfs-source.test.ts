@@ -27,6 +27,10 @@ import { TarParser } from '../../formats/tar/tar-parser.ts'
 import { setMtime } from '../../linux/file.ts'
 import { setXattr } from '../../linux/xattr.ts'
 import { pathToBytes } from '../../paths.ts'
+import { S_IFMT, S_IFSOCK, inodeOf } from '../../formats/tree.ts'
+import { readTree } from '../../library/reading.ts'
+import { openStore } from '../../store/store.ts'
+import { pull } from '../../transfer/pull/pull.ts'
 import { openSource } from '../open-source.ts'
 import type { SourceOptions } from '../source-options.ts'
 import type { Source } from '../source.ts'
@@ -173,21 +177,25 @@ test(
   },
 )
 
-describe('what a tar cannot or should not hold is left out, and said', () => {
-  test('sockets', async () => {
-    using folder = scratch('rootfs')
-    const server = createServer().listen(folder.at('s'))
-    await new Promise((resolve) => server.once('listening', resolve))
-    const warnings: string[] = []
-    const entries = entriesOf(await tarOfTree(folder.path, { onWarning: (message) => warnings.push(message) }))
-    server.close()
-    assert.deepEqual(
-      entries.map(({ path }) => path),
-      [''],
-    )
-    assert.deepEqual(warnings, [`"${folder.at('s')}": a socket cannot be in a tar; it is left out`])
+test('sockets are kept', async () => {
+  using folder = scratch('rootfs')
+  mkdirSync(folder.at('tree'))
+  const server = createServer().listen(folder.at('tree', 's'))
+  await new Promise((resolve) => server.once('listening', resolve))
+  server.unref()
+  const warnings: string[] = []
+  await using store = await openStore(folder.at('store'))
+  await using source = await openSource(`rootfs:${folder.at('tree')}`, {
+    onWarning: (message) => warnings.push(message),
   })
+  await pull(store, source, { name: 'tree' })
+  server.close()
+  const tree = await readTree(store, 'tree')
+  assert.equal(inodeOf(tree.children.get('s')!).mode & S_IFMT, S_IFSOCK)
+  assert.deepEqual(warnings, [])
+})
 
+describe('what a tree should not hold is left out, and said', () => {
   test('what is mounted inside', { skip: needsRoot || needsPrograms('mount', 'umount') }, async () => {
     using folder = scratch('rootfs')
     mkdirSync(folder.at('m'))

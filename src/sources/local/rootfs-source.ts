@@ -13,7 +13,7 @@ import { type TarName, type TreeWalk, readWalked } from './walked-tar.ts'
 export async function openRootfs(name: string, path: string, options: SourceOptions): Promise<Source> {
   const root = await directoryRoot(path)
   const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
-    for (const found of walkEntries(root, { omit: inodesOf(options.omit ?? []), onWarning })) {
+    for (const found of walkEntries(root, { omit: inodesOf(options.omit ?? []), onWarning, sockets: 'keep' })) {
       seen(found)
       yield found
     }

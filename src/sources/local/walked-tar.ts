@@ -9,6 +9,7 @@ import type { BlobOptions } from '../source.ts'
 import { changedWhileRead } from '../../scan/scan-error.ts'
 import type { WalkedEntry } from '../../scan/walk-entries.ts'
 import { pathInTree } from '../../scan/walk-tree.ts'
+import { TarBatch } from './tar-batch.ts'
 
 /** A name of a tar that is being made; its bytes are read before the next name is asked for. */
 export interface TarName {
@@ -49,8 +50,6 @@ export async function readWalked(
   }
 }
 
-const batchSize = 1024 * 1024
-
 /** The tar of one directory, the same bytes each time as long as nobody writes to it. */
 class WalkedTar {
   readonly #root: string
@@ -89,7 +88,7 @@ class WalkedTar {
   *#pieces(onWarning: (message: string) => void, seen: (found: WalkedEntry) => void): Generator<Uint8Array> {
     for (const name of this.#walk(onWarning, seen)) {
       const size = sizeOf(name.entry.content)
-      yield writeTarHeader(name.entry, size)
+      yield writeTarHeader(name.entry, size, { sockets: 'fileType' })
       yield* name.content()
       yield tarPadding(size)
     }
@@ -97,25 +96,16 @@ class WalkedTar {
   }
 }
 
-/** Joins small pieces: what takes them pays per chunk. */
-async function* batches(pieces: Iterable<Uint8Array>, { signal, lent }: BlobOptions): AsyncGenerator<Uint8Array> {
-  let batch = new Uint8Array(batchSize)
-  let used = 0
+async function* batches(
+  pieces: Iterable<Uint8Array>,
+  { signal, lent = false }: BlobOptions,
+): AsyncGenerator<Uint8Array> {
+  const batch = new TarBatch(lent)
   for (const piece of pieces) {
-    if (used + piece.length > batchSize) {
-      signal?.throwIfAborted()
-      if (used > 0) yield batch.subarray(0, used)
-      if (lent !== true) batch = new Uint8Array(batchSize)
-      used = 0
-    }
-    if (piece.length > batchSize) {
-      yield piece
-      continue
-    }
-    batch.set(piece, used)
-    used += piece.length
+    signal?.throwIfAborted()
+    yield* batch.add(piece)
   }
-  if (used > 0) yield batch.subarray(0, used)
+  yield* batch.rest()
 }
 
 async function* skipping(chunks: AsyncIterable<Uint8Array>, offset: number): AsyncGenerator<Uint8Array> {
