@@ -1,12 +1,14 @@
+import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { constants, createGunzip, gzip, zstdCompress } from 'node:zlib'
 import { promisify } from 'node:util'
-import { hexOf } from '../src/digest.ts'
+import { hexOf, parseDigest } from '../src/digest.ts'
+import type { Descriptor } from '../src/formats/oci/descriptor.ts'
 import { writeEstargz } from '../src/formats/estargz/write-estargz.ts'
 import { mediaTypes } from '../src/formats/oci/media-types.ts'
-import type { WrittenLayer } from '../src/formats/toc-json/toc-written.ts'
+import type { TableFacts } from '../src/formats/toc-json/toc-written.ts'
 import { writeZstdChunked } from '../src/formats/zstd-chunked/write-chunked.ts'
 import { type BuiltImage, layout } from './build.ts'
 import { benchFolder } from './images.ts'
@@ -46,16 +48,23 @@ async function recodeLayer({ blob, tarSize }: LayerBlob, format: Recoding): Prom
   return layer
 }
 
-async function writeOut(writer: AsyncGenerator<Uint8Array, WrittenLayer>): Promise<WrittenLayer> {
+type Named = TableFacts & Pick<Descriptor, 'digest' | 'size'>
+
+async function writeOut(writer: AsyncGenerator<Uint8Array, TableFacts>): Promise<Named> {
   const path = join(layout, `new-${process.pid}`)
   const file = await open(path, 'w')
+  const hash = createHash('sha256')
+  let size = 0
   for (;;) {
     const step = await writer.next()
     if (step.done === true) {
       await file.close()
-      await rename(path, join(layout, 'blobs/sha256', hexOf(step.value.digest)))
-      return step.value
+      const digest = parseDigest(`sha256:${hash.digest('hex')}`)
+      await rename(path, join(layout, 'blobs/sha256', hexOf(digest)))
+      return { ...step.value, digest, size }
     }
+    hash.update(step.value)
+    size += step.value.length
     await file.writeFile(step.value)
   }
 }

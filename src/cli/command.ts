@@ -5,6 +5,8 @@ export interface OptionSpec {
   readonly help: string
   readonly short?: string
   readonly value?: string
+  /** The values that there are, where they can be listed. */
+  readonly choices?: readonly string[]
   readonly multiple?: boolean
 }
 
@@ -17,6 +19,8 @@ export interface Command {
   /** A few sentences for its help page. */
   readonly about: string
   readonly options: OptionSpecs
+  /** What has names of its own in this command, such as formats. */
+  readonly glossary?: Glossary
   readonly examples: readonly Example[]
   /** The number of operands after which everything belongs to somebody else (`run IMAGE [CMD …]`). */
   readonly restAfter?: number
@@ -31,6 +35,12 @@ export interface CommandEntry {
   readonly summary: string
   /** Commands are loaded when they are called: `--help` must not pay for any of them. */
   load(): Promise<Command>
+}
+
+/** Names that mean something in a command, such as those of formats. */
+export interface Glossary {
+  readonly title: string
+  readonly terms: readonly { readonly term: string; readonly meaning: string }[]
 }
 
 export interface Example {

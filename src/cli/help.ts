@@ -1,4 +1,4 @@
-import type { Command, OptionSpecs } from './command.ts'
+import type { Command, Glossary, OptionSpecs } from './command.ts'
 import { commandTable } from './commands.ts'
 import { globalOptions } from './globals.ts'
 
@@ -44,6 +44,7 @@ export function commandHelp(name: string, command: Command): string {
     `Usage: onefold ${name} [options]${command.operands === '' ? '' : ` ${command.operands}`}`,
     '',
     command.about,
+    ...(command.glossary === undefined ? [] : glossaryLines(command.glossary)),
     ...(own.length === 0 ? [] : ['', 'Options:', ...own]),
     '',
     'Options of every command:',
@@ -52,6 +53,11 @@ export function commandHelp(name: string, command: Command): string {
     'Examples:',
     ...command.examples.flatMap(({ command: line, meaning }) => [`  ${line}`, `      ${meaning}`]),
   ].join('\n')
+}
+
+function glossaryLines({ title, terms }: Glossary): string[] {
+  const width = Math.max(...terms.map(({ term }) => term.length))
+  return ['', `${title}:`, ...terms.map(({ term, meaning }) => `  ${term.padEnd(width)}  ${meaning}`)]
 }
 
 function optionLines(specs: OptionSpecs): string[] {

@@ -1,4 +1,4 @@
-import type { Command, CommandEntry, OptionSpecs } from './command.ts'
+import type { Command, CommandEntry, Glossary, OptionSpecs } from './command.ts'
 import { globalOptions } from './globals.ts'
 import { exitStatus, imageNames, programAbout } from './help.ts'
 
@@ -31,6 +31,7 @@ export function commandPage(version: string, name: string, summary: string, comm
     section('NAME', text(`onefold-${name} - ${summary}`)),
     section('SYNOPSIS', synopsis(`onefold ${name}`, command.operands)),
     section('DESCRIPTION', text(command.about)),
+    ...(command.glossary === undefined ? [] : [glossary(command.glossary)]),
     ...(own.length === 0 ? [] : [section('OPTIONS', ...own)]),
     section('OPTIONS OF EVERY COMMAND', ...options(globalOptions)),
     section('EXAMPLES', ...command.examples.map(({ command: line, meaning }) => term(bold(line), meaning))),
@@ -55,6 +56,10 @@ function section(name: string, ...lines: readonly string[]): string {
 
 function synopsis(command: string, ...operands: readonly string[]): string {
   return [bold(command), '[options]', ...operands.filter((word) => word !== '').map(escaped)].join(' ')
+}
+
+function glossary({ title, terms }: Glossary): string {
+  return section(title.toUpperCase(), ...terms.map(({ term: word, meaning }) => term(bold(word), meaning)))
 }
 
 function options(specs: OptionSpecs): string[] {

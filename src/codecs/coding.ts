@@ -13,3 +13,12 @@ export type Coding =
   | { readonly kind: 'deflate'; readonly bits: number; readonly window: Uint8Array }
 
 export const zstd: Coding = { kind: 'zstd' }
+
+/** How members are compressed that can each be decoded alone. */
+export type MemberCoding = 'gzip' | 'zstd'
+
+/** The levels that each coding has. */
+export const memberLevels: Readonly<Record<MemberCoding, { min: number; max: number; usual: number }>> = {
+  gzip: { min: 1, max: 9, usual: 6 },
+  zstd: { min: 1, max: 19, usual: 3 },
+}

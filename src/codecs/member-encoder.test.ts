@@ -4,7 +4,8 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { noise } from '../../test/servers/registry.ts'
 import { type MemberEncoder, encodedMax } from './codec.ts'
 import { NodeGzipEncoder } from './gzip-encoder.ts'
-import { memberEncoder, memberLevels } from './member-encoder.ts'
+import { memberLevels } from './coding.ts'
+import { memberEncoder } from './member-encoder.ts'
 import { NodeZstdEncoder } from './zstd-encoder.ts'
 
 const lengths = [0, 1, 63, 255, 256, 257, 511, 512, 700, 16_383, 16_384, 32_767, 32_768, 32_769, 140_000, 1_000_000]

@@ -1,15 +1,8 @@
 import type { MemberEncoder } from './codec.ts'
+import type { MemberCoding } from './coding.ts'
 import { GzipEncoder, NodeGzipEncoder } from './gzip-encoder.ts'
 import { nativeZlib, nativeZstd } from './native.ts'
 import { NodeZstdEncoder, ZstdEncoder } from './zstd-encoder.ts'
-
-export type MemberCoding = 'gzip' | 'zstd'
-
-/** The levels that each coding has. */
-export const memberLevels: Readonly<Record<MemberCoding, { min: number; max: number; usual: number }>> = {
-  gzip: { min: 1, max: 9, usual: 6 },
-  zstd: { min: 1, max: 19, usual: 3 },
-}
 
 /** An encoder with the libraries that this Node carries, called directly where it exports them. */
 export function memberEncoder(coding: MemberCoding, level: number): MemberEncoder {

@@ -1,4 +1,5 @@
-import type { Format } from './format.ts'
+import type { OptionsOf } from './format-options.ts'
+import type { Format, FormatWriter, IndexAttacher } from './format.ts'
 
 interface FormatLine {
   load(): Promise<Format>
@@ -12,6 +13,9 @@ const formats = {
   'zstd-chunked': { load: async () => (await import('./zstd-chunked/format.ts')).zstdChunked },
   'stargz-zstd': { load: async () => (await import('./stargz-zstd/format.ts')).stargzZstd },
   soci: { load: async () => (await import('./soci/format.ts')).soci },
+  'tar+gzip': { load: async () => (await import('./plain-tar/format.ts')).tarGzip },
+  'tar+zstd': { load: async () => (await import('./plain-tar/format.ts')).tarZstd },
+  tar: { load: async () => (await import('./plain-tar/format.ts')).tar },
 } satisfies Readonly<Record<string, FormatLine>>
 
 const lines: Readonly<Record<string, FormatLine>> = formats
@@ -38,3 +42,58 @@ let all: Promise<readonly Format[]> | undefined
 export function loadFormats(): Promise<readonly Format[]> {
   return (all ??= Promise.all(formatNames.map((name) => formats[name].load())))
 }
+
+/** A format that layers can be written in. */
+export interface WritableDeclaration extends Format {
+  readonly name: WritableFormat
+  readonly writer: FormatWriter
+}
+
+export async function loadWritable(): Promise<readonly WritableDeclaration[]> {
+  return (await loadFormats()).flatMap((format) => {
+    const { writer } = format
+    return writer === undefined ? [] : [{ ...format, name: format.name as WritableFormat, writer }]
+  })
+}
+
+/** A format whose index can be made beside an image where it lies. */
+export interface AttachableDeclaration extends Format {
+  readonly name: AttachableFormat
+  readonly attacher: IndexAttacher
+}
+
+export async function loadAttachable(): Promise<readonly AttachableDeclaration[]> {
+  return (await loadFormats()).flatMap((format) => {
+    const { attacher } = format
+    return attacher === undefined ? [] : [{ ...format, name: format.name as AttachableFormat, attacher }]
+  })
+}
+
+// What the declarations say, as types: whoever calls the library is told by the compiler what can be chosen.
+
+type Declared<N extends FormatName> = Awaited<ReturnType<(typeof formats)[N]['load']>>
+type Intersection<T> = (T extends unknown ? (value: T) => void : never) extends (value: infer I) => void ? I : never
+
+/** Formats that layers can be written in. */
+export type WritableFormat = {
+  [N in FormatName]: Declared<N> extends { readonly writer: FormatWriter } ? N : never
+}[FormatName]
+
+/** Formats whose index can be made beside an image where it lies. */
+export type AttachableFormat = {
+  [N in FormatName]: Declared<N> extends { readonly attacher: IndexAttacher } ? N : never
+}[FormatName]
+
+/** What can be chosen in any of the formats that are written. */
+export type WriterOptions = Intersection<
+  {
+    [N in FormatName]: Declared<N> extends { readonly writer: FormatWriter<infer S> } ? OptionsOf<S> : never
+  }[FormatName]
+>
+
+/** What can be chosen in any of the formats whose index can be attached. */
+export type AttacherOptions = Intersection<
+  {
+    [N in FormatName]: Declared<N> extends { readonly attacher: IndexAttacher<infer S> } ? OptionsOf<S> : never
+  }[FormatName]
+>

@@ -6,15 +6,15 @@
  */
 import type { Digest, DiffId } from '../digest.ts'
 import type { Decoder, IndexingDecoder } from '../codecs/codec.ts'
-import type { Coding } from '../codecs/coding.ts'
+import type { Coding, MemberCoding } from '../codecs/coding.ts'
 import type { Binding } from './binding.ts'
 import type { ContentIndex } from './content-index.ts'
-import type { OptionSpecs, OptionsOf } from './format-options.ts'
+import { type OptionSpecs, type OptionsOf, levelOption } from './format-options.ts'
 import type { Descriptor } from './oci/descriptor.ts'
 import type { Manifest } from './oci/manifest.ts'
 import type { Reading } from './reading.ts'
 
-export interface Format<S extends OptionSpecs = OptionSpecs> {
+export interface Format {
   /** What `--to` takes and `inspect` says. */
   readonly name: string
   /** For people: `eStargz`. */
@@ -29,6 +29,8 @@ export interface Format<S extends OptionSpecs = OptionSpecs> {
   readonly layerAnnotations?: RegExp
   /** The same of an image's manifest. */
   readonly imageAnnotations?: RegExp
+  /** What the format adds to the tar of a layer for itself. */
+  readonly ownFiles?: OwnFiles
   /** By what the descriptor of a layer binds an index of the format; undefined where it does not. */
   readonly binding?: (layer: Descriptor) => Binding | undefined
   /** How an index of the format is found and read. */
@@ -37,16 +39,35 @@ export interface Format<S extends OptionSpecs = OptionSpecs> {
     readonly identifies: boolean
     load(): Promise<IndexReader>
   }
-  readonly writer?: FormatWriter<S>
+  readonly writer?: FormatWriter
   /** A format whose index can be made beside an image where it lies, without touching it. */
-  readonly attacher?: IndexAttacher<S>
+  readonly attacher?: IndexAttacher
   /** A format in which one file is a whole image or layer: `NAME:FILE` can be pulled and exported. */
   readonly file?: { load(): Promise<FormatFile> }
 }
 
-/** Keeps the types of a declaration's options. */
-export function defineFormat<const S extends OptionSpecs>(format: Format<S>): Format<S> {
+/** Keeps the exact type of a declaration: which parts it has, and of what types its options are. */
+export function defineFormat<const F extends Format>(format: F): F {
   return format
+}
+
+/** Holds a writer's functions to the types of its options. */
+export function defineWriter<const S extends OptionSpecs>(writer: FormatWriter<S>): FormatWriter<S> {
+  return writer
+}
+
+/** Holds an attacher's functions to the types of its options. */
+export function defineAttacher<const S extends OptionSpecs>(attacher: IndexAttacher<S>): IndexAttacher<S> {
+  return attacher
+}
+
+/** Files in the root of a layer's tar that are the format's own and do not show in trees: see docs/tree.md. */
+export interface OwnFiles {
+  /** All of them, if they are regular files. */
+  readonly names: readonly string[]
+  /** They are the format's only where one of these is among them, with this content. */
+  readonly landmarks: readonly string[]
+  readonly landmark: Uint8Array
 }
 
 // Reading
@@ -106,25 +127,39 @@ export interface FormatFile {
 
 // Writing
 
+/** How the blobs of a format are compressed. */
+export type WriterCoding = MemberCoding | 'none'
+
 export interface FormatWriter<S extends OptionSpecs = OptionSpecs> {
   readonly options: S
-  /** How blobs are compressed: decides the range of `level`. */
-  readonly coding: 'gzip' | 'zstd' | 'none'
-  /** Whether the image has to have a name for its index to be found. */
-  needsName?(options: OptionsOf<S>): boolean
-  /** Whether layers are sent as they came wherever their origin still has them. */
+  /** Decides whether there is a `level` beside the options, and what its range is. */
+  readonly coding: WriterCoding
+  /** Whether layers keep their tars, and images their IDs, unless options say otherwise. */
+  readonly keepsTar: boolean
+  /** What help shows: options as the command line writes them, and what they are good for. */
+  readonly example?: { readonly options: string; readonly meaning: string }
+  /** Whether blobs go out as they came wherever their origin still gives them. */
   readonly keepsBlobs?: boolean
-  /** Throws USAGE for options that do not go together, before anything is read. */
-  check?(options: OptionsOf<S>): void
+  /** Says what is wrong with options that do not go together; undefined where nothing is. */
+  check?(options: OptionsOf<S>): string | undefined
+  /** Whether what lies beside the image is found by the name of the image, so that it needs one. */
+  needsName?(options: OptionsOf<S>): boolean
+  /** Names paths, as UTF-8 text, that are to stand first in the tar of the highest layer that has them. */
+  first?(options: OptionsOf<S>): readonly string[]
   load(): Promise<LayerWriter<S>>
 }
 
+/** All that can be chosen when a format is written: its options, and how hard to compress. */
+export function writerOptions({ options, coding }: FormatWriter): OptionSpecs {
+  return coding === 'none' ? options : { level: levelOption(coding), ...options }
+}
+
 export interface LayerWriter<S extends OptionSpecs = OptionSpecs> {
-  /** Opens a layer as a blob of the format; throws UNSUPPORTED, naming the entry, for what the format cannot hold. */
+  /** Opens a layer as a blob of the format; the blob throws UNSUPPORTED, naming the entry, for what the format cannot hold. */
   layer(input: LayerInput, options: OptionsOf<S>, tools: WritingTools): Promise<LayerOutput>
-  /** What has to go with an image whose layers were written; undefined where that is nothing. */
+  /** Makes what has to go with an image whose layers were written; undefined where that is nothing. */
   image?(layers: readonly WrittenLayer[], options: OptionsOf<S>): ImageAddition | undefined
-  /** What has to go beside all images that were written under one name; undefined where that is nothing. */
+  /** Makes what has to go beside all images that were written under one name; undefined where that is nothing. */
   companion?(layers: readonly WrittenLayer[], options: OptionsOf<S>): Companion | undefined
 }
 
@@ -133,12 +168,14 @@ export interface LayerInput {
   /** As it came; its bytes may be gone. */
   readonly blob: Descriptor
   readonly diffId: DiffId
-  readonly tarSize: number
-  /** The layer's tar, whose pieces are good until the next is asked for; it is checked against the diffID at its end. */
+  /** How many entries stand first in the tar because the writer's `first` names them, or because such ones need them. */
+  readonly first: number
+  /** Builds the tar. A piece is good until the next is asked for; what the store lost throws CORRUPT, at the end at the latest. */
   tar(): Iterable<Uint8Array>
-  /** The tar with these entries, and what they need, at its front, and how many entries those are; paths as UTF-8 text. */
-  ordered(first: readonly string[]): { readonly tar: Iterable<Uint8Array>; readonly count: number }
-  /** The blob as it came, checked at its end, where its origin still gives it and `accepts` takes its first bytes. */
+  /**
+   * Reads the blob as it came, checked by its end, where its origin gives it and `accepts` takes its first bytes. A piece
+   * is good until the next is asked for.
+   */
   original(accepts: (first: Uint8Array) => boolean): Promise<AsyncIterable<Uint8Array> | undefined>
 }
 
@@ -159,7 +196,7 @@ export interface LayerFacts {
 }
 
 export interface WrittenLayer extends LayerFacts {
-  /** With the annotations. */
+  /** Without the annotations. */
   readonly blob: Descriptor
 }
 
@@ -168,9 +205,9 @@ export interface ImageAddition {
   readonly blobs: readonly NewBlob[]
   /** The artifact's manifest. */
   readonly manifest: Uint8Array
-  /** Annotations by which the image's own manifest names the artifact. */
+  /** Annotations by which the image's own manifest, and its entry in an index, name the artifact. */
   readonly annotations?: Readonly<Record<string, string>>
-  /** How an image index lists the artifact beside the image, where readers look for it there. */
+  /** Describes the artifact in an image index beside the image, where readers look for it there. */
   listed?(artifact: Descriptor, image: Descriptor): Descriptor
 }
 
@@ -189,18 +226,16 @@ export interface NewBlob {
 /** What writers cannot do by themselves: compression, on as many threads as there are, and what has to be told. */
 export interface WritingTools {
   /** Compresses what can be decoded alone, in the writer's coding; the same bytes on any machine. */
-  compress(bytes: Uint8Array): Promise<Uint8Array>
+  readonly compress: (bytes: Uint8Array) => Promise<Uint8Array>
   /** Compresses a whole stream with gzip; the same bytes on any machine. */
-  gzip(chunks: Iterable<Uint8Array>): AsyncIterable<Uint8Array>
+  readonly gzip: (chunks: Iterable<Uint8Array>) => AsyncIterable<Uint8Array>
   readonly codecs: IndexingCodecs
-  /** Given: what the format cannot hold is replaced by the nearest that it can, and told here. */
-  readonly onLoss: ((path: string, error: Error) => void) | undefined
   readonly onWarning: (message: string) => void
-  readonly signal: AbortSignal | undefined
 }
 
 /** Decoders for formats that index what is compressed already. */
 export interface IndexingCodecs {
+  /** @param onFrame is called where a zstd frame has ended */
   decoder(coding: Coding, onFrame?: () => void): Decoder
   /** Decodes gzip and notes, every `spanSize` bytes of output, where a decoder could start. */
   gunzipIndexing(spanSize: number): IndexingDecoder
@@ -210,24 +245,36 @@ export interface IndexingCodecs {
 
 export interface IndexAttacher<S extends OptionSpecs = OptionSpecs> {
   readonly options: S
-  check?(options: OptionsOf<S>): void
-  load(): Promise<AttachedIndex<S>>
+  /** Says what is wrong with options that do not go together; undefined where nothing is. */
+  check?(options: OptionsOf<S>): string | undefined
+  load(): Promise<IndexMaker<S>>
 }
 
-export interface AttachedIndex<S extends OptionSpecs = OptionSpecs> {
+export interface IndexMaker<S extends OptionSpecs = OptionSpecs> {
   /** Whether a layer is worth an index. */
   wants(layer: Descriptor, options: OptionsOf<S>): boolean
-  /** Makes the index of a layer of its blob, as it comes by. */
+  /** Begins the index of a layer, which is made of its blob as that comes by. */
   build(layer: Descriptor, options: OptionsOf<S>, codecs: IndexingCodecs): IndexBuilder
-  /** The artifact that attaches the indexes of an image's layers to it, and how a list of referrers describes it. */
-  artifact(
-    image: Descriptor,
-    layers: readonly WrittenLayer[],
-    options: OptionsOf<S>,
-  ): { readonly blobs: readonly NewBlob[]; readonly manifest: Uint8Array; readonly entry: Partial<Descriptor> }
+  /** Makes the artifact that attaches the indexes of an image's layers to it; there is at least one. */
+  artifact(image: Descriptor, layers: readonly IndexedLayer[], options: OptionsOf<S>): AttachedArtifact
 }
 
+/** Takes a blob piece by piece; a piece may be used again when `write` has returned. */
 export interface IndexBuilder extends Disposable {
   write(chunk: Uint8Array): void
   finish(): Uint8Array
+}
+
+/** A layer that lies somewhere, and the index that was made of it. */
+export interface IndexedLayer {
+  readonly blob: Descriptor
+  readonly index: Uint8Array
+}
+
+/** An artifact that refers to an image. */
+export interface AttachedArtifact {
+  readonly blobs: readonly NewBlob[]
+  readonly manifest: Uint8Array
+  /** What a list of referrers says of it beside the digest. An image has one artifact of a type: a new one replaces others. */
+  readonly listed: Required<Pick<Descriptor, 'annotations' | 'artifactType'>>
 }

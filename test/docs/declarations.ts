@@ -1,5 +1,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadAttachable, loadWritable } from '../../src/formats/all.ts'
+import type { OptionSpecs } from '../../src/formats/format-options.ts'
 import { projectRoot } from './markdown.ts'
 
 /**
@@ -12,6 +14,18 @@ export interface Member {
   readonly name: string
   readonly optional: boolean
   readonly type: string
+}
+
+/** Types that are made of what formats declare: an option of any of them is a member. */
+export const derivedMembers: ReadonlyMap<string, readonly Member[]> = new Map([
+  ['WriterOptions', membersOf((await loadWritable()).map(({ writer }) => writer.options))],
+  ['AttacherOptions', membersOf((await loadAttachable()).map(({ attacher }) => attacher.options))],
+])
+
+function membersOf(specs: readonly OptionSpecs[]): Member[] {
+  const types = { flag: 'boolean', size: 'number', number: 'number', paths: 'string[]' } as const
+  const all: OptionSpecs = Object.assign({}, ...specs)
+  return Object.entries(all).map(([name, { kind }]) => ({ name, optional: true, type: types[kind] }))
 }
 
 export interface Shape {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as library from '../../src/index.ts'
-import { exportedNames, methodsOf, parametersOf, shapeOf } from './declarations.ts'
+import { derivedMembers, exportedNames, methodsOf, parametersOf, shapeOf } from './declarations.ts'
 import { blocksOf, proseOf, readPages } from './markdown.ts'
 
 /**
@@ -82,7 +82,7 @@ function checkMembers(name: string, text: string): void {
 }
 
 function membersOf(name: string): string[] {
-  return (shapeOf(name)?.members ?? []).map(({ name: member, optional, type }) =>
+  return (derivedMembers.get(name) ?? shapeOf(name)?.members ?? []).map(({ name: member, optional, type }) =>
     [member, optional ? '?' : '', type].join(' '),
   )
 }

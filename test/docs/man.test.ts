@@ -40,12 +40,13 @@ describe('manual pages', { skip: needsPrograms('groff') }, () => {
 
   for (const [name, { summary, load }] of Object.entries(commandTable))
     test(`onefold-${name}.1 says what --help says`, async () => {
-      const { operands, about, options, examples } = await load()
+      const { operands, about, options, glossary, examples } = await load()
       const text = shown(readFileSync(folder.at(`man/onefold-${name}.1`), 'utf8'))
       const said = [
         `onefold-${name} - ${summary}`,
         `onefold ${name} [options] ${operands}`.trim(),
         about,
+        ...(glossary?.terms ?? []).flatMap(({ term, meaning }) => [term, meaning]),
         ...Object.entries({ ...options, ...globalOptions }).flatMap(([option, { help }]) => [`--${option}`, help]),
         ...examples.flatMap(({ command, meaning }) => [command, meaning]),
       ]

@@ -3,12 +3,13 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, describe, suite, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { type Code, hasCode } from '../../src/error.ts'
+import { loadWritable } from '../../src/formats/all.ts'
 import { type Index, type Manifest, parseArtifact } from '../../src/formats/oci/manifest.ts'
 import { formatRecord } from '../../src/store/records/image-record.ts'
 import { type Store, openStore } from '../../src/store/store.ts'
 import { openSource } from '../../src/sources/open-source.ts'
 import { convertImage } from '../../src/transfer/convert/convert-image.ts'
-import { type ConvertFormat, type ConvertOptions, convertFormats } from '../../src/transfer/convert/convert-options.ts'
+import type { ConvertFormat, ConvertOptions } from '../../src/transfer/convert/convert-options.ts'
 import { obtain } from '../../src/transfer/pull/obtain.ts'
 import { pull } from '../../src/transfer/pull/pull.ts'
 import { runOnefold } from '../fixtures/command.ts'
@@ -18,6 +19,7 @@ import { scratch } from '../fixtures/scratch.ts'
 import { file as rawFile, header, pax, trailer } from '../fixtures/tar-bytes.ts'
 import { entriesOfTar } from '../fixtures/tar-entries.ts'
 
+const convertFormats = (await loadWritable()).map(({ name }) => name)
 const nobody = { env: { HOME: '/nonexistent' } } as const
 
 function demoImage(): TestImage {
@@ -122,9 +124,9 @@ describe('convertImage()', () => {
     assert.equal(warnings.length, 2)
     assert.match(warnings[0] ?? '', /compressed anew, its origin does not give it/)
     // Both are below that.
-    assert.deepEqual([images[0]?.soci, images[0]?.config], [undefined, gone.config.digest])
+    assert.deepEqual([images[0]?.attached, images[0]?.config], [undefined, gone.config.digest])
     const { images: again } = await convertImage(other, gone.name, 'soci', place, { ...options, minLayerSize: 0 })
-    assert.ok(again[0]?.soci !== undefined)
+    assert.ok(again[0]?.attached !== undefined)
     assert.equal(await imageDigest(place), store.find(image.name).record.images.default)
   })
 
@@ -152,10 +154,10 @@ describe('convertImage()', () => {
         Object.values(annotations ?? {})[0],
       ]),
       [
-        [images[0]?.manifest, 'amd64', undefined, images[0]?.soci],
-        [images[1]?.manifest, 'arm64', undefined, images[1]?.soci],
-        [images[0]?.soci, 'amd64', 'application/vnd.amazon.soci.index.v2+json', images[0]?.manifest],
-        [images[1]?.soci, 'arm64', 'application/vnd.amazon.soci.index.v2+json', images[1]?.manifest],
+        [images[0]?.manifest, 'amd64', undefined, images[0]?.attached],
+        [images[1]?.manifest, 'arm64', undefined, images[1]?.attached],
+        [images[0]?.attached, 'amd64', 'application/vnd.amazon.soci.index.v2+json', images[0]?.manifest],
+        [images[1]?.attached, 'arm64', 'application/vnd.amazon.soci.index.v2+json', images[1]?.manifest],
       ],
     )
   })

@@ -11,7 +11,7 @@ import { treeToJson } from '../../src/image/tree-json.ts'
 import { openSource } from '../../src/sources/open-source.ts'
 import { type Store, openStore } from '../../src/store/store.ts'
 import { exportImage } from '../../src/transfer/send/export-image.ts'
-import { layoutArchive } from '../../src/sources/targets/layout-target.ts'
+import { LayoutArchive } from '../../src/sources/targets/layout-archive.ts'
 import { type PullOptions, type PullResult, pull } from '../../src/transfer/pull/pull.ts'
 import { LayoutBuilder, directory, file, hardlink, makeImage, special, symlink, whiteout } from '../fixtures/images.ts'
 import { needsPrograms, needsRoot } from '../fixtures/needs.ts'
@@ -225,11 +225,11 @@ describe('export', () => {
     using place = scratch('export')
     using image = demoImage({ compress: 'none' })
     const layers = image.layers.map(({ digest }) => readFileSync(image.layout.pathOf(digest)))
-    const target = layoutArchive(place.at('out.tar'))
+    await using target = new LayoutArchive(place.at('out.tar'), 'x')
     for (const bytes of layers) await target.addLayer(Readable.from([bytes]), 2 ** 40)
     for (const { digest, mediaType, size } of [image.config, image.manifest])
       await target.putBlob({ digest, mediaType, size }, readFileSync(image.layout.pathOf(digest)))
-    target.finish(image.manifest, 'x')
+    await target.finish([{ descriptor: image.manifest, name: 'x' }])
     await using store = await storeWith(place.at('store'), `oci-archive:${place.at('out.tar')}:x`)
     assert.equal(store.find('app').top.digest, image.manifest.digest)
   })

@@ -6,7 +6,8 @@ import { openSource } from '../../src/sources/open-source.ts'
 import type { Source } from '../../src/sources/source.ts'
 import { openStore } from '../../src/store/store.ts'
 import { pull } from '../../src/transfer/pull/pull.ts'
-import { type IndexOptions, indexImage } from '../../src/transfer/index/index-image.ts'
+import { indexImage } from '../../src/transfer/index/index-image.ts'
+import type { IndexOptions } from '../../src/transfer/index/index-options.ts'
 import { type TestCompression, directory, file, makeImage, special, whiteout } from '../fixtures/images.ts'
 import { type TestRegistry, needsRegistry, noise, startRegistry } from '../servers/registry.ts'
 import { scratch } from '../fixtures/scratch.ts'
@@ -68,7 +69,7 @@ describe('an index in a layout', () => {
     using image = demoImage('gzip')
     const { images } = await indexImage(image.name)
     assert.deepEqual(
-      images.map(({ index, layers }) => [index, layers.map(({ ztoc }) => ztoc)]),
+      images.map(({ index, layers }) => [index, layers.map(({ table }) => table)]),
       [[undefined, [undefined, undefined]]],
     )
   })

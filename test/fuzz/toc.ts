@@ -15,6 +15,7 @@ import { areProving } from '../../src/formats/content-digests.ts'
 import type { ContentIndex, IndexedFile } from '../../src/formats/content-index.ts'
 import { readChunkedTable } from '../../src/formats/zstd-chunked/read-chunked.ts'
 import { readTarSplit } from '../../src/formats/zstd-chunked/read-tar-split.ts'
+import { writeStargzZstd } from '../../src/formats/stargz-zstd/write-stargz-zstd.ts'
 import { writeZstdChunked } from '../../src/formats/zstd-chunked/write-chunked.ts'
 import { collect, openLayer } from '../fixtures/table-layers.ts'
 import { noise } from '../servers/registry.ts'
@@ -78,7 +79,7 @@ const gzip = (bytes: Uint8Array): Uint8Array => gzipSync(bytes)
 const zstd = (bytes: Uint8Array): Uint8Array => zstdCompressSync(bytes)
 const mediaType = 'application/vnd.oci.image.layer.v1.tar'
 const estargz = await collect(writeEstargz([input], { compress: gzip, chunkSize: 65_536, minChunkSize: 100_000 }))
-const stargzZstd = await collect(writeEstargz([input], { compress: zstd, coding: 'zstd' }))
+const stargzZstd = await collect(writeStargzZstd([input], { compress: zstd }))
 const chunked = await collect(writeZstdChunked([input], { compress: zstd }))
 const samples: readonly { readonly blob: Buffer; readonly layer: Descriptor }[] = [
   { blob: estargz.blob, layer: { mediaType: `${mediaType}+gzip`, ...estargz.result } },

@@ -1,61 +1,59 @@
-import { readFileSync } from 'node:fs'
-import { OnefoldError, errnoOf } from '../../error.ts'
-import type { ConvertOptions } from '../../transfer/convert/convert-options.ts'
-import type { Command, Options } from '../command.ts'
+import { loadWritable } from '../../formats/all.ts'
+import { levelOption } from '../../formats/format-options.ts'
+import { writerOptions } from '../../formats/format.ts'
+import type { Command } from '../command.ts'
+import { chosenOptions, formatOptionSpecs } from '../format-options.ts'
 import { imageOptions, obtainImage, openCallStore } from '../image.ts'
-import { formatBytes, parseBytes } from '../output.ts'
+import { formatBytes } from '../output.ts'
 import { showProgress } from '../progress.ts'
 import { platformOf, sourceOptionsOf } from '../shared-options.ts'
 import { usageUnless } from '../usage.ts'
 
-const formats = 'estargz, zstd-chunked (podman), stargz-zstd, soci, tar+gzip, tar+zstd, tar'
+const formats = await loadWritable()
+const names = formats.map(({ name }) => name)
+const levels = (['gzip', 'zstd'] as const).map((coding) => {
+  const { min, max, default: usual } = levelOption(coding)
+  return `${coding} ${min} to ${max} (default ${usual})`
+})
 
 export const convert: Command = {
   operands: 'IMAGE DEST',
   about: [
     'Writes an image with its layers in another format to oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REFERENCE. IMAGE',
-    'is one of the store, or a source that is pulled first. The first four formats bring a table of contents, so that',
-    'others can pull files that they miss instead of layers. estargz and stargz-zstd add to the tar, so diffIDs and',
-    'image ID change; with the others they stay. The same bytes come out on any machine. The digest of the manifest, or of',
-    'the index, is printed. Layers that were pulled in parts have to be fetched first: onefold verify --fetch.',
+    'is one of the store, or a source that is pulled first. Formats with a table of contents let others pull files that',
+    'they miss instead of layers. The same bytes come out on any machine. The digest of the manifest, or of the index, is',
+    'printed. Layers that were pulled in parts have to be fetched first: onefold verify --fetch.',
   ].join('\n'),
+  glossary: {
+    title: 'Formats',
+    terms: formats.map(({ name, about, writer }) => ({
+      term: name,
+      meaning: writer.keepsTar ? about : `${about}; diffIDs and image ID change`,
+    })),
+  },
   options: {
-    to: { value: 'FORMAT', help: formats },
-    level: { value: 'N', help: 'compress harder: gzip 1 to 9 (default 6), zstd 1 to 19 (default 3)' },
-    'chunk-size': { value: 'SIZE', help: 'estargz, stargz-zstd: cut files into chunks of this size (default 4M)' },
-    'min-chunk-size': { value: 'SIZE', help: 'estargz, stargz-zstd: join small files until they have this size' },
-    'external-toc': { help: 'estargz: put tables into a second image, named DEST-esgztoc' },
-    'keep-diff-id': { help: 'with --external-toc, or stargz-zstd: leave tars, diffIDs and image ID as they are' },
-    prioritized: { value: 'FILE', help: 'estargz, stargz-zstd: paths, one in a line, that are read first' },
-    'span-size': { value: 'SIZE', help: 'soci: distance between places where decompression can start (default 4M)' },
-    'min-layer-size': { value: 'SIZE', help: 'soci: no table for layers below this (default 10M)' },
-    zstd: { help: 'soci: index zstd layers as they are, in a way that only onefold reads' },
-    lossy: { help: 'write the nearest that the format can hold instead of refusing what it cannot' },
+    to: { value: 'FORMAT', choices: names, help: names.join(', ') },
+    level: { value: 'N', help: `compress harder: ${levels.join(', ')}` },
+    ...formatOptionSpecs(formats.map(({ name, writer }) => ({ name, options: writer.options }))),
     ...imageOptions,
     'all-platforms': { help: 'convert every platform of a multi-platform image' },
   },
-  examples: [
-    { command: 'onefold convert app --to zstd-chunked oci:layout:app', meaning: 'for podman to pull by parts' },
-    {
-      command: 'onefold convert app --to estargz --prioritized boot.txt docker://registry.example/app:esgz',
-      meaning: 'for the stargz snapshotter',
-    },
-    {
-      command: 'onefold convert oci:layout:app --to soci docker://registry.example/app:soci',
-      meaning: 'with an index',
-    },
-  ],
+  examples: formats.flatMap(({ name, writer: { example } }) => {
+    if (example === undefined) return []
+    const command = `onefold convert app --to ${name} ${example.options} docker://registry.example/app:${name}`
+    return [{ command, meaning: example.meaning }]
+  }),
   async run(call) {
     const { operands, options, out, signal } = call
     usageUnless(operands.length === 2, 'convert takes an IMAGE and a DEST', 'convert')
     const [name = '', destination = ''] = operands
     const allPlatforms = options.flag('all-platforms')
     usageUnless(!allPlatforms || options.text('platform') === undefined, 'choose one platform, or all', 'convert')
-    const { convertFormats, checkConvertOptions } = await import('../../transfer/convert/convert-options.ts')
-    const format = convertFormats.find((known) => known === options.text('to'))
-    usageUnless(format !== undefined, `--to is one of ${formats}`, 'convert')
-    const chosen = choicesOf(options)
-    checkConvertOptions(format, chosen)
+    const format = names.find((known) => known === options.text('to'))
+    usageUnless(format !== undefined, `--to is one of ${names.join(', ')}`, 'convert')
+    const chosen = chosenOptions(options, Object.assign({}, ...formats.map(({ writer }) => writerOptions(writer))))
+    const { chooseFormat } = await import('../../transfer/convert/convert-options.ts')
+    await chooseFormat(format, chosen)
     const { convertImage } = await import('../../transfer/convert/convert-image.ts')
     await using store = await openCallStore(call)
     await obtainImage(call, store, name, { allPlatforms, partial: 'never' })
@@ -74,40 +72,6 @@ export const convert: Command = {
     out.line(result.top)
     for (const { platform, layers } of result.images)
       out.note(`${platform}: ${layers.length} layers, ${formatBytes(layers.reduce((sum, { size }) => sum + size, 0))}`)
-    if (result.externalToc !== undefined) out.note(`tables ${result.externalToc}`)
+    if (result.companion !== undefined) out.note(`beside it ${result.companion}`)
   },
-}
-
-/** Options that are about the format. */
-function choicesOf(options: Options): ConvertOptions {
-  const sizeOf = (name: string): number | undefined => {
-    const text = options.text(name)
-    return text === undefined ? undefined : parseBytes(text)
-  }
-  const level = options.text('level')
-  const prioritized = options.text('prioritized')
-  return {
-    level: level === undefined ? undefined : Number(level),
-    chunkSize: sizeOf('chunk-size'),
-    minChunkSize: sizeOf('min-chunk-size'),
-    externalToc: options.flag('external-toc'),
-    keepDiffId: options.flag('keep-diff-id'),
-    prioritized: prioritized === undefined ? undefined : linesOf(prioritized),
-    spanSize: sizeOf('span-size'),
-    minLayerSize: sizeOf('min-layer-size'),
-    zstd: options.flag('zstd'),
-    lossy: options.flag('lossy'),
-  }
-}
-
-function linesOf(path: string): string[] {
-  try {
-    return readFileSync(path, 'utf8')
-      .split(/\r?\n/)
-      .filter((line) => line !== '')
-  } catch (error) {
-    const errno = errnoOf(error)
-    const code = errno === 'ENOENT' ? 'NOT_FOUND' : 'IO'
-    throw new OnefoldError(code, `Cannot read the list of paths ${JSON.stringify(path)}: ${errno}`, { cause: error })
-  }
 }

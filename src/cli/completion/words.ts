@@ -34,12 +34,12 @@ export async function completeWords(words: readonly string[], known: Known): Pro
 async function complete(before: readonly string[], current: string, known: Known): Promise<Completion> {
   const line = await readLine(before, known)
   const { command, specs, pending, operands } = line
-  if (pending !== undefined) return await valuesOf(pending.value ?? '', known)
+  if (pending !== undefined) return await valuesOfOption(pending, known)
   if (!line.isOver && current.startsWith('-')) {
     const [, name = '', prefix] = /^--([^=]+)(=)/.exec(current) ?? []
     const spec = specs[name]
     if (prefix !== undefined)
-      return spec === undefined ? nothing : prefixed(`--${name}=`, await valuesOf(spec.value ?? '', known))
+      return spec === undefined ? nothing : prefixed(`--${name}=`, await valuesOfOption(spec, known))
     return { candidates: optionsOf(specs, line.used), paths: 'none' }
   }
   if (command === undefined) return { candidates: commandsOf(known), paths: 'none' }
@@ -116,6 +116,12 @@ function operandAt(operands: string, index: number): string {
   const at = repeats ? Math.min(index, names.length - 1) : index
   // What follows an image as PATH or CMD lies in it.
   return names[0] === 'IMAGE' && /^(?:PATH|CMD)$/.test(names[at] ?? '') ? '' : (names[at] ?? '')
+}
+
+async function valuesOfOption({ value = '', choices }: OptionSpec, known: Known): Promise<Completion> {
+  return choices === undefined
+    ? await valuesOf(value, known)
+    : { candidates: choices.map((word) => ({ word })), paths: 'none' }
 }
 
 /** What may stand for `IMAGE`, `DIR|ID`, `SRC:DST[:ro]`, `host|none` … */

@@ -3,7 +3,7 @@ import { OnefoldError } from '../../error.ts'
 import { readGzipMembers } from '../../codecs/gzip-members.ts'
 import { TarParser } from '../tar/tar-parser.ts'
 import { badToc } from '../toc-json/toc-json.ts'
-import { tocName } from '../toc-json/stargz-table.ts'
+import { tocName } from '../toc-json/stargz-own-files.ts'
 
 /** Bytes of tar around the table: a header, padding and the end, filled up to a record at most. */
 const tarOverhead = 64 * 1024

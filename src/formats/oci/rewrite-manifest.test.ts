@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type Digest, digestOf, parseDiffId } from '../../digest.ts'
+import { loadFormats } from '../all.ts'
+import { untrueAnnotations } from '../untrue-annotations.ts'
 import {
   addAnnotations,
   addToLayout,
@@ -14,6 +16,8 @@ const oci = 'application/vnd.oci.image'
 const docker = 'application/vnd.docker'
 const [a, b, c] = ['a', 'b', 'c'].map((text) => digestOf(text)) as [Digest, Digest, Digest]
 
+const untrue = untrueAnnotations(await loadFormats())
+
 function json(value: object): Uint8Array {
   return Buffer.from(JSON.stringify(value))
 }
@@ -23,9 +27,8 @@ describe('replaceLayers()', () => {
     const config = { mediaType: `${oci}.config.v1+json`, digest: a, size: 1, annotations: { of: 'config' } }
     const rest = { subject: { digest: b }, annotations: { z: '1', a: '2' }, 'x-more': [1, null] }
     const layer = { mediaType: `${oci}.layer.v1.tar+zstd`, digest: a, size: 7, urls: ['http://x/'] }
-    const written = replaceLayers(json({ schemaVersion: 2, config, layers: [layer], ...rest }), {
-      layers: [{ digest: c, size: 9 }],
-    })
+    const manifest = json({ schemaVersion: 2, config, layers: [layer], ...rest })
+    const written = replaceLayers(manifest, { layers: [{ digest: c, size: 9 }] }, untrue)
     assert.equal(
       Buffer.from(written).toString(),
       JSON.stringify({
@@ -50,12 +53,8 @@ describe('replaceLayers()', () => {
       { mediaType: 'x', digest: a, size: 1, annotations },
       { mediaType: 'x', digest: b, size: 1, annotations: { 'io.containers.estargz.uncompressed-size': '1' } },
     ]
-    const written = replaceLayers(json({ schemaVersion: 2, config: {}, layers }), {
-      layers: [
-        { digest: c, size: 9 },
-        { digest: c, size: 9 },
-      ],
-    })
+    const now = [1, 2].map(() => ({ digest: c, size: 9 }))
+    const written = replaceLayers(json({ schemaVersion: 2, config: {}, layers }), { layers: now }, untrue)
     const after = JSON.parse(Buffer.from(written).toString()) as { layers: { annotations?: object }[] }
     assert.deepEqual(
       after.layers.map((layer) => layer.annotations),
@@ -68,11 +67,11 @@ describe('replaceLayers()', () => {
     const config = { mediaType: 'x', digest: a, size: 1 }
     const manifest = json({ schemaVersion: 2, config, layers: [{ mediaType: 'x', digest: a, size: 1 }], annotations })
     const layer = { digest: c, size: 9, mediaType: `${oci}.layer.v1.tar`, annotations: { of: 'layer' } }
-    const written = replaceLayers(manifest, {
-      layers: [layer],
-      config: { digest: b, size: 3 },
-      annotations: { more: 'y' },
-    })
+    const written = replaceLayers(
+      manifest,
+      { layers: [layer], config: { digest: b, size: 3 }, annotations: { more: 'y' } },
+      untrue,
+    )
     assert.deepEqual(JSON.parse(Buffer.from(written).toString()), {
       schemaVersion: 2,
       mediaType: `${oci}.manifest.v1+json`,
@@ -81,7 +80,7 @@ describe('replaceLayers()', () => {
       annotations: { kept: 'x', more: 'y' },
     })
     const same = JSON.parse(
-      Buffer.from(replaceLayers(manifest, { layers: [{ digest: a, size: 1 }] })).toString(),
+      Buffer.from(replaceLayers(manifest, { layers: [{ digest: a, size: 1 }] }, untrue)).toString(),
     ) as object
     assert.deepEqual('annotations' in same && same.annotations, annotations)
   })
@@ -90,7 +89,7 @@ describe('replaceLayers()', () => {
     const config = { mediaType: `${docker}.container.image.v1+json`, digest: a, size: 1 }
     const layers = [{ mediaType: `${docker}.image.rootfs.diff.tar.gzip`, digest: a, size: 1 }]
     const manifest = { schemaVersion: 2, mediaType: `${docker}.distribution.manifest.v2+json`, config, layers }
-    const written = Buffer.from(replaceLayers(json(manifest), { layers: [{ digest: b, size: 2 }] })).toString()
+    const written = Buffer.from(replaceLayers(json(manifest), { layers: [{ digest: b, size: 2 }] }, untrue)).toString()
     assert.doesNotMatch(written, /docker/)
     assert.match(written, new RegExp(`"config":{"mediaType":"${oci}.config.v1\\+json","digest":"${a}"`))
   })
@@ -108,7 +107,9 @@ test('replaceDiffIds() changes nothing else', () => {
 test('replaceManifests() puts what belongs to images behind them', () => {
   const index = { schemaVersion: 2, manifests: [{ mediaType: 'm', digest: a, size: 1, annotations: { k: '1' } }] }
   const now = new Map([[String(a), { mediaType: 'm', digest: b, size: 2, annotations: { l: '2' } }]])
-  const written = replaceManifests(json(index), now, [{ mediaType: 'n', digest: c, size: 3, artifactType: 't' }])
+  const written = replaceManifests(json(index), now, untrue, [
+    { mediaType: 'n', digest: c, size: 3, artifactType: 't' },
+  ])
   assert.deepEqual((JSON.parse(Buffer.from(written).toString()) as { manifests: object }).manifests, [
     { mediaType: 'm', digest: b, size: 2, annotations: { k: '1', l: '2' } },
     { mediaType: 'n', digest: c, size: 3, artifactType: 't' },
@@ -127,7 +128,7 @@ test('replaceManifests() keeps what is known of an entry, and leaves out the oth
   }
   const now = new Map([[String(a), { mediaType: 'new', digest: c, size: 5 }]])
   assert.equal(
-    Buffer.from(replaceManifests(json(index), now)).toString(),
+    Buffer.from(replaceManifests(json(index), now, untrue)).toString(),
     JSON.stringify({
       schemaVersion: 2,
       mediaType: `${oci}.index.v1+json`,

@@ -1,4 +1,5 @@
 import type { Digest, DiffId } from '../../digest.ts'
+import type { UntrueAnnotations } from '../untrue-annotations.ts'
 import { type Descriptor, descriptorValue } from './descriptor.ts'
 import { type DocumentMembers, listOf, membersIn, membersOf } from './document-members.ts'
 import { mediaTypes, ociLayerType } from './media-types.ts'
@@ -28,7 +29,12 @@ export interface Replaced {
   readonly annotations?: Readonly<Record<string, string>> | undefined
 }
 
-export function replaceLayers(manifest: Uint8Array, { layers, config, annotations }: Replaced): Uint8Array {
+/** Makes the manifest of an image whose layers are other blobs now, or are said to be in another format. */
+export function replaceLayers(
+  manifest: Uint8Array,
+  { layers, config, annotations }: Replaced,
+  untrue: UntrueAnnotations,
+): Uint8Array {
   const { schemaVersion, mediaType: _, config: oldConfig, layers: old, ...rest } = membersIn(manifest)
   const before = listOf(old)
   const isSame = layers.every((layer, i) => membersOf(before[i])['digest'] === layer.digest)
@@ -36,18 +42,22 @@ export function replaceLayers(manifest: Uint8Array, { layers, config, annotation
     schemaVersion,
     mediaType: mediaTypes.manifest,
     config: { ...membersOf(oldConfig), ...config, mediaType: mediaTypes.config },
-    layers: layers.map((layer, i) => replaceLayer(membersOf(before[i]), layer)),
-    ...annotated(rest, isSame ? undefined : indexAnnotations, annotations),
+    layers: layers.map((layer, i) => replaceLayer(membersOf(before[i]), layer, untrue)),
+    ...annotated(rest, isSame ? undefined : untrue.ofImage, annotations),
   })
 }
 
-function replaceLayer(before: DocumentMembers, { digest, size, mediaType, annotations }: NewLayer): DocumentMembers {
+function replaceLayer(
+  before: DocumentMembers,
+  { digest, size, mediaType, annotations }: NewLayer,
+  untrue: UntrueAnnotations,
+): DocumentMembers {
   if (before['digest'] === digest) return withOciType(before, 'renamed')
   const layer = { mediaType: mediaType ?? mediaTypes.layerGzip, digest, size }
-  return annotated({ ...layer, annotations: before['annotations'] }, compressionAnnotations, annotations)
+  return annotated({ ...layer, annotations: before['annotations'] }, untrue.ofLayer, annotations)
 }
 
-/** The config of an image whose layers have other tars now, the lowest first; all else stays. */
+/** Makes the config of an image whose layers have other tars now, the lowest first; all else stays. */
 export function replaceDiffIds(config: Uint8Array, diffIds: readonly DiffId[]): Uint8Array {
   const members = membersIn(config)
   return write({ ...members, rootfs: { ...membersOf(members['rootfs']), diff_ids: diffIds } })
@@ -75,12 +85,14 @@ function withOciType(layer: DocumentMembers, foreign: 'kept' | 'renamed'): Docum
 export type NewManifest = Pick<Descriptor, 'mediaType' | 'digest' | 'size' | 'annotations'>
 
 /**
- * `manifests`: what the entries with these digests stand for now. Entries that are not among them are left out.
+ * Makes the index of images that are others now.
+ * @param manifests what the entries with these digests stand for now; entries that are not among them are left out
  * @param more what belongs to the images and stands behind them
  */
 export function replaceManifests(
   index: Uint8Array,
   manifests: ReadonlyMap<string, NewManifest>,
+  untrue: UntrueAnnotations,
   more: readonly Descriptor[] = [],
 ): Uint8Array {
   const { schemaVersion, mediaType: _, manifests: old, ...rest } = membersIn(index)
@@ -90,7 +102,7 @@ export function replaceManifests(
     if (now === undefined) return []
     const { mediaType, digest, size } = now
     const isSame = digest === before['digest']
-    return [annotated({ ...before, mediaType, digest, size }, isSame ? undefined : indexAnnotations, now.annotations)]
+    return [annotated({ ...before, mediaType, digest, size }, isSame ? undefined : untrue.ofImage, now.annotations)]
   })
   const added = more.map((descriptor) => ({ ...descriptorValue(descriptor) }))
   return write({ schemaVersion, mediaType: mediaTypes.index, manifests: [...entries, ...added], ...rest })
@@ -122,20 +134,14 @@ function withoutName(entry: DocumentMembers, name: string | undefined): Document
   return Object.keys(others).length === 0 ? rest : { ...rest, annotations: others }
 }
 
-/** Of layers that were made to be read lazily: tables of contents of bytes that are no more. */
-const compressionAnnotations =
-  /^(?:containerd\.io\/snapshot\/|io\.containers\.estargz\.|io\.(?:github\.)?containers\.zstd-chunked\.)/
-/** Of images: where an index of such bytes is. */
-const indexAnnotations = /^com\.amazon\.soci\./
-
-/** Without the annotations that are no longer true, with more of them. */
+/** Takes the annotations away that are no longer true, and adds more. */
 function annotated(
   members: DocumentMembers,
-  untrue: RegExp | undefined,
+  untrue: ((name: string) => boolean) | undefined,
   more: Readonly<Record<string, string>> = {},
 ): DocumentMembers {
   const { annotations: before, ...others } = members
-  const kept = Object.entries(membersOf(before)).filter(([name]) => untrue?.test(name) !== true)
+  const kept = Object.entries(membersOf(before)).filter(([name]) => untrue?.(name) !== true)
   const annotations = { ...Object.fromEntries(kept), ...more }
   if (Object.keys(annotations).length > 0) return { ...members, annotations }
   return untrue === undefined ? members : others

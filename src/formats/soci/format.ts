@@ -1,4 +1,5 @@
-import { defineFormat } from '../format.ts'
+import { defineAttacher, defineFormat, defineWriter } from '../format.ts'
+import { sociOptions, sociWriterOptions } from './soci-options.ts'
 
 /** SOCI: an index beside the layers of an image, with places where gzip can be decoded from. */
 export const soci = defineFormat({
@@ -11,4 +12,16 @@ export const soci = defineFormat({
     identifies: false,
     load: async () => (await import('./soci-index.ts')).sociIndex,
   },
+  writer: defineWriter({
+    options: sociWriterOptions,
+    coding: 'gzip',
+    keepsTar: true,
+    example: { options: '--min-layer-size 0', meaning: 'with an index' },
+    keepsBlobs: true,
+    load: async () => (await import('./soci-layers.ts')).sociLayers,
+  }),
+  attacher: defineAttacher({
+    options: sociOptions,
+    load: async () => (await import('./soci-maker.ts')).sociMaker,
+  }),
 })

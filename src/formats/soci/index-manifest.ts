@@ -23,7 +23,7 @@ const layerDigest = 'com.amazon.soci.image-layer-digest'
 const layerMediaType = 'com.amazon.soci.image-layer-mediaType'
 const spanSizeAnnotation = 'com.amazon.soci.span-size'
 export const buildToolAnnotation = 'com.amazon.soci.build-tool-identifier'
-const ztocMediaType = 'application/octet-stream'
+export const ztocMediaType = 'application/octet-stream'
 
 /** The config of every SOCI index. */
 export const emptyConfig = Buffer.from('{}')
@@ -45,7 +45,8 @@ export function ztocsOf(blobs: readonly Descriptor[]): Map<Digest, Descriptor> {
   return ztocs
 }
 
-export interface IndexedLayer {
+/** A layer and its zTOC, as the manifest of the index names them. */
+export interface ListedZtoc {
   readonly layer: Descriptor
   readonly ztoc: { readonly digest: Digest; readonly size: number }
   readonly spanSize: number
@@ -53,7 +54,7 @@ export interface IndexedLayer {
 
 /** The index's manifest as the reference writes it: same keys, same order, no white space. */
 export function writeSociIndex(
-  layers: readonly IndexedLayer[],
+  layers: readonly ListedZtoc[],
   options: { readonly buildTool: string; readonly subject?: Descriptor },
 ): Uint8Array {
   const { buildTool, subject } = options

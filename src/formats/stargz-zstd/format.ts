@@ -1,4 +1,6 @@
-import { defineFormat } from '../format.ts'
+import { defineFormat, defineWriter } from '../format.ts'
+import { checkKeptTar, stargzOptions } from '../toc-json/stargz-options.ts'
+import { stargzOwnFiles } from '../toc-json/stargz-own-files.ts'
 import { stargzZstdBinding } from './stargz-zstd-binding.ts'
 
 /** The table of eStargz over zstd frames: stargz' own dialect of zstd:chunked, which Podman does not read. */
@@ -8,9 +10,18 @@ export const stargzZstd = defineFormat({
   about: 'zstd with a table of contents, for the stargz snapshotter',
   specification: 'https://github.com/containerd/stargz-snapshotter/blob/main/docs/estargz.md',
   layerAnnotations: /^(?:containerd\.io\/snapshot\/|io\.containers\.estargz\.|io\.containers\.zstd-chunked\.)/,
+  ownFiles: stargzOwnFiles,
   binding: stargzZstdBinding,
   index: {
     identifies: true,
     load: async () => (await import('./stargz-zstd-index.ts')).stargzZstdIndex,
   },
+  writer: defineWriter({
+    options: stargzOptions,
+    coding: 'zstd',
+    keepsTar: false,
+    check: checkKeptTar,
+    first: ({ prioritized = [] }) => prioritized,
+    load: async () => (await import('./stargz-zstd-layers.ts')).stargzZstdLayers,
+  }),
 })

@@ -2,13 +2,10 @@
  * The blob of a layer with a table: gzip members, or zstd frames, that can each be decoded alone. Each depends on nothing
  * but its own bytes, so they may be compressed at the same time, and the blob is the same however that was done.
  */
-import { type Hash, createHash } from 'node:crypto'
-import { type Digest, parseDigest } from '../../digest.ts'
-
 /** One gzip member, or one zstd frame, of these bytes; the same for the same bytes. */
 export type Compress = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
 
-/** Hears where in the blob something begins. */
+/** Is told where in the blob something begins. */
 export type OnOffset = (offset: number) => void
 
 interface Member {
@@ -38,7 +35,7 @@ export class MemberBuffer {
     }
   }
 
-  /** What comes next begins another member. */
+  /** Ends the current member: what comes next begins another one. */
   cut(): void {
     if (this.#length === 0) return
     this.#ready.push({ bytes: Uint8Array.prototype.slice.call(this.#bytes, 0, this.#length), marks: this.#marks })
@@ -46,7 +43,7 @@ export class MemberBuffer {
     this.#marks = []
   }
 
-  /** Asks where the current member begins. */
+  /** Asks to be told where the current member begins. */
   mark(onOffset: OnOffset): void {
     this.#marks.push(onOffset)
   }
@@ -55,7 +52,7 @@ export class MemberBuffer {
     return this.#ready.splice(0)
   }
 
-  /** Marks behind the last member: where the blob goes on. */
+  /** Returns the marks behind the last member: where the blob goes on. */
   takeMarks(): readonly OnOffset[] {
     return this.#marks.splice(0)
   }
@@ -73,18 +70,20 @@ const pieceBytes = 64 * 1024
 /** Members that are with the compressor are at most so long together, or it is one. */
 const aheadBytes = 16 * 2 ** 20
 
+/** Members with the compressor at a time unless told otherwise; what counts before that are their bytes. */
+const membersAhead = 4096
+
 /** Compresses members, several ahead, and gives the blob in order. */
 export class BlobWriter {
   readonly #compress: Compress
   readonly #ahead: number
   readonly #running: { readonly member: Member; readonly result: Uint8Array | Promise<Uint8Array> }[] = []
-  readonly #hash: Hash = createHash('sha256')
   #out: Uint8Array[] = []
   #outBytes = 0
   #runningBytes = 0
   size = 0
 
-  constructor(compress: Compress, ahead: number) {
+  constructor(compress: Compress, ahead = membersAhead) {
     this.#compress = compress
     this.#ahead = ahead
   }
@@ -101,7 +100,7 @@ export class BlobWriter {
     }
   }
 
-  /** Everything up to the end of the members, and what stands behind them. */
+  /** Yields everything up to the end of the members, and tells the marks behind them. */
   async *flush(members: MemberBuffer): AsyncGenerator<Uint8Array> {
     members.cut()
     yield* this.write(members.take())
@@ -110,15 +109,10 @@ export class BlobWriter {
     if (this.#outBytes > 0) yield this.#take()
   }
 
-  /** Bytes of the blob as they are. */
+  /** Counts bytes that go into the blob as they are. */
   add(bytes: Uint8Array): Uint8Array {
-    this.#hash.update(bytes)
     this.size += bytes.length
     return bytes
-  }
-
-  digest(): Digest {
-    return parseDigest(`sha256:${this.#hash.digest('hex')}`)
   }
 
   async #finishOne(): Promise<void> {

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { fuzzFooter, fuzzTables, fuzzTarSplit } from '../../../test/fuzz/toc.ts'
 import {
+  type Collected,
   type OpenOptions,
   collect,
   contentOf,
@@ -19,15 +20,17 @@ import { type Code, hasCode } from '../../error.ts'
 import type { ContentIndex } from '../content-index.ts'
 import { type Entry, noContent } from '../entry.ts'
 import { writeEstargzFooter } from '../estargz/estargz-footer.ts'
-import { type EstargzWritten, writeEstargz } from '../estargz/write-estargz.ts'
+import { writeEstargz } from '../estargz/write-estargz.ts'
 import { tableLayerDigest } from '../estargz/estargz-index.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { stargzZstdChecksum, stargzZstdPosition } from '../stargz-zstd/stargz-zstd-annotations.ts'
 import { chunkedChecksum, chunkedPosition, chunkedTarSplit } from '../zstd-chunked/chunked-annotations.ts'
 import { readTarSplit } from '../zstd-chunked/read-tar-split.ts'
+import { writeStargzZstd } from '../stargz-zstd/write-stargz-zstd.ts'
 import { writeZstdChunked } from '../zstd-chunked/write-chunked.ts'
 import { stargzTocDigest } from './toc-annotations.ts'
 import { defaultTocLimits } from './toc-json.ts'
+import type { TableFacts } from './toc-written.ts'
 import { parseZstdFooter } from './zstd-footer.ts'
 
 const layout = 'one-tree/oci'
@@ -102,12 +105,12 @@ const samples = {
   external: async (): Promise<Sample> =>
     sampleOf('gzip', await collect(writeEstargz([input], { compress: gzip, externalToc: true }))),
   stargzZstd: async (): Promise<Sample> =>
-    sampleOf('zstd', await collect(writeEstargz([input], { compress: zstd, coding: 'zstd' }))),
+    sampleOf('zstd', await collect(writeStargzZstd([input], { compress: zstd }))),
   chunked: async (): Promise<Sample> => sampleOf('zstd', await collect(writeZstdChunked([input], { compress: zstd }))),
 }
 
-function sampleOf(coding: string, { blob, result }: { blob: Buffer; result: EstargzWritten }): Sample {
-  return { blob, layer: { mediaType: `${mediaType}+${coding}`, ...result }, external: result.externalToc }
+function sampleOf(coding: string, { blob, result }: Collected<TableFacts>): Sample {
+  return { blob, layer: { mediaType: `${mediaType}+${coding}`, ...result }, external: result.index }
 }
 
 function withAnnotations(layer: Descriptor, changes: Readonly<Record<string, string | undefined>>): Descriptor {

@@ -4,22 +4,17 @@
  *
  *     offset → member:  [innerOffset bytes]  chunk  [padding, headers, with min-chunk-size also further chunks]
  */
-import { parseDigest } from '../../digest.ts'
+import { digestOf } from '../../digest.ts'
 import { noDigests } from '../content-digests.ts'
 import type { ContentIndex, IndexedFile, Unit } from '../content-index.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import { defaultChunkSize } from './stargz-options.ts'
+import { stargzOwnFiles, tocName } from './stargz-own-files.ts'
 import { type Place, type RawFile, badOrder, groupEntries, readChunks } from './toc-files.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn } from './toc-json.ts'
 
-/** What stargz-snapshotter's writer cuts at unless told otherwise. */
-export const defaultChunkSize = 4 * 2 ** 20
-
-export const tocName = 'stargz.index.json'
-export const prefetchLandmark = '.prefetch.landmark'
-export const noPrefetchLandmark = '.no.prefetch.landmark'
-export const landmarkByte = 0x0f
-const landmarkDigest = parseDigest('sha256:dc0e9c3658a1a3ed1ec94274d8b19925c93e1abb7ddba294923ad9bde30f8cb8')
-export const ownNames: ReadonlySet<string> = new Set([prefetchLandmark, noPrefetchLandmark, tocName])
+const landmarkDigest = digestOf(stargzOwnFiles.landmark)
+const ownNames: ReadonlySet<string> = new Set(stargzOwnFiles.names)
 
 export interface StargzBlob {
   readonly format: string

@@ -1,9 +1,9 @@
-import type { DiffId, Digest } from '../../digest.ts'
+import type { LayerFacts } from '../format.ts'
 import type { Compress } from './blob-members.ts'
 import type { OnLoss } from './reduce-entry.ts'
 
 export interface WriteOptions {
-  /** Gzip members for eStargz, zstd frames for both dialects of zstd:chunked. */
+  /** Makes gzip members for eStargz, zstd frames for both dialects of zstd:chunked. */
   readonly compress: Compress
   /** How many members may be with `compress` at a time; the blob is the same for any number. */
   readonly ahead?: number
@@ -14,13 +14,8 @@ export interface WriteOptions {
   readonly onLoss?: OnLoss | undefined
 }
 
-/** A blob that was written, as its manifest and config say it. */
-export interface WrittenLayer {
-  readonly digest: Digest
-  readonly size: number
-  /** Of the tar in the blob: eStargz changes it, unless its table lies elsewhere and there are no landmarks. */
-  readonly diffId: DiffId
+/** What is said of a layer that was written with a table. */
+export interface TableFacts extends LayerFacts {
   readonly tarSize: number
-  /** For the layer's descriptor. */
   readonly annotations: Readonly<Record<string, string>>
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
-import { anyTar, collect, contentOf, openLayer, splitTar } from '../../../test/fixtures/table-layers.ts'
+import { type Collected, anyTar, collect, contentOf, openLayer, splitTar } from '../../../test/fixtures/table-layers.ts'
 import { noise } from '../../../test/servers/registry.ts'
 import { file, gnuLong, header, pax, tar } from '../../../test/fixtures/tar-bytes.ts'
 import { entriesOfTar } from '../../../test/fixtures/tar-entries.ts'
@@ -11,23 +11,20 @@ import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { digestOf } from '../../digest.ts'
 import { hasCode } from '../../error.ts'
 import { chunkedPosition, chunkedTarSplit } from './chunked-annotations.ts'
-import type { WrittenLayer } from '../toc-json/toc-written.ts'
+import type { TableFacts } from '../toc-json/toc-written.ts'
 import { writeZstdChunked } from './write-chunked.ts'
 
 const mediaType = 'application/vnd.oci.image.layer.v1.tar+zstd'
 const compress = (bytes: Uint8Array): Uint8Array => zstdCompressSync(bytes)
 
-async function write(input: Uint8Array): Promise<{ blob: Buffer; result: WrittenLayer }> {
+async function write(input: Uint8Array): Promise<Collected<TableFacts>> {
   return await collect(writeZstdChunked([input], { compress }))
 }
 
 async function check(input: Buffer): Promise<void> {
   const { blob, result } = await write(input)
   assert.ok(zstdDecompressSync(blob).equals(input))
-  assert.deepEqual(
-    [result.digest, result.size, result.diffId, result.tarSize],
-    [digestOf(blob), blob.length, digestOf(input), input.length],
-  )
+  assert.deepEqual([result.diffId, result.tarSize], [digestOf(input), input.length])
   const { index, asked } = openLayer({ mediaType, ...result }, blob)
   assert.equal(asked.length, 1)
   assert.deepEqual(
@@ -101,7 +98,9 @@ describe('beside the real tool', { skip: withoutVectors('one-tree') }, () => {
   const manifest = 'one-tree/oci/blobs/sha256/8833634682361d44a8e006b62b9e004b99d95bdfc969d4c71ab66688a5549c07'
   for (const layer of [1, 2])
     test(`layer ${layer}: the same table but for offsets, the same tar-split`, async () => {
-      const { layers } = JSON.parse(readFileSync(vectors(manifest)!, 'utf8')) as { layers: WrittenLayer[] }
+      const { layers } = JSON.parse(readFileSync(vectors(manifest)!, 'utf8')) as {
+        layers: Collected<TableFacts>['result'][]
+      }
       const theirs = layers[layer - 1]!
       const their = readFileSync(vectors(`one-tree/oci/blobs/sha256/${theirs.digest.slice(7)}`)!)
       const { blob, result } = await write(readFileSync(vectors(`one-tree/layer${layer}.tar`)!))
@@ -113,7 +112,7 @@ describe('beside the real tool', { skip: withoutVectors('one-tree') }, () => {
     })
 })
 
-function part(blob: Buffer, { annotations }: WrittenLayer, name: string): string {
+function part(blob: Buffer, { annotations }: TableFacts, name: string): string {
   const [start, length] = annotations[name]!.split(':').map(Number) as [number, number]
   return zstdDecompressSync(blob.subarray(start, start + length)).toString()
 }

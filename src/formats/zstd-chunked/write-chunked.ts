@@ -22,7 +22,7 @@ import {
   typeNames,
   withoutEmpty,
 } from '../toc-json/write-toc-json.ts'
-import type { WriteOptions, WrittenLayer } from '../toc-json/toc-written.ts'
+import type { TableFacts, WriteOptions } from '../toc-json/toc-written.ts'
 import { TarSplitWriter } from './write-tar-split.ts'
 
 /**
@@ -31,8 +31,8 @@ import { TarSplitWriter } from './write-tar-split.ts'
  */
 export async function* writeZstdChunked(
   tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  { compress, ahead = 16, onLoss }: WriteOptions,
-): AsyncGenerator<Uint8Array, WrittenLayer> {
+  { compress, ahead, onLoss }: WriteOptions,
+): AsyncGenerator<Uint8Array, TableFacts> {
   const members = new MemberBuffer()
   const blob = new BlobWriter(compress, ahead)
   const layer = new ChunkedLayer(members)
@@ -56,8 +56,6 @@ export async function* writeZstdChunked(
     ]),
   )
   return {
-    digest: blob.digest(),
-    size: blob.size,
     ...layer.tar(),
     annotations: {
       [chunkedChecksum]: digestOf(packed),
@@ -126,7 +124,7 @@ class ChunkedLayer implements TocBuilder {
     this.split.end(padding, rest)
   }
 
-  /** After the last offset is known. */
+  /** Returns the table's JSON, once the last offset is known. */
   table(tarSplitDigest: Digest): Buffer {
     const entries = this.#files.flatMap(({ json, content }) => (content === undefined ? [json] : content.entries(json)))
     return Buffer.from(toGoJson({ version: 1, entries: entries.map(withoutEmpty), tarSplitDigest }))
@@ -161,7 +159,7 @@ class FileChunks implements ChunkSink {
   #endOffset = 0
   #size = 0
   #chunkHash: Hash | undefined
-  /** From the second chunk on; before it, the chunk is the file. */
+  /** Hash of the whole, from the second chunk on; before it, the chunk is the file. */
   #fileHash: Hash | undefined
 
   constructor(members: MemberBuffer) {
@@ -235,7 +233,7 @@ function heldJson(entry: Entry, header: GoHeader): TocJsonEntry {
   return json
 }
 
-/** Members in the order of the reference's structure, up to `digest`. */
+/** The JSON of an entry, its members in the order of the reference's structure, up to `digest`. */
 function jsonOf(entry: Entry, header: GoHeader): TocJsonEntry {
   return {
     type: typeNames[entry.type],

@@ -5,7 +5,7 @@ import { noise } from '../../../test/servers/registry.ts'
 import { type UploadHabits, type UploadRegistry, startUploadRegistry } from '../../../test/servers/upload-registry.ts'
 import { digestOf } from '../../digest.ts'
 import { parseReference } from './reference.ts'
-import { RegistryTarget } from './upload-target.ts'
+import { WritableRepository } from './writable-repository.ts'
 
 const bytes = noise(1_200_000)
 const blob = { digest: digestOf(bytes), size: bytes.length }
@@ -13,12 +13,12 @@ const large = noise(40 * 1024 * 1024)
 
 async function withTarget(
   habits: UploadHabits,
-  use: (target: RegistryTarget, registry: UploadRegistry, slept: number[]) => Promise<void>,
+  use: (target: WritableRepository, registry: UploadRegistry, slept: number[]) => Promise<void>,
 ): Promise<void> {
   await using registry = await startUploadRegistry(habits)
   const slept: number[] = []
   const sleep = (milliseconds: number): Promise<void> => Promise.resolve(void slept.push(milliseconds))
-  await using target = new RegistryTarget(parseReference(`${registry.host}/app:x`), {
+  await using target = new WritableRepository(parseReference(`${registry.host}/app:x`), {
     env: { HOME: '/nonexistent' },
     retry: { sleep, jitter: () => 1 },
     stallTimeout: 10_000,
@@ -27,7 +27,7 @@ async function withTarget(
 }
 
 /** In pieces as a file gives them. */
-function upload(target: RegistryTarget, all: Buffer): Promise<void> {
+function upload(target: WritableRepository, all: Buffer): Promise<void> {
   return target.uploadBlob({ digest: digestOf(all), size: all.length }, async function* (offset, length) {
     for (let at = 0; at < length; at += 65_536)
       yield Buffer.from(all.subarray(offset + at, offset + Math.min(length, at + 65_536)))

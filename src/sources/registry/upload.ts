@@ -1,7 +1,7 @@
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { RefusedError, type RegistryClient } from './client.ts'
 import { Attempts, TransientError } from './retry.ts'
+import type { BlobName } from '../targets/target.ts'
 import { otherDigest } from './stored.ts'
 import type { Response } from './transport.ts'
 
@@ -22,7 +22,7 @@ export interface UploadOptions {
 export async function uploadBlob(
   client: RegistryClient,
   what: string,
-  blob: Pick<Descriptor, 'digest' | 'size'>,
+  blob: BlobName,
   read: BlobReader,
   options: UploadOptions,
 ): Promise<void> {
@@ -53,7 +53,7 @@ const sessionLost = [404, 409, 410, 416]
 class Upload {
   readonly #client: RegistryClient
   readonly #action: string
-  readonly #blob: Pick<Descriptor, 'digest' | 'size'>
+  readonly #blob: BlobName
   readonly #read: BlobReader
   readonly #options: UploadOptions
   #session: URL | undefined
@@ -67,13 +67,7 @@ class Upload {
   #broken = 0
   readonly #refused = new Set<Way>()
 
-  constructor(
-    client: RegistryClient,
-    what: string,
-    blob: Pick<Descriptor, 'digest' | 'size'>,
-    read: BlobReader,
-    options: UploadOptions,
-  ) {
+  constructor(client: RegistryClient, what: string, blob: BlobName, read: BlobReader, options: UploadOptions) {
     this.#client = client
     this.#action = `upload ${what}`
     this.#blob = blob

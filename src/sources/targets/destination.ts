@@ -1,8 +1,9 @@
 import { OnefoldError } from '../../error.ts'
 import { type Reference, parseReference } from '../registry/reference.ts'
 
-/** Where an export goes, written as for skopeo. */
+/** Where something goes, written as for skopeo. */
 export type Destination =
+  | { readonly transport: 'docker'; readonly reference: Reference }
   | { readonly transport: 'oci' | 'oci-archive'; readonly path: string; readonly image: string | undefined }
   | { readonly transport: 'docker-archive'; readonly path: string; readonly reference: Reference | undefined }
   /** The path `-` is standard output. */
@@ -28,7 +29,8 @@ export function parseDestination(text: string): Destination {
     case 'tar':
       return { transport, path: needPath(text, rest) }
     case 'docker':
-      throw bad(text, 'it is in a registry', 'Use: onefold push')
+      if (rest.startsWith('//')) return { transport, reference: parseReference(rest.slice(2)) }
+      throw bad(text, 'a registry is written with two slashes', `Did you mean ${JSON.stringify(`docker://${rest}`)}?`)
     default:
       throw bad(text, 'expected one with a transport', `Known are ${examples}.`)
   }

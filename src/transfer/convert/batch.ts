@@ -1,5 +1,5 @@
 import { type MemberEncoder, encodedMax } from '../../codecs/codec.ts'
-import type { MemberCoding } from '../../codecs/member-encoder.ts'
+import type { MemberCoding } from '../../codecs/coding.ts'
 
 /**
  * Members on their way to be compressed, in memory that threads share, since a message for each small file would cost more

@@ -1,9 +1,12 @@
 import type { Digest, DiffId } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
+import { parseDestination } from '../../sources/targets/destination.ts'
+import { type TargetPlace, openTarget } from '../../sources/targets/open-target.ts'
 import type { Store } from '../../store/store.ts'
-import { type ConvertedImage, Converter } from './converter.ts'
-import { type ConvertFormat, type ConvertOptions, checkConvertOptions } from './convert-options.ts'
-import { openConvertTarget } from './convert-target.ts'
+import { Sender, type SentRecord } from '../send/sender.ts'
+import { type SentImage, namesOf, sentImage } from '../send/sent-image.ts'
+import { type ConvertFormat, type ConvertOptions, chooseFormat } from './convert-options.ts'
+import { FormatLayers } from './format-layers.ts'
 
 export interface ConvertResult {
   readonly destination: string
@@ -11,8 +14,14 @@ export interface ConvertResult {
   /** Of the manifest or index that stands under the name now. */
   readonly top: Digest
   readonly images: readonly ConvertedImage[]
-  /** Of the manifest of the second image, where tables have one. */
-  readonly externalToc?: Digest
+  /** Of the manifest of the second image, where the format has one: its tables, for one. */
+  readonly companion?: Digest
+}
+
+export interface ConvertedImage extends SentImage {
+  /** Of the artifact that goes with the image, where the format has one: its index, for one. */
+  readonly attached?: Digest
+  readonly layers: readonly ConvertedLayerResult[]
 }
 
 export interface ConvertedLayerResult {
@@ -24,7 +33,7 @@ export interface ConvertedLayerResult {
 
 /**
  * Writes an image of the store with its layers in another format to `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
- * `docker://REFERENCE`. Where the format leaves a tar as it is, so do diffIDs and the config; eStargz changes it, and then
+ * `docker://REFERENCE`. Where the format leaves a tar as it is, so do diffIDs and the config; others change it, and then
  * they change as well. The same bytes come out on any number of cores. Nothing shows at the destination before it is whole.
  *
  * Throws UNSUPPORTED for what the format cannot hold, naming it, unless losses are accepted, and for layers that are not
@@ -37,25 +46,55 @@ export async function convertImage(
   destination: string,
   options: ConvertOptions = {},
 ): Promise<ConvertResult> {
-  checkConvertOptions(format, options)
+  const chosen = await chooseFormat(format, options)
+  const place = parsePlace(destination)
   const image = store.find(name, { platform: options.platform })
   options.onProgress?.({ type: 'step', step: 'converting' })
-  await using target = openConvertTarget(destination, image, options)
-  if (options.externalToc === true && target.name === undefined) throw needsName(destination)
-  await using converter = new Converter(store, target.images, format, options)
-  const top = options.allPlatforms === true ? await converter.all(image.top) : await converter.one(image.record)
-  if (top === undefined) throw new Error('an index was found by an image that it does not lead to')
-  const tables = await converter.externalTocs()
-  await target.finish(top, tables && { descriptor: tables, suffix: externalTocSuffix })
-  const result = { destination, format, top: top.digest, images: converter.converted }
-  return tables === undefined ? result : { ...result, externalToc: tables.digest }
+  const { signal, temporary, source } = options
+  await using target = await openTarget(place, { signal, temporary, registry: source?.registry, near: namesOf(image) })
+  if (target.name === undefined && chosen.writer.needsName?.(chosen.options) === true) throw needsName(destination)
+  await using layers = await FormatLayers.load(store, chosen, options)
+  const sender = new Sender(store, target, layers, options)
+  const top = await sender.send(image)
+  const companion = await sender.sendCompanion()
+  await target.finish([{ descriptor: top, name: target.name }, ...(companion === undefined ? [] : [companion])])
+  const result = { destination, format, top: top.digest, images: sender.sent.map(convertedImage) }
+  return companion === undefined ? result : { ...result, companion: companion.descriptor.digest }
 }
 
-/** What readers put behind the name of an image to find its tables. */
-const externalTocSuffix = '-esgztoc'
+/** The place of `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://REFERENCE`; USAGE for what holds no manifest, or one alone. */
+function parsePlace(destination: string): TargetPlace {
+  const place = parseDestination(destination)
+  if (place.transport === 'docker-archive' || place.transport === 'tar')
+    throw new OnefoldError(
+      'USAGE',
+      `Cannot convert to ${JSON.stringify(destination)}: it cannot say how layers are made`,
+      { hint: 'Use oci:, oci-archive: or docker://.' },
+    )
+  if (place.transport === 'docker' && place.reference.digest !== undefined)
+    throw new OnefoldError(
+      'USAGE',
+      `Cannot convert to ${JSON.stringify(destination)}: its digest is not known before`,
+      {
+        hint: 'Convert to a tag instead.',
+      },
+    )
+  return place
+}
+
+function convertedImage(sent: SentRecord): ConvertedImage {
+  const { record, layers = [], attached } = sent
+  return {
+    ...sentImage(sent),
+    ...(attached && { attached }),
+    layers: layers.map(({ blob: { digest, size }, diffId }, i) => {
+      return { original: record.layers[i]?.blob.digest ?? digest, digest, size, diffId }
+    }),
+  }
+}
 
 function needsName(destination: string): OnefoldError {
-  const found = 'tables of their own are found by the name of the image, and there is none'
+  const found = 'what lies beside the image is found by its name, and there is none'
   return new OnefoldError('USAGE', `Cannot convert to ${JSON.stringify(destination)}: ${found}`, {
     hint: `Name it: ${destination}:latest`,
   })

@@ -1,4 +1,4 @@
-import type { MemberCoding } from '../../codecs/member-encoder.ts'
+import type { MemberCoding } from '../../codecs/coding.ts'
 import { ThreadPool, threadCount } from '../../threads/pool.ts'
 import { startThread } from '../../threads/start.ts'
 import { type Batch, type CompressedBatch, placesOf } from './batch.ts'

@@ -1,5 +1,5 @@
 /** A layer's tar with its entries in another order, those first that somebody reads first. */
-import { prioritize } from '../../formats/estargz/prioritize.ts'
+import { prioritize } from '../../formats/tar/prioritize.ts'
 import type { Entry } from '../../formats/entry.ts'
 import { paddingOf } from '../../formats/tar/tar-header.ts'
 import { noTarLimits } from '../../formats/tar/tar-limits.ts'
@@ -9,8 +9,8 @@ import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import { objectBytes } from '../send/tree-tar.ts'
 
-export interface Ordered {
-  /** Entries at the beginning that were asked for, or that stand before such. */
+export interface OrderedTar {
+  /** Number of entries at the beginning that were asked for, or that stand before such. */
   readonly count: number
   /** Chunks are valid until the next is asked for. */
   tar(): Generator<Uint8Array>
@@ -22,10 +22,10 @@ export function pathsIn(store: Store, layer: LayerRecord): ReadonlySet<string> {
 }
 
 /**
- * Headers stay as they are, and objects are checked against their digests on the way: CORRUPT.
+ * Puts entries to the front of a tar. Headers stay as they are, and objects are checked against their digests on the way: CORRUPT.
  * @param paths as seen from the root, one char per byte; those that the layer does not have are passed over
  */
-export function orderTar(store: Store, layer: LayerRecord, paths: readonly string[]): Ordered {
+export function orderTar(store: Store, layer: LayerRecord, paths: readonly string[]): OrderedTar {
   const recipe = readRecipe(store.recipe(layer.recipe))
   const pieces = new Pieces(recipe)
   const { entries, starts } = placesIn(recipe)
@@ -70,7 +70,7 @@ function placesIn(recipe: Recipe): { entries: Entry[]; starts: number[] } {
   return { entries, starts }
 }
 
-/** The parts of a tar by where they lie in it. */
+/** The parts of a tar, found by where they lie in it. */
 class Pieces {
   readonly #pieces: (Uint8Array | ObjectPiece)[] = []
   readonly #starts: number[] = []
@@ -94,7 +94,7 @@ class Pieces {
     }
   }
 
-  /** Of the piece that `offset` lies in. */
+  /** Index of the piece that `offset` lies in. */
   #indexOf(offset: number): number {
     let [low, high] = [0, this.#starts.length]
     while (high - low > 1) {

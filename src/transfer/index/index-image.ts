@@ -1,42 +1,23 @@
 /**
- * Makes the SOCI index of an image where it is, without touching it: a zTOC for every layer that is large enough, and a
- * manifest that has the image's manifest as its subject (version 1 of the format).
+ * Makes the index of an image where it is, without touching it: a table for every layer that is worth one, and a manifest
+ * that has the image's manifest as its subject.
  */
-import { type Digest, digestOf } from '../../digest.ts'
+import { DigestCheck, type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { type Descriptor, type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
+import type { AttachedArtifact, IndexMaker, IndexedLayer } from '../../formats/format.ts'
+import type { OptionSpecs, OptionsOf } from '../../formats/format-options.ts'
+import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseArtifact, writeIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform, hostPlatform } from '../../formats/oci/platform.ts'
 import { type Selected, selectAllImages, selectImage } from '../../formats/oci/select-image.ts'
-import {
-  type IndexedLayer,
-  buildToolAnnotation,
-  emptyConfig,
-  sociIndexV1,
-  writeSociIndex,
-} from '../../formats/soci/index-manifest.ts'
-import type { SourceOptions } from '../../sources/source-options.ts'
 import { openSource } from '../../sources/open-source.ts'
+import { parseSourceName } from '../../sources/source-name.ts'
 import { type Source, referrersTag } from '../../sources/source.ts'
-import { defaultLimits } from '../import/layer-job.ts'
-import type { OnProgress } from '../progress.ts'
-import { buildTool, buildZtoc } from './build-ztoc.ts'
-import { type SideTarget, openSideTarget } from './side-target.ts'
-
-export interface IndexOptions {
-  readonly platform?: Platform | undefined
-  readonly allPlatforms?: boolean | undefined
-  /** Bytes of tar between two places where decompression can start; default 4 MiB. */
-  readonly spanSize?: number | undefined
-  /** Blobs below this get no table: they are as quickly pulled whole; default 10 MiB. */
-  readonly minLayerSize?: number | undefined
-  /** Index zstd layers too, in a way that only onefold reads. */
-  readonly zstd?: boolean | undefined
-  readonly source?: SourceOptions | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: OnProgress | undefined
-}
+import { type TargetPlace, openTarget } from '../../sources/targets/open-target.ts'
+import type { Target } from '../../sources/targets/target.ts'
+import { indexingCodecs } from '../indexing-codecs.ts'
+import { type IndexOptions, chooseAttacher } from './index-options.ts'
 
 export interface IndexResult {
   readonly images: readonly IndexedImageResult[]
@@ -45,28 +26,46 @@ export interface IndexResult {
 export interface IndexedImageResult {
   readonly image: Digest
   readonly platform: string | undefined
-  /** Of the index's manifest; undefined when no layer is large enough. */
+  /** Of the index's manifest; undefined when no layer is worth a table. */
   readonly index: Digest | undefined
-  /** Bytes of all its zTOCs. */
-  readonly ztocBytes: number
-  readonly layers: readonly { readonly layer: Digest; readonly ztoc: Digest | undefined }[]
+  /** Bytes of all its tables. */
+  readonly tableBytes: number
+  readonly layers: readonly { readonly layer: Digest; readonly table: Digest | undefined }[]
 }
 
-export const defaultSpanSize = 4 * 2 ** 20
-export const defaultMinLayerSize = 10 * 2 ** 20
-
 /**
+ * Makes the index of an image and attaches it.
  * @param reference an image in a registry, or `oci:DIR[:TAG]`; throws USAGE for other places, which can hold no index
  */
 export async function indexImage(reference: string, options: IndexOptions = {}): Promise<IndexResult> {
-  const { onProgress, spanSize = defaultSpanSize } = options
-  checkSpanSize(spanSize)
-  await using target = await openSideTarget(reference, options)
+  const { onProgress, signal } = options
+  const { attacher, options: chosen } = await chooseAttacher(options)
+  await using target = await openTarget(placeOf(reference), { registry: options.source?.registry, signal })
   await using source = await openSource(reference, options.source)
   onProgress?.({ type: 'step', step: 'resolving' })
+  const work: Work = { source, target, maker: await attacher.load(), chosen, options }
   const images: IndexedImageResult[] = []
-  for (const image of await select(source, options)) images.push(await indexOne(source, target, image, options))
+  for (const image of await select(source, options)) images.push(await indexOne(work, image))
   return { images }
+}
+
+/** Where the image is read, and what is to be made beside it. */
+interface Work {
+  readonly source: Source
+  readonly target: Target
+  readonly maker: IndexMaker
+  readonly chosen: OptionsOf<OptionSpecs>
+  readonly options: IndexOptions
+}
+
+function placeOf(reference: string): TargetPlace {
+  const place = parseSourceName(reference)
+  if (place.transport === 'docker') return place
+  if (place.transport === 'oci') return { transport: 'oci', path: place.path, image: place.image }
+  throw new OnefoldError(
+    'USAGE',
+    `Cannot write beside ${JSON.stringify(reference)}: expected an image in a registry, or oci:DIR[:TAG]`,
+  )
 }
 
 async function select(source: Source, { platform, allPlatforms, signal }: IndexOptions): Promise<Selected[]> {
@@ -76,89 +75,67 @@ async function select(source: Source, { platform, allPlatforms, signal }: IndexO
   return [await selectImage(top, platform ?? hostPlatform(), fetch)]
 }
 
-async function indexOne(
-  source: Source,
-  target: SideTarget,
-  image: Selected,
-  options: IndexOptions,
-): Promise<IndexedImageResult> {
-  const { spanSize = defaultSpanSize, minLayerSize = defaultMinLayerSize } = options
-  const layers: IndexedLayer[] = []
-  const found: { layer: Digest; ztoc: Digest | undefined }[] = []
+async function indexOne(work: Work, image: Selected): Promise<IndexedImageResult> {
+  const { maker, chosen } = work
+  const indexed: IndexedLayer[] = []
+  const layers: { layer: Digest; table: Digest | undefined }[] = []
   for (const layer of image.manifest.layers) {
-    const bytes = layer.size < minLayerSize ? undefined : await indexLayer(source, layer, options)
-    const ztoc = bytes && { digest: digestOf(bytes), size: bytes.length }
-    found.push({ layer: layer.digest, ztoc: ztoc?.digest })
-    if (bytes === undefined || ztoc === undefined) continue
-    await target.putBlob(ztoc, bytes)
-    layers.push({ layer, ztoc, spanSize })
+    const index = maker.wants(layer, chosen) ? await readLayer(work, layer) : undefined
+    layers.push({ layer: layer.digest, table: index && digestOf(index) })
+    if (index !== undefined) indexed.push({ blob: layer, index })
   }
-  const index = layers.length === 0 ? undefined : await attach(source, target, image, layers, options)
   return {
     image: image.descriptor.digest,
     platform: image.platform && formatPlatform(image.platform),
-    index,
-    ztocBytes: layers.reduce((sum, { ztoc }) => sum + ztoc.size, 0),
-    layers: found,
+    index: indexed.length === 0 ? undefined : await attach(work, image, indexed),
+    tableBytes: indexed.reduce((sum, { index }) => sum + index.length, 0),
+    layers,
   }
 }
 
-async function indexLayer(source: Source, layer: Descriptor, options: IndexOptions): Promise<Uint8Array> {
-  const { spanSize = defaultSpanSize, zstd = false, signal, onProgress } = options
+/** Makes the table of a layer while its blob comes by, which is checked against its digest. */
+async function readLayer({ source, maker, chosen, options }: Work, layer: Descriptor): Promise<Uint8Array> {
+  const { signal, onProgress } = options
   const { digest, size } = layer
-  let done = 0
-  const tell = (bytes: number): void => {
-    done += bytes
-    onProgress?.({ type: 'layer', digest, size, done, finished: done === size })
-  }
   onProgress?.({ type: 'step', step: 'indexing' })
-  return await buildZtoc(source, layer, {
-    spanSize,
-    zstd,
-    zstdWindowLog: defaultLimits.zstdWindowLog,
-    signal,
-    onBytes: tell,
-  })
+  const check = new DigestCheck(digest)
+  using builder = maker.build(layer, chosen, indexingCodecs)
+  let done = 0
+  for await (const chunk of source.blob(layer, { lent: true, signal })) {
+    check.update(chunk)
+    done += chunk.length
+    onProgress?.({ type: 'layer', digest, size, done, finished: done === size })
+    builder.write(chunk)
+  }
+  check.finish(`layer ${digest}`)
+  return builder.finish()
 }
 
-async function attach(
-  source: Source,
-  target: SideTarget,
-  image: Selected,
-  layers: readonly IndexedLayer[],
-  { signal }: IndexOptions,
-): Promise<Digest> {
-  await target.putBlob({ digest: digestOf(emptyConfig), size: emptyConfig.length }, emptyConfig)
-  const bytes = writeSociIndex(layers, { buildTool, subject: image.descriptor })
-  const descriptor = describeBlob(mediaTypes.manifest, bytes)
-  await target.putManifest(descriptor, bytes)
-  await refer(source, target, image.descriptor.digest, descriptor, signal)
+async function attach(work: Work, image: Selected, indexed: readonly IndexedLayer[]): Promise<Digest> {
+  const { target, maker, chosen } = work
+  const artifact = maker.artifact(image.descriptor, indexed, chosen)
+  for (const { descriptor, bytes } of artifact.blobs) await target.putBlob(descriptor, bytes)
+  const descriptor = describeBlob(mediaTypes.manifest, artifact.manifest)
+  await target.putManifest(descriptor, artifact.manifest)
+  await refer(work, image.descriptor.digest, descriptor, artifact)
   return descriptor.digest
 }
 
 /** A registry with the referrers API has taken note by itself; for the others the list is kept under a tag. */
 async function refer(
-  source: Source,
-  target: SideTarget,
+  { source, target, options: { signal } }: Work,
   image: Digest,
-  { mediaType, digest, size }: Descriptor,
-  signal: AbortSignal | undefined,
+  descriptor: Descriptor,
+  { listed }: AttachedArtifact,
 ): Promise<void> {
   const known = await source.related?.({ referrersOf: image }, { signal })
   const list = known && parseArtifact(known.bytes, known.descriptor)
   const before = list?.kind === 'index' ? list.manifests : []
-  if (before.some((entry) => entry.digest === digest)) return
+  if (before.some(({ digest }) => digest === descriptor.digest)) return
   // One of its kind for an image: readers take the first.
-  const others = before.filter(({ artifactType }) => artifactType !== sociIndexV1)
-  const annotations = { [buildToolAnnotation]: buildTool }
-  const bytes = writeIndex({
-    manifests: [{ mediaType, digest, size, annotations, artifactType: sociIndexV1 }, ...others],
-  })
-  await target.putTagged(describeBlob(mediaTypes.index, bytes), bytes, referrersTag(image))
-}
-
-/** Refuses (USAGE) what makes no sense, before anything is asked of anybody. */
-export function checkSpanSize(spanSize: number): void {
-  if (spanSize >= 64 * 1024 && spanSize <= 2 ** 30) return
-  throw new OnefoldError('USAGE', `Cannot index with spans of ${spanSize} bytes: expected 64 KiB to 1 GiB`)
+  const others = before.filter(({ artifactType }) => artifactType !== listed.artifactType)
+  const bytes = writeIndex({ manifests: [{ ...descriptor, ...listed }, ...others] })
+  const index = describeBlob(mediaTypes.index, bytes)
+  await target.putManifest(index, bytes)
+  await target.finish([{ descriptor: index, name: referrersTag(image) }])
 }

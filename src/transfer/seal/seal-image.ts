@@ -1,11 +1,13 @@
 import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
+import { loadFormats } from '../../formats/all.ts'
 import { type Descriptor, type Platform, describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseArtifact } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import { addAnnotations, replaceManifests } from '../../formats/oci/rewrite-manifest.ts'
 import { sealKey } from '../../formats/oci/seal-claims.ts'
+import { untrueAnnotations } from '../../formats/untrue-annotations.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
@@ -88,7 +90,8 @@ class Sealing {
       const sealed = await this.all(entry, depth + 1)
       if (sealed !== undefined) now.set(entry.digest, sealed)
     }
-    return now.size === 0 ? undefined : this.#put(mediaTypes.index, replaceManifests(bytes, now))
+    if (now.size === 0) return undefined
+    return this.#put(mediaTypes.index, replaceManifests(bytes, now, untrueAnnotations(await loadFormats())))
   }
 
   #seal(record: ImageRecord, image: VerityDigest): Descriptor {

@@ -7,14 +7,16 @@ import { pathToUtf8 } from '../../paths.ts'
 import type { Store, StoredImage } from '../../store/store.ts'
 import { imageBytes } from '../ensure-image.ts'
 import { parseDestination } from '../../sources/targets/destination.ts'
-import { writeDockerArchive } from '../../sources/targets/docker-archive-writer.ts'
-import { type EncodeOptions, Encoder, type SentImage } from './encoder.ts'
-import { turning } from './layer-tar.ts'
-import { layoutArchive, layoutFolder } from '../../sources/targets/layout-target.ts'
+import { openTarget } from '../../sources/targets/open-target.ts'
 import { OutputFile } from '../../sources/targets/output-file.ts'
+import { writeDockerArchive } from './docker-archive.ts'
+import { turning } from './layer-tar.ts'
+import { type RecompressOptions, RecompressedLayers } from './recompressed-layers.ts'
+import { Sender } from './sender.ts'
+import { type SentImage, sentImage } from './sent-image.ts'
 import { treeTar } from './tree-tar.ts'
 
-export interface ExportOptions extends EncodeOptions {
+export interface ExportOptions extends RecompressOptions {
   readonly platform?: Platform | undefined
   /** Every image of an index that the store has. */
   readonly allPlatforms?: boolean | undefined
@@ -43,18 +45,19 @@ export async function exportImage(
   options: ExportOptions = {},
 ): Promise<ExportResult> {
   const to = parseDestination(destination)
+  if (to.transport === 'docker') throw notForExport(destination)
   const image = store.find(name, { platform: options.platform })
   options.onProgress?.({ type: 'step', step: 'exporting' })
   switch (to.transport) {
     case 'oci':
     case 'oci-archive': {
-      using target = to.transport === 'oci' ? layoutFolder(to.path) : layoutArchive(to.path)
-      await using encoder = new Encoder(store, target, options)
-      const top = options.allPlatforms === true ? await encoder.all(image.top) : await encoder.image(image.record)
-      if (top === undefined) throw new Error('an index was found by an image that it does not lead to')
+      await using target = await openTarget(to, options)
+      await using layers = new RecompressedLayers(store, options)
+      const sender = new Sender(store, target, layers, options)
+      const top = await sender.send(image)
       options.onProgress?.({ type: 'step', step: 'making durable' })
-      target.finish(top, to.image)
-      return { destination, top: top.digest, images: encoder.sent }
+      await target.finish([{ descriptor: top, name: target.name }])
+      return { destination, top: top.digest, images: sender.sent.map(sentImage) }
     }
     case 'docker-archive': {
       requireOne(options, 'a Docker archive')
@@ -71,7 +74,13 @@ export async function exportImage(
   }
 }
 
-/** Both formats hold one image under no digest of its own. */
+function notForExport(destination: string): OnefoldError {
+  return new OnefoldError('BAD_NAME', `Cannot write to ${JSON.stringify(destination)}: it is in a registry`, {
+    hint: 'Use: onefold push',
+  })
+}
+
+/** Refuses options that go with several images, or with a manifest: such a file holds one image under no digest of its own. */
 function requireOne({ allPlatforms, preserveDigests }: ExportOptions, what: string): void {
   if (allPlatforms === true)
     throw new OnefoldError('USAGE', `Cannot write all platforms: ${what} holds one`, {

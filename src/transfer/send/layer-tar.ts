@@ -12,13 +12,13 @@ export interface WatchOptions {
   readonly onProgress?: OnProgress | undefined
 }
 
-/** Bytes of the layer's tar. */
+/** Counts the bytes of the layer's tar. */
 export function tarSizeOf(store: Store, layer: LayerRecord): number {
   return readRecipe(store.recipe(layer.recipe)).tarSize
 }
 
 /**
- * The tar of a stored layer, built again. It is hashed on the way and must come out with the diffID of the layer: CORRUPT
+ * Builds the tar of a stored layer again. It is hashed on the way and must come out with the diffID of the layer: CORRUPT
  * at the end if it does not. Chunks are valid until the next is asked for.
  */
 export function* layerTar(store: Store, layer: LayerRecord, options: WatchOptions = {}): Generator<Uint8Array> {
@@ -53,10 +53,13 @@ function finish(check: DigestCheck, { diffId }: LayerRecord): void {
   }
 }
 
-/** Lets the event loop turn now and then, or nobody would hear of a signal. */
-export async function* turning(chunks: Iterable<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+/** Lets the event loop turn now and then while chunks go by, or nobody would hear of a signal. */
+export async function* turning(
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   let sinceTurn = 0
-  for (const chunk of chunks) {
+  for await (const chunk of chunks) {
     yield chunk
     sinceTurn += chunk.length
     if (sinceTurn < turnBytes) continue

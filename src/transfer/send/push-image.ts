@@ -3,12 +3,14 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
 import type { RegistryOptions } from '../../sources/registry/client.ts'
 import { parseReference } from '../../sources/registry/reference.ts'
-import { RegistryTarget } from '../../sources/registry/upload-target.ts'
+import { openTarget } from '../../sources/targets/open-target.ts'
+import type { PushStats, RegistryTarget } from '../../sources/targets/registry-target.ts'
 import type { Store } from '../../store/store.ts'
-import { type EncodeOptions, Encoder, type SentImage } from './encoder.ts'
-import { type PushStats, PushTarget, siblings } from '../../sources/targets/push-target.ts'
+import { type RecompressOptions, RecompressedLayers } from './recompressed-layers.ts'
+import { Sender } from './sender.ts'
+import { type SentImage, namesOf, sentImage } from './sent-image.ts'
 
-export interface PushOptions extends EncodeOptions {
+export interface PushOptions extends RecompressOptions {
   readonly platform?: Platform | undefined
   /** Every image of an index that the store has. */
   readonly allPlatforms?: boolean | undefined
@@ -39,19 +41,18 @@ export async function pushImage(
   const place = parseReference(reference.replace(/^docker:\/\//, ''))
   const image = store.find(name, { platform: options.platform })
   options.onProgress?.({ type: 'step', step: 'pushing' })
-  await using registry = new RegistryTarget(place, options.registry ?? {})
-  await using target = new PushTarget(registry, { ...options, from: siblings(image, place) })
-  await using encoder = new Encoder(store, target, options)
-  const top = options.allPlatforms === true ? await encoder.all(image.top) : await encoder.image(image.record)
-  if (top === undefined) throw new Error('an index was found by an image that it does not lead to')
-  if (place.digest !== undefined && place.digest !== top.digest) throw otherDigest(registry, top)
-  await target.name(top)
-  return { reference: registry.name, top: top.digest, images: encoder.sent, stats: target.stats }
+  await using target = await openTarget({ transport: 'docker', reference: place }, { ...options, near: namesOf(image) })
+  await using layers = new RecompressedLayers(store, options)
+  const sender = new Sender(store, target, layers, options)
+  const top = await sender.send(image)
+  if (place.digest !== undefined && place.digest !== top.digest) throw otherDigest(target, top)
+  await target.finish([{ descriptor: top, name: target.name }])
+  return { reference: target.fullName, top: top.digest, images: sender.sent.map(sentImage), stats: target.stats }
 }
 
 /** What was sent lies there under its own digest, which does no harm. */
-function otherDigest(registry: RegistryTarget, { digest }: Descriptor): OnefoldError {
-  return new OnefoldError('UNSUPPORTED', `Cannot push to ${registry.name}: what is pushed has digest ${digest}`, {
+function otherDigest({ fullName }: RegistryTarget, { digest }: Descriptor): OnefoldError {
+  return new OnefoldError('UNSUPPORTED', `Cannot push to ${fullName}: what is pushed has digest ${digest}`, {
     hint: 'Push to a tag instead.',
   })
 }

@@ -1,25 +1,22 @@
 /** Decoders that note on their way where one could start: the spans of a zTOC. */
 import { createHash } from 'node:crypto'
-import type { Decoder, Step } from '../../codecs/codec.ts'
+import type { Decoder, IndexingDecoder, Step } from '../../codecs/codec.ts'
 import { detectCompression } from '../../codecs/detect.ts'
-import { GzipIndexer } from '../../codecs/gzip-indexer.ts'
-import { StoredDecoder } from '../../codecs/stored-decoder.ts'
-import { ZstdDecoder } from '../../codecs/zstd-decoder.ts'
 import { OnefoldError } from '../../error.ts'
+import type { IndexingCodecs } from '../format.ts'
 import {
   type Checkpoint,
   writeGzipCheckpoints,
   writeUncompressedCheckpoints,
   writeZstdCheckpoints,
-} from '../../formats/soci/checkpoints.ts'
-import type { Ztoc, ZtocAlgorithm } from '../../formats/soci/ztoc.ts'
+} from './checkpoints.ts'
+import type { Ztoc, ZtocAlgorithm } from './ztoc.ts'
 
 export interface SpanOptions {
   /** Bytes of tar between two places to start at. */
   readonly spanSize: number
   /** Index zstd layers too, in a way that only onefold reads. */
   readonly zstd: boolean
-  readonly zstdWindowLog: number
 }
 
 /** The part of a zTOC that is about spans. */
@@ -34,24 +31,29 @@ export interface SpanIndexer extends Decoder {
  * The indexer of a blob that begins with these bytes. Throws UNSUPPORTED for zstd without its option.
  * @param name the layer's, for errors
  */
-export function spanIndexerFor(first: Uint8Array, name: string, options: SpanOptions): SpanIndexer {
+export function spanIndexerFor(
+  first: Uint8Array,
+  name: string,
+  options: SpanOptions,
+  codecs: IndexingCodecs,
+): SpanIndexer {
   switch (detectCompression(first)) {
     case 'gzip':
-      return new GzipSpans(options.spanSize)
+      return new GzipSpans(options.spanSize, codecs)
     case 'none':
-      return new StoredSpans(options.spanSize)
+      return new StoredSpans(options.spanSize, codecs)
     case 'zstd':
-      if (options.zstd) return new ZstdSpans(options)
+      if (options.zstd) return new ZstdSpans(options.spanSize, codecs)
       throw zstdUnspeakable(name)
   }
 }
 
 class GzipSpans implements SpanIndexer {
-  readonly #indexer: GzipIndexer
+  readonly #indexer: IndexingDecoder
   readonly #spanSize: number
 
-  constructor(spanSize: number) {
-    this.#indexer = new GzipIndexer(spanSize)
+  constructor(spanSize: number, codecs: IndexingCodecs) {
+    this.#indexer = codecs.gunzipIndexing(spanSize)
     this.#spanSize = spanSize
   }
 
@@ -74,13 +76,14 @@ class GzipSpans implements SpanIndexer {
 }
 
 class StoredSpans implements SpanIndexer {
-  readonly #decoder = new StoredDecoder()
+  readonly #decoder: Decoder
   readonly #digests = new SpanDigests()
   readonly #spanSize: number
   #left: number
   #size = 0
 
-  constructor(spanSize: number) {
+  constructor(spanSize: number, codecs: IndexingCodecs) {
+    this.#decoder = codecs.decoder({ kind: 'stored' })
     this.#spanSize = spanSize
     this.#left = spanSize
   }
@@ -95,14 +98,18 @@ class StoredSpans implements SpanIndexer {
     return step
   }
 
-  end(): void {}
+  end(): void {
+    this.#decoder.end()
+  }
 
   finish(): SpanTable {
     const checkpoints = writeUncompressedCheckpoints(this.#spanSize, this.#size)
     return tableOf('uncompressed', this.#digests.finish(), checkpoints)
   }
 
-  [Symbol.dispose](): void {}
+  [Symbol.dispose](): void {
+    this.#decoder[Symbol.dispose]()
+  }
 
   #nextSpan(): void {
     this.#digests.next()
@@ -114,7 +121,7 @@ const noWindow = new Uint8Array(0)
 
 /** A span ends with the first frame that ends more than `spanSize` behind its beginning. */
 class ZstdSpans implements SpanIndexer {
-  readonly #decoder: ZstdDecoder
+  readonly #decoder: Decoder
   readonly #digests = new SpanDigests()
   readonly #spanSize: number
   readonly #points: Checkpoint[] = [{ in: 0, out: 0, bits: 0, window: noWindow }]
@@ -122,9 +129,9 @@ class ZstdSpans implements SpanIndexer {
   #totalOut = 0
   #frameEnded = false
 
-  constructor({ spanSize, zstdWindowLog }: SpanOptions) {
+  constructor(spanSize: number, codecs: IndexingCodecs) {
     this.#spanSize = spanSize
-    this.#decoder = new ZstdDecoder(zstdWindowLog, { onFrame: () => (this.#frameEnded = true) })
+    this.#decoder = codecs.decoder({ kind: 'zstd' }, () => (this.#frameEnded = true))
   }
 
   step(input: Uint8Array, output: Uint8Array): Step {

@@ -5,25 +5,20 @@ import { pathToUtf8 } from '../../paths.ts'
 import { type Entry, newEntry, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../tar/tar-writer.ts'
-import type { GoHeader } from '../toc-json/go-header.ts'
-import type { MemberBuffer } from '../toc-json/blob-members.ts'
-import { landmarkByte, noPrefetchLandmark, ownNames, prefetchLandmark, tocName } from '../toc-json/stargz-table.ts'
-import { type TocBuilder, cannotHold, checkHeld } from '../toc-json/tar-feed.ts'
-import { formatTime } from '../toc-json/go-time.ts'
-import {
-  type TocJsonEntry,
-  jsonText,
-  jsonXattrs,
-  toGoJson,
-  typeNames,
-  withoutEmpty,
-} from '../toc-json/write-toc-json.ts'
+import type { GoHeader } from './go-header.ts'
+import type { MemberBuffer } from './blob-members.ts'
+import { landmarkByte, noPrefetchLandmark, prefetchLandmark, stargzOwnFiles, tocName } from './stargz-own-files.ts'
+import { type TocBuilder, cannotHold, checkHeld } from './tar-feed.ts'
+import { formatTime } from './go-time.ts'
+import { type TocJsonEntry, jsonText, jsonXattrs, toGoJson, typeNames, withoutEmpty } from './write-toc-json.ts'
 
+/** What write-stargz.ts says of its options, with all defaults. */
 export interface StargzRules {
   readonly chunkSize: number
   readonly minChunkSize: number
   readonly prioritized: number
   readonly keepTar: boolean
+  /** Whether the table is the last entry of the tar, with the tar's end behind it. */
   readonly endsWithToc: boolean
 }
 
@@ -36,14 +31,14 @@ export class StargzLayer implements TocBuilder {
   readonly #parts: (() => TocJsonEntry[])[] = []
   readonly #tarHash = createHash('sha256')
   #tarSize = 0
-  /** Entries of the tar so far that are in the table. */
+  /** Number of entries of the tar so far that are in the table. */
   #count = 0
   #hasLandmark = false
-  /** The entry before, or the current one, is left out. */
+  /** Whether the entry before, or the current one, is left out. */
   #dropped = false
   #sawLandmark = false
   #file: ChunkedFile | undefined
-  /** Where the last member begins that a chunk may be in, and how far it goes. */
+  /** The last member that a chunk may be in: where it begins, and how far it goes. */
   #member: MemberPlace | undefined
   readonly #names = new OwnerNames()
 
@@ -53,7 +48,7 @@ export class StargzLayer implements TocBuilder {
   }
 
   check(entry: Entry, header: GoHeader): void {
-    if (!ownNames.has(entry.path)) heldJson(entry, header, new OwnerNames())
+    if (!stargzOwnFiles.names.includes(entry.path)) heldJson(entry, header, new OwnerNames())
   }
 
   entry(entry: Entry, header: GoHeader, padding: Buffer, headers: Buffer): void {
@@ -80,13 +75,13 @@ export class StargzLayer implements TocBuilder {
     else if (!this.#rules.endsWithToc) this.#add(tarTrailer())
   }
 
-  /** After the last offset is known. */
+  /** Returns the table's JSON, once the last offset is known. */
   table(): Buffer {
     const entries = this.#parts.flatMap((part) => part()).map(withoutEmpty)
     return Buffer.from(toGoJson({ version: 1, entries }, '\t'))
   }
 
-  /** Bytes of the tar that are not in `members`. */
+  /** Takes bytes of the tar that do not go through `members`. */
   hash(tar: Uint8Array): void {
     this.#tarHash.update(tar)
     this.#tarSize += tar.length
@@ -118,7 +113,7 @@ export class StargzLayer implements TocBuilder {
     }
   }
 
-  /** Where a chunk will lie that begins now. */
+  /** Tells where a chunk will lie that begins now. */
   #place(isAlone: boolean): ChunkPlace {
     if (this.#member === undefined || isAlone || this.#member.length >= this.#rules.minChunkSize) {
       this.#members.cut()
@@ -181,7 +176,7 @@ class ChunkedFile {
   readonly #chunks: { readonly place: ChunkPlace; readonly offset: number; digest: string }[] = []
   #done = 0
   #chunkHash: Hash | undefined
-  /** From the second chunk on; before it, the chunk is the file. */
+  /** Hash of the whole, from the second chunk on; before it, the chunk is the file. */
   #fileHash: Hash | undefined
   #digest = ''
 
@@ -275,7 +270,7 @@ function heldJson(entry: Entry, header: GoHeader, names: OwnerNames): TocJsonEnt
   return json
 }
 
-/** Members in the order of the reference's structure. */
+/** The JSON of an entry, its members in the order of the reference's structure. */
 function jsonOf(entry: Entry, header: GoHeader, names: OwnerNames): TocJsonEntry {
   const device = entry.type === 'char' || entry.type === 'block'
   const isLink = entry.type === 'symlink' || entry.type === 'hardlink'

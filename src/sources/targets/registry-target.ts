@@ -6,20 +6,12 @@ import { readRange } from '../local/file-set.ts'
 import { parseSourceName } from '../source-name.ts'
 import { RefusedError } from '../registry/client.ts'
 import type { Reference } from '../registry/reference.ts'
-import type { RegistryTarget } from '../registry/upload-target.ts'
 import type { BlobReader } from '../registry/upload.ts'
+import { WritableRepository } from '../registry/writable-repository.ts'
 import { type TemporaryFile, keepTemporarily } from '../temporary.ts'
-import type { ImageRecord } from '../../store/records/image-record.ts'
-import type { StoredImage } from '../../store/store.ts'
-import type { BlobName, ImageTarget } from '../../transfer/send/encoder.ts'
-import { naming } from './layout-target.ts'
-
-export interface PushTargetOptions {
-  readonly signal?: AbortSignal | undefined
-  readonly temporary?: string | undefined
-  /** Other repositories of the registry that may have blobs of the image. */
-  readonly from: readonly string[]
-}
+import { naming } from './layout-files.ts'
+import type { TargetOptions } from './target-options.ts'
+import type { BlobName, NamedManifest, OriginalImage, Target } from './target.ts'
 
 export interface PushStats {
   readonly blobsUploaded: number
@@ -32,28 +24,40 @@ export interface PushStats {
 /** Layers that may wait in temporary files while others go up: compressing and sending go on side by side. */
 const uploadsMax = 3
 
-/** Puts images into a repository. A layer goes up while the next is being compressed. */
-export class PushTarget implements ImageTarget, AsyncDisposable {
-  readonly #registry: RegistryTarget
-  readonly #options: PushTargetOptions
+/** A repository of a registry. A layer goes up while the next is being compressed. */
+export class RegistryTarget implements Target {
+  readonly #repository: WritableRepository
+  readonly #options: TargetOptions
+  /** Other repositories of the registry that may have blobs of the image. */
+  readonly #siblings: readonly string[]
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
   readonly #uploads = new Set<Promise<void>>()
   #failure: { readonly error: unknown } | undefined
-  /** What we put there. */
+  /** Blobs that we put there. */
   readonly #sent = new Set<Digest>()
-  /** The registry says that it has these. */
+  /** Blobs that the registry says it has. */
   readonly #believed = new Set<Digest>()
   readonly #manifests = new Map<Digest, Uint8Array>()
   /** Cleared when it turned out to have said what is not so. */
   #isTrusted = true
   readonly #counts = { blobsUploaded: 0, bytesUploaded: 0, blobsPresent: 0, blobsMounted: 0 }
 
-  constructor(registry: RegistryTarget, options: PushTargetOptions) {
-    this.#registry = registry
+  constructor(reference: Reference, options: TargetOptions) {
+    this.#repository = new WritableRepository(reference, options.registry ?? {})
+    this.#siblings = siblings(options.near ?? [], reference)
     this.#options = options
     const { signal } = this.#stop
     this.#signal = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal])
+  }
+
+  get name(): string | undefined {
+    return this.#repository.reference.tag
+  }
+
+  /** With host, repository and tag or digest. */
+  get fullName(): string {
+    return this.#repository.name
   }
 
   get stats(): PushStats {
@@ -61,17 +65,17 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
   }
 
   /** With all its blobs there, or mounted there, the manifest can go up as it is. */
-  async takesOriginal(record: ImageRecord, manifest: Uint8Array, config: Uint8Array): Promise<boolean> {
+  async takesOriginal(image: OriginalImage, manifest: Uint8Array, config: Uint8Array): Promise<boolean> {
     const counted = this.stats
-    for (const { blob } of record.layers)
+    for (const blob of image.layers)
       if (!(await this.#isThere(blob))) {
         // What is there of it will not be used.
         Object.assign(this.#counts, counted)
         return false
       }
-    await this.putBlob(record.config, config)
+    await this.putBlob(image.config, config)
     try {
-      await this.putManifest(record.manifest, manifest)
+      await this.putManifest(image.manifest, manifest)
       return true
     } catch (error) {
       if (this.doubts(error)) return false
@@ -88,7 +92,7 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
     return result()
   }
 
-  /** In the repository, or mounted there. */
+  /** Whether the repository has the blob, or could mount it from another. */
   async holds(blob: BlobName): Promise<boolean> {
     this.#throwFailure()
     return await this.#isThere(blob)
@@ -103,18 +107,20 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
   async putManifest(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
     await Promise.all(this.#uploads)
     this.#throwFailure()
-    await this.#registry.putManifest(descriptor, bytes, descriptor.digest, { signal: this.#signal })
+    await this.#repository.putManifest(descriptor, bytes, descriptor.digest, { signal: this.#signal })
     this.#manifests.set(descriptor.digest, bytes)
   }
 
-  /** Gives what has been put the name that was asked for, if it was one, or another tag. */
-  async name(top: Descriptor, tag = this.#registry.reference.tag): Promise<void> {
-    const bytes = this.#manifests.get(top.digest)
-    if (bytes === undefined) throw new Error(`manifest ${top.digest} was not put`)
-    if (tag !== undefined) await this.#registry.putManifest(top, bytes, tag, { signal: this.#signal })
+  /** The image's own tag comes last: whoever finds the image finds what lies beside it. */
+  async finish(manifests: readonly NamedManifest[]): Promise<void> {
+    for (const { descriptor, name } of manifests.toReversed()) {
+      const bytes = this.#manifests.get(descriptor.digest)
+      if (bytes === undefined) throw new Error(`manifest ${descriptor.digest} was not put`)
+      if (name !== undefined) await this.#repository.putManifest(descriptor, bytes, name, { signal: this.#signal })
+    }
   }
 
-  /** A manifest was refused for blobs that the registry said it had, or had taken: once, it is given all of them again. */
+  /** A manifest may be refused for blobs that the registry said it had, or had taken: once, it is given all of them again. */
   doubts(error: unknown): boolean {
     if (!(error instanceof RefusedError && error.isMissingBlob) || !this.#isTrusted) return false
     this.#isTrusted = false
@@ -126,6 +132,7 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     await Promise.all(this.#uploads)
+    await this.#repository[Symbol.asyncDispose]()
   }
 
   /** Runs beside what follows; its failure is told at the next occasion. */
@@ -154,22 +161,22 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
 
   async #put(blob: BlobName, read: BlobReader): Promise<void> {
     if (this.#sent.has(blob.digest) || (await this.#isThere(blob))) return
-    await this.#registry.uploadBlob(blob, read, { signal: this.#signal })
+    await this.#repository.uploadBlob(blob, read, { signal: this.#signal })
     this.#sent.add(blob.digest)
     this.#counts.blobsUploaded++
     this.#counts.bytesUploaded += blob.size
   }
 
-  /** In the repository, by its own word, or brought there from another. */
+  /** Whether a blob is in the repository, by its own word, or was brought there from another. */
   async #isThere(blob: BlobName): Promise<boolean> {
     const { digest } = blob
     if (this.#sent.has(digest) || this.#believed.has(digest)) return true
     if (!this.#isTrusted) return false
     const signal = this.#signal
     const found = async (): Promise<boolean> => {
-      if (await this.#registry.hasBlob(blob, { signal })) return ++this.#counts.blobsPresent > 0
-      for (const repository of this.#options.from)
-        if (await this.#registry.mountBlob(blob, repository, { signal })) return ++this.#counts.blobsMounted > 0
+      if (await this.#repository.hasBlob(blob, { signal })) return ++this.#counts.blobsPresent > 0
+      for (const repository of this.#siblings)
+        if (await this.#repository.mountBlob(blob, repository, { signal })) return ++this.#counts.blobsMounted > 0
       return false
     }
     const isThere = await found()
@@ -181,10 +188,10 @@ export class PushTarget implements ImageTarget, AsyncDisposable {
 /** More are not asked: each costs a round trip for every blob that none of them has. */
 const siblingsMax = 4
 
-/** Repositories on the same registry that the image came from, or that the store names it after. */
-export function siblings(image: StoredImage, { host, repository }: Reference): string[] {
+/** The other repositories of the same registry among names of sources. */
+function siblings(names: readonly string[], { host, repository }: Reference): string[] {
   const found = new Set<string>()
-  for (const name of [image.record.origin.source, ...image.names]) {
+  for (const name of names) {
     const reference = referenceIn(name)
     if (reference?.host === host && reference.repository !== repository) found.add(reference.repository)
   }

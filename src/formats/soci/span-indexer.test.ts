@@ -3,11 +3,12 @@ import { describe, test } from 'node:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { Drain } from '../../codecs/codec.ts'
 import { digestOf } from '../../digest.ts'
+import { indexingCodecs } from '../../transfer/indexing-codecs.ts'
 import { noise } from '../../../test/servers/registry.ts'
 import { type SpanTable, spanIndexerFor } from './span-indexer.ts'
 
 const spanSize = 10_000
-const options = { spanSize, zstd: true, zstdWindowLog: 27 }
+const options = { spanSize, zstd: true }
 
 interface Indexed {
   readonly table: SpanTable
@@ -16,7 +17,7 @@ interface Indexed {
 
 /** Room for exactly as much as a piece is long: a decoder that fills it may have more to give. */
 function indexed(blob: Buffer, piece: number): Indexed {
-  const indexer = spanIndexerFor(blob, 'of a test', options)
+  const indexer = spanIndexerFor(blob, 'of a test', options, indexingCodecs)
   using drain = new Drain(indexer, 'a test')
   const room = new Uint8Array(piece)
   const output: Buffer[] = []
@@ -66,7 +67,8 @@ describe('spanIndexerFor()', () => {
 
   test('zstd is refused unless it is asked for', () => {
     const blob = zstdCompressSync('x')
-    assert.throws(() => spanIndexerFor(blob, 'of a test', { ...options, zstd: false }), { code: 'UNSUPPORTED' })
+    const without = { ...options, zstd: false }
+    assert.throws(() => spanIndexerFor(blob, 'of a test', without, indexingCodecs), { code: 'UNSUPPORTED' })
   })
 
   test('a blob that is cut short has no table', () => {

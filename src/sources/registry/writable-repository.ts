@@ -1,6 +1,7 @@
 import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import type { BlobName } from '../targets/target.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { type Reference, formatReference } from './reference.ts'
 import { retrying } from './retry.ts'
@@ -8,14 +9,12 @@ import { otherDigest } from './stored.ts'
 import type { Response } from './transport.ts'
 import { type BlobReader, type UploadOptions, uploadBlob } from './upload.ts'
 
-type BlobName = Pick<Descriptor, 'digest' | 'size'>
-
 const done = [200, 201, 202, 204]
-/** What registries answer that do not do HEAD, or not for everybody. */
+/** Answers of registries that do not do HEAD, or not for everybody. */
 const headRefused = [400, 403, 405, 501]
 
 /** One repository of a registry, to be written to. What it says of itself is not believed further than need be. */
-export class RegistryTarget implements AsyncDisposable {
+export class WritableRepository implements AsyncDisposable {
   readonly reference: Reference
   readonly #client: RegistryClient
 
@@ -95,7 +94,7 @@ export class RegistryTarget implements AsyncDisposable {
     return `${this.reference.host}/${this.reference.repository}`
   }
 
-  /** By HEAD, or GET where that is refused; undefined when it is not there. */
+  /** Asks by HEAD, or GET where that is refused; undefined when it is not there. */
   async #look(path: string, action: string, { signal }: AbortOptions): Promise<Response | undefined> {
     const ask = (
       method: 'HEAD' | 'GET',
@@ -114,7 +113,7 @@ export class RegistryTarget implements AsyncDisposable {
     return response.status === 404 ? undefined : response
   }
 
-  /** Of a session that the registry began instead of mounting; it forgets it by itself in time. */
+  /** Ends a session that the registry began instead of mounting; it would forget it by itself in time. */
   async #cancel(response: Response, action: string, signal: AbortSignal | undefined): Promise<void> {
     try {
       const path = this.#client.resolve(response.headers.location, response, action)

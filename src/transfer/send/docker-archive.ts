@@ -1,12 +1,12 @@
 import { statSync } from 'node:fs'
 import { hexOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { type Reference, formatReference } from '../registry/reference.ts'
+import { type Reference, formatReference } from '../../sources/registry/reference.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
-import { type WatchOptions, layerTar, requireLayer, tarSizeOf, turning } from '../../transfer/send/layer-tar.ts'
-import { OutputFile } from './output-file.ts'
-import { TarFile } from './tar-file.ts'
+import { type WatchOptions, layerTar, requireLayer, tarSizeOf, turning } from './layer-tar.ts'
+import { OutputFile } from '../../sources/targets/output-file.ts'
+import { TarFile } from '../../sources/targets/tar-file.ts'
 
 /**
  * What `docker load` reads (and `docker save` wrote before version 25):

@@ -1,40 +1,21 @@
 /** Makes the zTOC of a layer in one pass over its blob: decoded, listed and hashed as it comes by. */
 import { Drain } from '../../codecs/codec.ts'
-import { DigestCheck } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { Descriptor } from '../../formats/oci/descriptor.ts'
-import { TarDescription } from '../../formats/soci/describe-tar.ts'
-import { writeZtoc } from '../../formats/soci/ztoc.ts'
-import { TarParser } from '../../formats/tar/tar-parser.ts'
-import type { Source } from '../../sources/source.ts'
+import type { IndexBuilder, IndexingCodecs } from '../format.ts'
+import { TarParser } from '../tar/tar-parser.ts'
+import { TarDescription } from './describe-tar.ts'
 import { type SpanIndexer, type SpanOptions, spanIndexerFor } from './span-indexer.ts'
-
-export interface BuildOptions extends SpanOptions {
-  readonly signal?: AbortSignal | undefined
-  readonly onBytes?: ((bytes: number) => void) | undefined
-}
+import { writeZtoc } from './ztoc.ts'
 
 /** Name that the reference gives itself: tables of equal layers are then equal whoever made them. */
 export const buildTool = 'AWS SOCI CLI v0.2'
 const outputBytes = 1 << 20
 
-/** Throws DIGEST_MISMATCH when the blob is another one, UNSUPPORTED for zstd without its option, BAD_FORMAT. */
-export async function buildZtoc(source: Source, layer: Descriptor, options: BuildOptions): Promise<Uint8Array> {
-  const digest = new DigestCheck(layer.digest)
-  using ztoc = new ZtocBuilder(layer.digest, options)
-  for await (const chunk of source.blob(layer, { lent: true, signal: options.signal })) {
-    digest.update(chunk)
-    options.onBytes?.(chunk.length)
-    ztoc.write(chunk)
-  }
-  digest.finish(`layer ${layer.digest}`)
-  return ztoc.finish()
-}
-
 /** Takes a blob as it comes by. Its methods throw UNSUPPORTED for zstd without its option, BAD_FORMAT. */
-export class ZtocBuilder implements Disposable {
+export class ZtocBuilder implements IndexBuilder {
   readonly #name: string
   readonly #options: SpanOptions
+  readonly #codecs: IndexingCodecs
   readonly #description = new TarDescription()
   readonly #parser = new TarParser(this.#description)
   readonly #output = new Uint8Array(outputBytes)
@@ -42,9 +23,10 @@ export class ZtocBuilder implements Disposable {
   #size = 0
 
   /** @param name the layer's, for errors */
-  constructor(name: string, options: SpanOptions) {
+  constructor(name: string, options: SpanOptions, codecs: IndexingCodecs) {
     this.#name = name
     this.#options = options
+    this.#codecs = codecs
   }
 
   write(chunk: Uint8Array): void {
@@ -68,7 +50,7 @@ export class ZtocBuilder implements Disposable {
   }
 
   #begin(first: Uint8Array): Indexing {
-    const indexer = spanIndexerFor(first, this.#name, this.#options)
+    const indexer = spanIndexerFor(first, this.#name, this.#options, this.#codecs)
     return { indexer, drain: new Drain(indexer, `layer ${this.#name}`) }
   }
 }
