@@ -1,17 +1,22 @@
 import type { OptionsOf } from './format-options.ts'
 import type { Format, FormatWriter, IndexAttacher } from './format.ts'
+import type { OwnFiles } from './own-files.ts'
+import { stargzOwnFiles } from './toc-json/stargz-own-files.ts'
 
+/** What has to be known of a format before its declaration is loaded. */
 interface FormatLine {
   load(): Promise<Format>
   /** Whether one file can be a whole image or layer, so that `NAME:FILE` names it: no image can be called NAME then. */
   readonly isFile?: true
+  /** What the format adds to the tar of a layer for itself: a merge waits for nothing. */
+  readonly ownFiles?: OwnFiles
 }
 
 /** Every format that layers and images are read or written in, in the order in which help shows them. */
 const formats = {
-  estargz: { load: async () => (await import('./estargz/format.ts')).estargz },
+  estargz: { load: async () => (await import('./estargz/format.ts')).estargz, ownFiles: stargzOwnFiles },
   'zstd-chunked': { load: async () => (await import('./zstd-chunked/format.ts')).zstdChunked },
-  'stargz-zstd': { load: async () => (await import('./stargz-zstd/format.ts')).stargzZstd },
+  'stargz-zstd': { load: async () => (await import('./stargz-zstd/format.ts')).stargzZstd, ownFiles: stargzOwnFiles },
   soci: { load: async () => (await import('./soci/format.ts')).soci },
   'tar+gzip': { load: async () => (await import('./plain-tar/format.ts')).tarGzip },
   'tar+zstd': { load: async () => (await import('./plain-tar/format.ts')).tarZstd },
@@ -31,6 +36,9 @@ export function isFormatName(text: string): text is FormatName {
 /** Names of formats in which one file is a whole image or layer. */
 export const fileFormatNames: readonly string[] = formatNames.filter((name) => lines[name]?.isFile === true)
 
+/** What formats add to the tars of layers for themselves; formats may share it. */
+export const ownFiles: ReadonlySet<OwnFiles> = new Set(formatNames.flatMap((name) => lines[name]?.ownFiles ?? []))
+
 /** The declaration of one format; undefined when there is none of that name. */
 export async function loadFormat(name: string): Promise<Format | undefined> {
   return isFormatName(name) ? await formats[name].load() : undefined
@@ -41,6 +49,11 @@ let all: Promise<readonly Format[]> | undefined
 /** The declarations of all formats, which are small. */
 export function loadFormats(): Promise<readonly Format[]> {
   return (all ??= Promise.all(formatNames.map((name) => formats[name].load())))
+}
+
+/** Media types of layers that are in a format and no tars. */
+export async function loadLayerTypes(): Promise<ReadonlySet<string>> {
+  return new Set((await loadFormats()).flatMap(({ layerTypes = [] }) => layerTypes))
 }
 
 /** A format that layers can be written in. */

@@ -29,8 +29,6 @@ export interface Format {
   readonly layerAnnotations?: RegExp
   /** The same of an image's manifest. */
   readonly imageAnnotations?: RegExp
-  /** What the format adds to the tar of a layer for itself. */
-  readonly ownFiles?: OwnFiles
   /** By what the descriptor of a layer binds an index of the format; undefined where it does not. */
   readonly binding?: (layer: Descriptor) => Binding | undefined
   /** How an index of the format is found and read. */
@@ -59,15 +57,6 @@ export function defineWriter<const S extends OptionSpecs>(writer: FormatWriter<S
 /** Holds an attacher's functions to the types of its options. */
 export function defineAttacher<const S extends OptionSpecs>(attacher: IndexAttacher<S>): IndexAttacher<S> {
   return attacher
-}
-
-/** Files in the root of a layer's tar that are the format's own and do not show in trees: see docs/tree.md. */
-export interface OwnFiles {
-  /** All of them, if they are regular files. */
-  readonly names: readonly string[]
-  /** They are the format's only where one of these is among them, with this content. */
-  readonly landmarks: readonly string[]
-  readonly landmark: Uint8Array
 }
 
 // Reading

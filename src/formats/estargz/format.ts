@@ -1,5 +1,4 @@
 import { defineFormat, defineWriter } from '../format.ts'
-import { stargzOwnFiles } from '../toc-json/stargz-own-files.ts'
 import { stargzAnnotations } from '../toc-json/toc-annotations.ts'
 import { estargzBinding } from './estargz-binding.ts'
 import { checkEstargzOptions, estargzOptions } from './estargz-options.ts'
@@ -11,7 +10,6 @@ export const estargz = defineFormat({
   about: 'gzip with a table of contents, for the stargz snapshotter',
   specification: 'https://github.com/containerd/stargz-snapshotter/blob/main/docs/estargz.md',
   layerAnnotations: stargzAnnotations,
-  ownFiles: stargzOwnFiles,
   binding: estargzBinding,
   index: {
     identifies: true,

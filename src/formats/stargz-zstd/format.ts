@@ -1,6 +1,5 @@
 import { defineFormat, defineWriter } from '../format.ts'
 import { checkKeptTar, stargzOptions } from '../toc-json/stargz-options.ts'
-import { stargzOwnFiles } from '../toc-json/stargz-own-files.ts'
 import { stargzZstdBinding } from './stargz-zstd-binding.ts'
 
 /** The table of eStargz over zstd frames: stargz' own dialect of zstd:chunked, which Podman does not read. */
@@ -10,7 +9,6 @@ export const stargzZstd = defineFormat({
   about: 'zstd with a table of contents, for the stargz snapshotter',
   specification: 'https://github.com/containerd/stargz-snapshotter/blob/main/docs/estargz.md',
   layerAnnotations: /^(?:containerd\.io\/snapshot\/|io\.containers\.estargz\.|io\.containers\.zstd-chunked\.)/,
-  ownFiles: stargzOwnFiles,
   binding: stargzZstdBinding,
   index: {
     identifies: true,

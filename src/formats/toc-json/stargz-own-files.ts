@@ -1,4 +1,4 @@
-import type { OwnFiles } from '../format.ts'
+import type { OwnFiles } from '../own-files.ts'
 
 /** The table, as the last entry of the tar. */
 export const tocName = 'stargz.index.json'

@@ -2,7 +2,7 @@ import type { LayerKind } from '../../formats/layer-kind.ts'
 import { type Entry, type Xattrs, noXattrs } from '../../formats/entry.ts'
 import { maxPathBytes, quoteName } from '../../formats/path.ts'
 import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../../formats/tree.ts'
-import { hideEstargz } from './hide-estargz.ts'
+import { hideOwnFiles } from './hide-own-files.ts'
 import { checkName, copyMetadata, newInode, refused } from './new-inode.ts'
 import { keptXattrs } from './kept-xattrs.ts'
 
@@ -60,7 +60,7 @@ export class Layer {
 
   /** Lays this layer over the lower tree, changing it in place. Costs time for the layer's entries, not the lower tree's. */
   settle(): void {
-    if (this.#kind === 'layer') hideEstargz(this.#root)
+    if (this.#kind === 'layer') hideOwnFiles(this.#root)
     const pending: [lower: Directory, upper: Directory][] = [[this.#lower, this.#root]]
     for (let pair = pending.pop(); pair !== undefined; pair = pending.pop()) {
       const [lower, upper] = pair
