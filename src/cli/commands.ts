@@ -39,7 +39,7 @@ export const commandTable = {
     load: async () => (await import('./commands/convert.ts')).convert,
   },
   index: {
-    summary: 'make the SOCI index of an image where it lies',
+    summary: 'make an index of an image where it lies',
     load: async () => (await import('./commands/index.ts')).index,
   },
   run: {

@@ -19,8 +19,8 @@ export const pull: Command = {
   about: [
     'Brings an image into the store: every distinct file once, layers as recipes that rebuild their tar bit for bit.',
     'Nothing shows until all of it is durable; a pull that was interrupted is continued by the next one.',
-    'Of layers with a table of contents (zstd:chunked, eStargz) only what the store lacks is fetched, where that saves',
-    'enough; --plan tells beforehand.',
+    'Of layers with a table of contents only what the store lacks is fetched, where that saves enough; --plan tells',
+    'beforehand.',
   ].join('\n'),
   options: {
     name: { value: 'NAME', help: 'name of the image in the store (default: SOURCE as written)' },

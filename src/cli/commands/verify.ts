@@ -17,8 +17,8 @@ export const verify: Command = {
   operands: 'IMAGE',
   about: [
     'Shows how far an image of the store is proven. A layer is proven when its tar was hashed and has the diffID of the',
-    'config. A layer that was pulled by parts of a format without its tar (eStargz, SOCI) is only known to match its table',
-    'of contents: --fetch downloads it whole and proves it. If that fails, the image is not mounted or run any more.',
+    'config. A layer that was pulled by parts, by an index that does not bring its tar back, is only known to match that',
+    'index: --fetch downloads it whole and proves it. If that fails, the image is not mounted or run any more.',
     '',
     'Exit codes: 0 proven, 1 not proven, 4 found to lie.',
   ].join('\n'),

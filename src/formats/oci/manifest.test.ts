@@ -9,7 +9,15 @@ import { type Code, hasCode } from '../../error.ts'
 import type { Descriptor } from './descriptor.ts'
 import { parseDockerSave } from './docker-save.ts'
 import { jsonLimits, membersMax } from '../json.ts'
-import { detectMediaType, parseArtifact, parseIndex, parseManifest, writeIndex, writeManifest } from './manifest.ts'
+import {
+  checkLayerTypes,
+  detectMediaType,
+  parseArtifact,
+  parseIndex,
+  parseManifest,
+  writeIndex,
+  writeManifest,
+} from './manifest.ts'
 import { documentKind, mediaTypes } from './media-types.ts'
 
 const hex = 'ab'.repeat(32)
@@ -73,18 +81,6 @@ describe('parseManifest() reads', () => {
     ],
     ['an image without layers', { ...image, layers: [] }, undefined, mediaTypes.manifest],
     ['layers that Go printed as null', { ...image, layers: null }, undefined, mediaTypes.manifest],
-    [
-      'a foreign layer',
-      withLayer('application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'),
-      undefined,
-      mediaTypes.manifest,
-    ],
-    [
-      'a non-distributable layer',
-      withLayer('application/vnd.oci.image.layer.nondistributable.v1.tar+zstd'),
-      undefined,
-      mediaTypes.manifest,
-    ],
     [
       'sha512',
       { ...image, config: descriptor(mediaTypes.config, { digest: `sha512:${hex}${hex}` }) },
@@ -176,19 +172,6 @@ describe('parseManifest() refuses', () => {
       'UNSUPPORTED',
       /"application\/octet-stream"/,
     ],
-    [
-      'an encrypted layer',
-      withLayer('application/vnd.oci.image.layer.v1.tar+gzip+encrypted'),
-      'UNSUPPORTED',
-      /"application\/vnd.oci.image.layer.v1.tar\+gzip\+encrypted": it is encrypted/,
-    ],
-    [
-      'a layer of octets',
-      withLayer('application/octet-stream'),
-      'UNSUPPORTED',
-      /"application\/octet-stream": expected a tar layer/,
-    ],
-    ['a layer without media type', withLayer(''), 'UNSUPPORTED', /"": expected a tar layer/],
     ['layers that are no list', { ...image, layers: {} }, 'BAD_FORMAT', /layers is an object, expected a list/],
     ['a layer that is null', { ...image, layers: [null] }, 'BAD_FORMAT', /layers\[0\] is null, expected an object/],
     ['too many layers', { ...image, layers: Array(membersMax + 1).fill(0) }, 'LIMIT', /layers has 10001 members/],
@@ -248,6 +231,40 @@ describe('parseManifest() refuses', () => {
   test('a limit of the caller', () => {
     assert.throws(() => parseManifest(bytesOf(image), {}, { bytes: 10, depth: 64, values: 100 }), { code: 'LIMIT' })
   })
+})
+
+describe('checkLayerTypes()', () => {
+  const declared = new Set(['application/vnd.example.layer'])
+  const check = (mediaType: string): void => {
+    const parsed = parseManifest(bytesOf(withLayer(mediaType)))
+    assert.ok(parsed.kind === 'manifest')
+    checkLayerTypes(parsed, declared)
+  }
+
+  for (const mediaType of [
+    mediaTypes.layerZstd,
+    'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+    'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
+    'application/vnd.example.layer',
+  ])
+    test(`takes ${mediaType}`, () => check(mediaType))
+
+  const refused: [mediaType: string, message: RegExp][] = [
+    [
+      'application/vnd.oci.image.layer.v1.tar+gzip+encrypted',
+      /"application\/vnd.oci.image.layer.v1.tar\+gzip\+encrypted": it is encrypted/,
+    ],
+    ['application/octet-stream', /"application\/octet-stream": expected a tar layer/],
+    ['application/vnd.example.layer+gzip', /expected a tar layer/],
+    ['', /"": expected a tar layer/],
+  ]
+  for (const [mediaType, message] of refused)
+    test(`refuses ${JSON.stringify(mediaType)}`, () => {
+      assert.throws(
+        () => check(mediaType),
+        (error: Error) => hasCode(error, 'UNSUPPORTED') && message.test(error.message),
+      )
+    })
 })
 
 test('a bracket inside a string is no nesting', () => {

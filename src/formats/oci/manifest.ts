@@ -47,7 +47,7 @@ export interface Announced {
 
 /**
  * Reads the manifest of an image, or an index. A manifest of something else (a signature, an SBOM, a chart) is
- * UNSUPPORTED and named by its config, and so are layers that are no tars.
+ * UNSUPPORTED and named by its config. Of which types its layers are, checkLayerTypes() looks at.
  */
 export function parseManifest(bytes: Uint8Array, announced: Announced = {}, limits?: JsonLimits): Manifest | Index {
   const document = parseArtifact(bytes, announced, limits)
@@ -75,10 +75,17 @@ export function detectMediaType(bytes: Uint8Array): string {
   return findMediaType(readJson(bytes, what), undefined, what)
 }
 
-/** Throws UNSUPPORTED unless the manifest is that of an image whose layers can be read. */
+/** Throws UNSUPPORTED unless the manifest is that of an image. */
 export function checkImage(manifest: Manifest): void {
   if (!isImageConfig(manifest.config.mediaType, manifest.mediaType)) throw notAnImage(manifest)
-  for (const layer of manifest.layers) checkLayerType(layer.mediaType)
+}
+
+/**
+ * Throws UNSUPPORTED, naming the media type, for a layer that nobody here can read.
+ * @param declared media types of layers that are in a format and no tars
+ */
+export function checkLayerTypes({ layers }: Manifest, declared: ReadonlySet<string>): void {
+  for (const { mediaType } of layers) if (!declared.has(mediaType)) checkLayerType(mediaType)
 }
 
 /** The bytes of a manifest: compact JSON, keys in the order of the image-spec, maps sorted. */

@@ -9,6 +9,7 @@ import { vectors, withoutVectors } from '../../../test/vectors.ts'
 import { type Digest, digestOf } from '../../digest.ts'
 import type { Code } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
+import { checkLayerTypes } from '../../formats/oci/manifest.ts'
 import { selectImage } from '../../formats/oci/select-image.ts'
 import { openSource } from '../open-source.ts'
 import type { Source } from '../source.ts'
@@ -22,6 +23,7 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 async function layersOf(source: Source): Promise<readonly Descriptor[]> {
   const image = await selectImage(await source.resolve(), amd64, (descriptor) => source.fetch(descriptor))
+  checkLayerTypes(image.manifest, new Set())
   for (const layer of image.manifest.layers) assert.equal(digestOf(await collect(source.blob(layer))), layer.digest)
   return image.manifest.layers
 }

@@ -9,14 +9,15 @@ import type { OptionSpecs, OptionsOf } from '../../formats/format-options.ts'
 import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
 import { parseArtifact, writeIndex } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
-import { formatPlatform, hostPlatform } from '../../formats/oci/platform.ts'
-import { type Selected, selectAllImages, selectImage } from '../../formats/oci/select-image.ts'
+import { formatPlatform } from '../../formats/oci/platform.ts'
+import type { Selected } from '../../formats/oci/select-image.ts'
 import { openSource } from '../../sources/open-source.ts'
 import { parseSourceName } from '../../sources/source-name.ts'
 import { type Source, referrersTag } from '../../sources/source.ts'
 import { type TargetPlace, openTarget } from '../../sources/targets/open-target.ts'
 import type { Target } from '../../sources/targets/target.ts'
 import { indexingCodecs } from '../indexing-codecs.ts'
+import { selectImages } from '../pull/select-images.ts'
 import { type IndexOptions, chooseAttacher } from './index-options.ts'
 
 export interface IndexResult {
@@ -45,7 +46,8 @@ export async function indexImage(reference: string, options: IndexOptions = {}):
   onProgress?.({ type: 'step', step: 'resolving' })
   const work: Work = { source, target, maker: await attacher.load(), chosen, options }
   const images: IndexedImageResult[] = []
-  for (const image of await select(source, options)) images.push(await indexOne(work, image))
+  const top = await source.resolve({ signal })
+  for (const image of await selectImages(source, top, options)) images.push(await indexOne(work, image))
   return { images }
 }
 
@@ -66,13 +68,6 @@ function placeOf(reference: string): TargetPlace {
     'USAGE',
     `Cannot write beside ${JSON.stringify(reference)}: expected an image in a registry, or oci:DIR[:TAG]`,
   )
-}
-
-async function select(source: Source, { platform, allPlatforms, signal }: IndexOptions): Promise<Selected[]> {
-  const top = await source.resolve({ signal })
-  const fetch = (descriptor: Descriptor): Promise<Uint8Array> => source.fetch(descriptor, { signal })
-  if (allPlatforms === true) return selectAllImages(top, fetch)
-  return [await selectImage(top, platform ?? hostPlatform(), fetch)]
 }
 
 async function indexOne(work: Work, image: Selected): Promise<IndexedImageResult> {

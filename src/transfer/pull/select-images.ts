@@ -1,5 +1,7 @@
 import { OnefoldError } from '../../error.ts'
+import { loadLayerTypes } from '../../formats/all.ts'
 import type { Descriptor, Platform } from '../../formats/oci/descriptor.ts'
+import { checkLayerTypes } from '../../formats/oci/manifest.ts'
 import { formatPlatform, hostPlatform, matchPlatform } from '../../formats/oci/platform.ts'
 import { type Document, type Selected, selectAllImages, selectImage } from '../../formats/oci/select-image.ts'
 import type { Source } from '../../sources/source.ts'
@@ -10,11 +12,25 @@ export interface SelectOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The images that are wanted of what a source's name stands for: one, unless all platforms are asked for. */
+/**
+ * Finds the images that are wanted of what a source's name stands for: one, unless all platforms are asked for. Throws
+ * UNSUPPORTED for one with layers that nobody here can read.
+ */
 export async function selectImages(source: Source, top: Document, options: SelectOptions): Promise<Selected[]> {
-  const fetch = (descriptor: Descriptor): Promise<Uint8Array> => source.fetch(descriptor, { signal: options.signal })
-  if (options.allPlatforms === true) return selectAllImages(top, fetch)
-  return [await selectImage(top, options.platform ?? hostPlatform(), fetch)]
+  const images = await findImages(source, top, options)
+  const layerTypes = await loadLayerTypes()
+  for (const { manifest } of images) checkLayerTypes(manifest, layerTypes)
+  return images
+}
+
+async function findImages(
+  source: Source,
+  top: Document,
+  { platform, allPlatforms, signal }: SelectOptions,
+): Promise<Selected[]> {
+  const fetch = (descriptor: Descriptor): Promise<Uint8Array> => source.fetch(descriptor, { signal })
+  if (allPlatforms === true) return selectAllImages(top, fetch)
+  return [await selectImage(top, platform ?? hostPlatform(), fetch)]
 }
 
 /** An image that stands alone is taken whatever it runs on, unless a platform was asked for by name. */

@@ -1,6 +1,7 @@
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { parseManifest } from '../../formats/oci/manifest.ts'
+import { loadLayerTypes } from '../../formats/all.ts'
+import { checkLayerTypes, parseManifest } from '../../formats/oci/manifest.ts'
 import type { Selected } from '../../formats/oci/select-image.ts'
 import type { Damage, FsckReport } from '../../store/store.ts'
 import { restore } from '../pull/pull.ts'
@@ -40,6 +41,7 @@ export async function restoreImage(job: RepairJob, manifest: Digest, { damage }:
     const document = parseManifest(bytes, { mediaType: descriptor.mediaType, digest: manifest })
     if (document.kind !== 'manifest')
       throw new OnefoldError('BAD_FORMAT', `Cannot restore image ${manifest}: it is an index`)
+    checkLayerTypes(document, await loadLayerTypes())
     const selected: Selected = {
       descriptor,
       bytes,
