@@ -49,7 +49,7 @@ function defaultOf(spec: FormatOption): string {
   return ` (default ${spec.kind === 'size' ? sizeText(spec.default) : spec.default})`
 }
 
-/** As `parseBytes` reads it: `4M`. */
+/** Writes a size as `parseBytes` reads it: `4M`. */
 function sizeText(bytes: number): string {
   if (bytes % 2 ** 20 === 0) return `${bytes / 2 ** 20}M`
   return bytes % 2 ** 10 === 0 ? `${bytes / 2 ** 10}K` : String(bytes)

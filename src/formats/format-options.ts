@@ -4,7 +4,7 @@ import { type MemberCoding, memberLevels } from '../codecs/coding.ts'
 export type OptionSpec = SizeOption | NumberOption | FlagOption | PathsOption
 
 interface Described {
-  /** For `--help`, without the names of the formats. */
+  /** A line for `--help`, without the names of the formats and without the default. */
   readonly help: string
 }
 
@@ -35,7 +35,7 @@ export interface PathsOption extends Described {
   readonly kind: 'paths'
 }
 
-/** By the name that the library uses, `chunkSize`; the command line writes it `--chunk-size`. */
+/** Options by the names that the library uses: `chunkSize`, which the command line writes `--chunk-size`. */
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>
 
 export type OptionValue<S extends OptionSpec = OptionSpec> = S extends FlagOption
@@ -93,7 +93,7 @@ function isValueOf(spec: OptionSpec, value: unknown): value is OptionValue {
   }
 }
 
-/** What an option takes, in words. */
+/** Says in words what an option takes. */
 function valueOf(spec: OptionSpec): string {
   switch (spec.kind) {
     case 'flag':

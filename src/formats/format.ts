@@ -19,17 +19,17 @@ export interface Format {
   readonly name: string
   /** For people: `eStargz`. */
   readonly title: string
-  /** One line for help and for the README's table: what it is good for, and who reads it. */
+  /** A line for help and for the README's table: what the format is good for, and who reads it. */
   readonly about: string
-  /** Where the format is specified. */
+  /** Address of the specification. */
   readonly specification: string
   /** Layers that are in the format and no tars: media types that manifests may name beside those of OCI and Docker. */
   readonly layerTypes?: readonly string[]
   /** Annotations about a layer's bytes or its index, on its descriptor: untrue once the layer is written anew. */
   readonly layerAnnotations?: RegExp
-  /** The same of an image's manifest. */
+  /** Annotations of that sort on an image's manifest. */
   readonly imageAnnotations?: RegExp
-  /** By what the descriptor of a layer binds an index of the format; undefined where it does not. */
+  /** Tells by what the descriptor of a layer binds an index of the format; undefined where it does not. */
   readonly binding?: (layer: Descriptor) => Binding | undefined
   /** How an index of the format is found and read. */
   readonly index?: {
@@ -121,11 +121,11 @@ export type WriterCoding = MemberCoding | 'none'
 
 export interface FormatWriter<S extends OptionSpecs = OptionSpecs> {
   readonly options: S
-  /** Decides whether there is a `level` beside the options, and what its range is. */
+  /** Coding of the blobs, which decides whether there is a `level` beside the options, and its range. */
   readonly coding: WriterCoding
   /** Whether layers keep their tars, and images their IDs, unless options say otherwise. */
   readonly keepsTar: boolean
-  /** What help shows: options as the command line writes them, and what they are good for. */
+  /** Example for help: options as the command line writes them, and what they are good for. */
   readonly example?: { readonly options: string; readonly meaning: string }
   /** Whether blobs go out as they came wherever their origin still gives them. */
   readonly keepsBlobs?: boolean
@@ -144,7 +144,7 @@ export function writerOptions({ options, coding }: FormatWriter): OptionSpecs {
 }
 
 export interface LayerWriter<S extends OptionSpecs = OptionSpecs> {
-  /** Opens a layer as a blob of the format; the blob throws UNSUPPORTED, naming the entry, for what the format cannot hold. */
+  /** Opens a layer as a blob of the format, which throws UNSUPPORTED, naming the entry, for what it cannot hold. */
   layer(input: LayerInput, options: OptionsOf<S>, tools: WritingTools): Promise<LayerOutput>
   /** Makes what has to go with an image whose layers were written; undefined where that is nothing. */
   image?(layers: readonly WrittenLayer[], options: OptionsOf<S>): ImageAddition | undefined
@@ -154,12 +154,12 @@ export interface LayerWriter<S extends OptionSpecs = OptionSpecs> {
 
 /** A layer that is to be written. */
 export interface LayerInput {
-  /** As it came; its bytes may be gone. */
+  /** The layer's blob as it came; its bytes may be gone. */
   readonly blob: Descriptor
   readonly diffId: DiffId
   /** How many entries stand first in the tar because the writer's `first` names them, or because such ones need them. */
   readonly first: number
-  /** Builds the tar. A piece is good until the next is asked for; what the store lost throws CORRUPT, at the end at the latest. */
+  /** Builds the tar. A piece is good until the next is asked for; what the store lost is CORRUPT, by the end at the latest. */
   tar(): Iterable<Uint8Array>
   /**
    * Reads the blob as it came, checked by its end, where its origin gives it and `accepts` takes its first bytes. A piece
@@ -176,16 +176,16 @@ export interface LayerOutput {
 
 /** What a manifest and a config say of a layer that was written. */
 export interface LayerFacts {
-  /** Of the tar in the blob: another one than before where the format changes the tar. */
+  /** diffID of the tar in the blob: another one than before where the format changes the tar. */
   readonly diffId: DiffId
-  /** For the layer's descriptor. */
+  /** Annotations for the layer's descriptor. */
   readonly annotations?: Readonly<Record<string, string>> | undefined
   /** The layer's index, where that is a blob of its own. */
   readonly index?: Uint8Array | undefined
 }
 
 export interface WrittenLayer extends LayerFacts {
-  /** Without the annotations. */
+  /** Descriptor of the blob, without the annotations. */
   readonly blob: Descriptor
 }
 
@@ -264,6 +264,6 @@ export interface IndexedLayer {
 export interface AttachedArtifact {
   readonly blobs: readonly NewBlob[]
   readonly manifest: Uint8Array
-  /** What a list of referrers says of it beside the digest. An image has one artifact of a type: a new one replaces others. */
+  /** What a list of referrers says of it. An image has one artifact of a type: a new one takes the place of others. */
   readonly listed: Required<Pick<Descriptor, 'annotations' | 'artifactType'>>
 }

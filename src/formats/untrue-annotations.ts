@@ -1,6 +1,6 @@
 import type { Format } from './format.ts'
 
-/** What is no longer true when bytes are others: annotations about them, by their names. */
+/** Annotations, by their names, that are no longer true when bytes are others. */
 export interface UntrueAnnotations {
   /** Whether one on a layer's descriptor speaks of the layer's old bytes. */
   readonly ofLayer: (name: string) => boolean

@@ -84,6 +84,11 @@ describe('completion', () => {
         assert.deepEqual(complete('onefold store --verity r'), ['require'])
       })
 
+      test('completes formats where a format is wanted', () => {
+        assert.deepEqual(complete('onefold convert --to tar+').toSorted(), ['tar+gzip', 'tar+zstd'])
+        assert.deepEqual(complete('onefold index --format so'), ['soci'])
+      })
+
       test('completes names of images where an image may stand', () => {
         const names = name === 'bash' ? ['12', '13'] : ['debian:12', 'debian:13']
         assert.deepEqual(complete('onefold --quiet push debian:'), names)

@@ -19,10 +19,10 @@ const levels = (['gzip', 'zstd'] as const).map((coding) => {
 export const convert: Command = {
   operands: 'IMAGE DEST',
   about: [
-    'Writes an image with its layers in another format to oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REFERENCE. IMAGE',
-    'is one of the store, or a source that is pulled first. Formats with a table of contents let others pull files that',
-    'they miss instead of layers. The same bytes come out on any machine. The digest of the manifest, or of the index, is',
-    'printed. Layers that were pulled in parts have to be fetched first: onefold verify --fetch.',
+    'Writes an image with its layers in another format to oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REFERENCE.',
+    'IMAGE is one of the store, or a source that is pulled first. Formats with a table of contents let others pull files',
+    'that they miss instead of layers. The same bytes come out on any machine. The digest of the manifest, or of the',
+    'index, is printed. Layers that were pulled in parts have to be fetched first: onefold verify --fetch.',
   ].join('\n'),
   glossary: {
     title: 'Formats',

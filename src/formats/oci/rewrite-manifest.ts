@@ -23,9 +23,9 @@ export interface NewLayer {
 export interface Replaced {
   /** The new bytes of each layer, the lowest first. Where they are the old bytes, all that is said of them stays. */
   readonly layers: readonly NewLayer[]
-  /** Where the config is another one too. */
+  /** The config, which may be another one too. */
   readonly config?: Pick<Descriptor, 'digest' | 'size'> | undefined
-  /** For the manifest itself. */
+  /** Annotations to add to the manifest itself. */
   readonly annotations?: Readonly<Record<string, string>> | undefined
 }
 

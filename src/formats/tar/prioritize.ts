@@ -11,8 +11,8 @@ export interface Priorities {
 }
 
 /**
- * What is read first goes first, so that a lazy pull can fetch it in one piece: the paths in the order given, each after its
- * directories and, for a hard link, after its target.
+ * Orders entries so that what is read first goes first, and a lazy pull can fetch it in one piece: the paths in the order
+ * given, each after its directories and, for a hard link, after its target.
  * @param paths as seen from the root, one char per byte
  */
 export function prioritize(entries: readonly Entry[], paths: readonly string[]): Priorities {

@@ -2,7 +2,7 @@
  * The blob of a layer with a table: gzip members, or zstd frames, that can each be decoded alone. Each depends on nothing
  * but its own bytes, so they may be compressed at the same time, and the blob is the same however that was done.
  */
-/** One gzip member, or one zstd frame, of these bytes; the same for the same bytes. */
+/** Makes one gzip member, or one zstd frame, of these bytes; the same for the same bytes. */
 export type Compress = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
 
 /** Is told where in the blob something begins. */

@@ -22,7 +22,7 @@ export interface StargzBlob {
   readonly bound: boolean
   /** How its members are compressed. */
   readonly coding: 'gzip' | 'zstd'
-  /** Where the members with the tar end: at the table, or at the footer when the table is elsewhere. */
+  /** End of the members with the tar: the table, or the footer when the table is elsewhere. */
   readonly payloadEnd: number
 }
 
@@ -81,7 +81,7 @@ function withoutOwn(files: readonly IndexedFile[]): readonly IndexedFile[] {
   return files.some(isLandmark) ? files.filter((file) => !isOwn(file)) : files
 }
 
-/** Only files that were cut say it. */
+/** The chunk size that the table shows: only files that were cut say it. */
 function chunkSizeOf(groups: readonly RawFile[]): number {
   let largest = defaultChunkSize
   for (const { size, parts } of groups) {

@@ -14,7 +14,7 @@ export interface WriteOptions {
   readonly onLoss?: OnLoss | undefined
 }
 
-/** What is said of a layer that was written with a table. */
+/** Facts about a layer that was written with a table. */
 export interface TableFacts extends LayerFacts {
   readonly tarSize: number
   readonly annotations: Readonly<Record<string, string>>

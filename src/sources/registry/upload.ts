@@ -164,7 +164,7 @@ class Upload {
     }
   }
 
-  /** Where the session goes on; one that does not answer is given up. */
+  /** Finds out where the session goes on; one that does not answer is given up. */
   async #askSession(session: URL): Promise<void> {
     try {
       const response = await this.#ask({ method: 'GET', path: session, expected: done })

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../../error.ts'
 import { type Reference, parseReference } from '../registry/reference.ts'
 
-/** Where something goes, written as for skopeo. */
+/** A place that something goes to, written as for skopeo. */
 export type Destination =
   | { readonly transport: 'docker'; readonly reference: Reference }
   | { readonly transport: 'oci' | 'oci-archive'; readonly path: string; readonly image: string | undefined }

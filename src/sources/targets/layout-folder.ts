@@ -15,7 +15,7 @@ import type { BlobName, NamedManifest, Target } from './target.ts'
 export class LayoutFolder implements Target {
   readonly name: string | undefined
   readonly #path: string
-  /** Where blobs lie until they are finished: all of a new layout, or a folder in the one that is there. */
+  /** Folder for blobs until they are finished: it becomes a new layout, or lies in the one that is there. */
   #work: string
   #isNew: boolean
 
@@ -106,7 +106,7 @@ function adoptBlobs(work: string, path: string): void {
   }
 }
 
-/** Others may add to the same layout: one at a time, each to what the one before left. */
+/** Changes index.json under a lock: others may add to the same layout, each to what the one before left. */
 function changeIndex(path: string, change: (index: Uint8Array) => Uint8Array): void {
   const lock = openSync(path, 'r')
   try {

@@ -20,7 +20,7 @@ import { type Code, OnefoldError, errnoOf } from '../../error.ts'
 export class OutputFile implements Disposable {
   readonly #path: string
   readonly #fd: number
-  /** Undefined: written in place. */
+  /** Name until the file is finished; undefined where it is written in place. */
   #temporary: string | undefined
   #at = 0
   readonly #buffer = Buffer.allocUnsafeSlow(bufferBytes)
@@ -45,7 +45,7 @@ export class OutputFile implements Disposable {
     }
   }
 
-  /** Only a regular file can be gone back in. */
+  /** Whether bytes can be written over: a regular file can be gone back in, a pipe cannot. */
   get canSeek(): boolean {
     return this.#temporary !== undefined
   }
@@ -120,12 +120,12 @@ export class OutputFile implements Disposable {
 
 const bufferBytes = 1024 * 1024
 
-/** Beside the thing itself, so that it can be renamed to it. */
+/** A name beside the thing itself, so that it can be renamed to it. */
 export function temporaryName(path: string): string {
   return `${path}.onefold-${randomBytes(6).toString('hex')}`
 }
 
-/** Where a symlink leads; a path that leads nowhere yet is taken as it is. */
+/** Follows a symlink; a path that leads nowhere yet is taken as it is. */
 function resolved(path: string): string {
   try {
     return realpathSync(path)

@@ -55,7 +55,7 @@ export class RegistryTarget implements Target {
     return this.#repository.reference.tag
   }
 
-  /** With host, repository and tag or digest. */
+  /** The name with host, repository and tag or digest. */
   get fullName(): string {
     return this.#repository.name
   }
@@ -64,7 +64,7 @@ export class RegistryTarget implements Target {
     return { ...this.#counts }
   }
 
-  /** With all its blobs there, or mounted there, the manifest can go up as it is. */
+  /** Puts the manifest up as it is where all blobs are there, or can be mounted there. */
   async takesOriginal(image: OriginalImage, manifest: Uint8Array, config: Uint8Array): Promise<boolean> {
     const counted = this.stats
     for (const blob of image.layers)
@@ -120,7 +120,7 @@ export class RegistryTarget implements Target {
     }
   }
 
-  /** A manifest may be refused for blobs that the registry said it had, or had taken: once, it is given all of them again. */
+  /** A manifest may be refused for blobs that the registry said it had: once, it is given all of them again. */
   doubts(error: unknown): boolean {
     if (!(error instanceof RefusedError && error.isMissingBlob) || !this.#isTrusted) return false
     this.#isTrusted = false
@@ -185,7 +185,7 @@ export class RegistryTarget implements Target {
   }
 }
 
-/** More are not asked: each costs a round trip for every blob that none of them has. */
+/** Number of repositories that are asked: each costs a round trip for every blob that none of them has. */
 const siblingsMax = 4
 
 /** The other repositories of the same registry among names of sources. */

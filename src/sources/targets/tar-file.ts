@@ -45,7 +45,7 @@ export class TarFile {
   }
 }
 
-/** Of a member with a short name and a size below this; others have a pax header as well. */
+/** Bytes of a header without a pax header before it: of a short name and no more than `plainSizeMax` bytes. */
 const headerBytes = 512
 export const plainSizeMax = 0o77777777777
 

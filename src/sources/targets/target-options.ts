@@ -3,7 +3,7 @@ import type { RegistryOptions } from '../registry/client.ts'
 /** What opening a target can be told; each kind of target takes what concerns it. */
 export interface TargetOptions {
   readonly registry?: RegistryOptions | undefined
-  /** Where blobs lie while they go up; default $TMPDIR, else /var/tmp. */
+  /** Folder for blobs while they go up; default $TMPDIR, else /var/tmp. */
   readonly temporary?: string | undefined
   readonly signal?: AbortSignal | undefined
   /** Names of sources that may have blobs of the image: a registry is asked to take them from its own repositories. */

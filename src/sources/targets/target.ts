@@ -17,8 +17,8 @@ export interface OriginalImage {
 }
 
 /**
- * Where images go: a layout in a folder, one in an archive, a repository of a registry. It takes blobs before the manifests
- * that name them, those before their index, and names at the end, so that nothing shows before it is whole.
+ * A place that images go to: a layout in a folder, one in an archive, a repository of a registry. It takes blobs before
+ * the manifests that name them, those before their index, and names at the end, so that nothing shows before it is whole.
  */
 export interface Target extends AsyncDisposable {
   /** What was asked for as the name of the image; undefined where it gets none, and nothing can be named after it. */

@@ -11,15 +11,15 @@ import { FormatLayers } from './format-layers.ts'
 export interface ConvertResult {
   readonly destination: string
   readonly format: ConvertFormat
-  /** Of the manifest or index that stands under the name now. */
+  /** Digest of the manifest or index that stands under the name now. */
   readonly top: Digest
   readonly images: readonly ConvertedImage[]
-  /** Of the manifest of the second image, where the format has one: its tables, for one. */
+  /** Digest of the manifest of a second image, where the format has one: that of external tables, for example. */
   readonly companion?: Digest
 }
 
 export interface ConvertedImage extends SentImage {
-  /** Of the artifact that goes with the image, where the format has one: its index, for one. */
+  /** Digest of the artifact that goes with the image, where the format has one: its index, for example. */
   readonly attached?: Digest
   readonly layers: readonly ConvertedLayerResult[]
 }
@@ -62,7 +62,7 @@ export async function convertImage(
   return companion === undefined ? result : { ...result, companion: companion.descriptor.digest }
 }
 
-/** The place of `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://REFERENCE`; USAGE for what holds no manifest, or one alone. */
+/** Reads `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://REFERENCE`; USAGE for what holds no manifest, or one alone. */
 function parsePlace(destination: string): TargetPlace {
   const place = parseDestination(destination)
   if (place.transport === 'docker-archive' || place.transport === 'tar')

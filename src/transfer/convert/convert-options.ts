@@ -9,18 +9,18 @@ import type { WatchOptions } from '../send/layer-tar.ts'
 /** What images can be converted to. */
 export type ConvertFormat = WritableFormat
 
-/** Beside those of the format; one that it does not have is refused. */
+/** Options of all conversions, and those of all formats: one that the chosen format does not have is refused. */
 export interface ConvertOptions extends WatchOptions, WriterOptions {
   readonly platform?: Platform | undefined
   /** Every image of an index that the store has. */
   readonly allPlatforms?: boolean | undefined
-  /** Of gzip 1 to 9, default 6; of zstd 1 to 19, default 3. */
+  /** Effort of compression: gzip has 1 to 9, default 6; zstd has 1 to 19, default 3. */
   readonly level?: number | undefined
-  /** Hears what was lost, or left out, and why. */
+  /** Is told what was lost, or left out, and why. */
   readonly onWarning?: ((message: string) => void) | undefined
   /** How registries are talked to: the destination's, and those that layers came from. */
   readonly source?: SourceOptions | undefined
-  /** Where blobs lie while they go up; default $TMPDIR, else /var/tmp. */
+  /** Folder for blobs while they go up; default $TMPDIR, else /var/tmp. */
   readonly temporary?: string | undefined
   /** How many threads compress; what comes out is the same for any number. */
   readonly threads?: number | undefined

@@ -95,7 +95,7 @@ export class FormatLayers implements LayerStrategy {
   }
 }
 
-/** More than the blob can become: members of small files, and a table, take more room than the tar alone. */
+/** Bytes that the blob stays below: members of small files, and a table, take more room than the tar alone. */
 function sizeMax(store: Store, layer: LayerRecord): number {
   return tarSizeOf(store, layer) * 2 + 2 ** 20
 }

@@ -22,7 +22,8 @@ export function pathsIn(store: Store, layer: LayerRecord): ReadonlySet<string> {
 }
 
 /**
- * Puts entries to the front of a tar. Headers stay as they are, and objects are checked against their digests on the way: CORRUPT.
+ * Puts entries to the front of a tar. Headers stay as they are, and objects are checked against their digests on the way:
+ * CORRUPT.
  * @param paths as seen from the root, one char per byte; those that the layer does not have are passed over
  */
 export function orderTar(store: Store, layer: LayerRecord, paths: readonly string[]): OrderedTar {
@@ -43,7 +44,7 @@ export function orderTar(store: Store, layer: LayerRecord, paths: readonly strin
 
 const bufferBytes = 1024 * 1024
 
-/** Where each entry begins in the tar, with its headers, and where the last one ends. */
+/** Finds where each entry begins in the tar, with its headers, and where the last one ends. */
 function placesIn(recipe: Recipe): { entries: Entry[]; starts: number[] } {
   const entries: Entry[] = []
   const starts = [0]

@@ -9,7 +9,7 @@ import type { Originals } from '../send/originals.ts'
 import type { ConvertOptions } from './convert-options.ts'
 import { type OrderedTar, orderTar } from './ordered-tar.ts'
 
-/** Where the blob of a layer came from. */
+/** The place that the blob of a layer came from. */
 export interface Origin {
   readonly originals: Originals
   /** The name of a source. */

@@ -27,9 +27,9 @@ export interface IndexResult {
 export interface IndexedImageResult {
   readonly image: Digest
   readonly platform: string | undefined
-  /** Of the index's manifest; undefined when no layer is worth a table. */
+  /** Digest of the index's manifest; undefined when no layer is worth a table. */
   readonly index: Digest | undefined
-  /** Bytes of all its tables. */
+  /** Number of bytes in all its tables. */
   readonly tableBytes: number
   readonly layers: readonly { readonly layer: Digest; readonly table: Digest | undefined }[]
 }
@@ -51,7 +51,7 @@ export async function indexImage(reference: string, options: IndexOptions = {}):
   return { images }
 }
 
-/** Where the image is read, and what is to be made beside it. */
+/** The places that images are read from and written beside, and what is to be made. */
 interface Work {
   readonly source: Source
   readonly target: Target

@@ -6,9 +6,9 @@ import type { IndexAttacher } from '../../formats/format.ts'
 import type { SourceOptions } from '../../sources/source-options.ts'
 import type { OnProgress } from '../progress.ts'
 
-/** Beside those of the format. */
+/** Options of all kinds of indexes, and those of each kind. */
 export interface IndexOptions extends AttacherOptions {
-  /** Which kind of index; default: the only one that can be made so. */
+  /** The kind of index; default: the only one that there is. */
   readonly format?: AttachableFormat | undefined
   readonly platform?: Platform | undefined
   readonly allPlatforms?: boolean | undefined

@@ -13,7 +13,7 @@ export interface Block {
   readonly dictionary: number
   readonly length: number
   readonly isLast: boolean
-  /** Of zlib; undefined: the parameters in deflate.ts. */
+  /** Level of zlib; undefined for the parameters in deflate-block.ts. */
   readonly level: number | undefined
 }
 

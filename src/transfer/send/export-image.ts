@@ -20,16 +20,16 @@ export interface ExportOptions extends RecompressOptions {
   readonly platform?: Platform | undefined
   /** Every image of an index that the store has. */
   readonly allPlatforms?: boolean | undefined
-  /** Where `tar:-` goes; what it is given may be used again when it returns. */
+  /** Takes what goes to `tar:-`; the bytes may be used again when it returns. */
   readonly stdout?: ((bytes: Uint8Array) => void) | undefined
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
 export interface ExportResult {
   readonly destination: string
-  /** Of the manifest or index that was written; undefined where the format has none. */
+  /** Digest of the manifest or index that was written; undefined where there is none. */
   readonly top: Digest | undefined
-  /** In a tar of the tree nothing of the image but its tree is left, and it is not listed. */
+  /** Images that were written; a tar of the tree holds nothing of the image but its tree, and lists none. */
   readonly images: readonly (Omit<SentImage, 'manifest'> & { readonly manifest?: Digest })[]
 }
 
@@ -80,7 +80,7 @@ function notForExport(destination: string): OnefoldError {
   })
 }
 
-/** Refuses options that go with several images, or with a manifest: such a file holds one image under no digest of its own. */
+/** Refuses options about several images, or a manifest: such a file holds one image under no digest of its own. */
 function requireOne({ allPlatforms, preserveDigests }: ExportOptions, what: string): void {
   if (allPlatforms === true)
     throw new OnefoldError('USAGE', `Cannot write all platforms: ${what} holds one`, {

@@ -2,7 +2,7 @@ import type { Companion, ImageAddition, WrittenLayer } from '../../formats/forma
 import type { Target } from '../../sources/targets/target.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 
-/** What the layers of images become when they are sent, and what has to go with them: all that push, export and convert differ in. */
+/** Decides what layers become when they are sent, and what has to go with them: all that push, export and convert differ in. */
 export interface LayerStrategy extends AsyncDisposable {
   /**
    * Whether documents go out as they are where all that they name does, and an image as it was where the target has its

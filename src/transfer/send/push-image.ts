@@ -15,13 +15,13 @@ export interface PushOptions extends RecompressOptions {
   /** Every image of an index that the store has. */
   readonly allPlatforms?: boolean | undefined
   readonly registry?: RegistryOptions | undefined
-  /** Where blobs lie while they go up; default $TMPDIR, else /var/tmp. */
+  /** Folder for blobs while they go up; default $TMPDIR, else /var/tmp. */
   readonly temporary?: string | undefined
 }
 
 export interface PushResult {
   readonly reference: string
-  /** Of the manifest or index that stands under the name now. */
+  /** Digest of the manifest or index that stands under the name now. */
   readonly top: Digest
   readonly images: readonly SentImage[]
   readonly stats: PushStats

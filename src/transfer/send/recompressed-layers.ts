@@ -50,7 +50,7 @@ export class RecompressedLayers implements LayerStrategy {
     await this.#recompressor[Symbol.asyncDispose]()
   }
 
-  /** Its tar cannot be built: what it holds is believed from a table of contents. */
+  /** Copies a layer whose tar cannot be built: what it holds is believed from a table of contents. */
   #copy({ blob, diffId, proof }: LayerRecord, origin: string): LayerPlan {
     if (proof === 'failed') throw notBelieved(blob)
     return {

@@ -26,7 +26,7 @@ export interface SentRecord {
   readonly record: ImageRecord
   readonly manifest: Digest
   readonly config: Digest
-  /** Undefined where the target had them already. */
+  /** The layers in its order; undefined where the target had all of them already. */
   readonly layers: readonly WrittenLayer[] | undefined
   /** The artifact that went with it. */
   readonly attached: Digest | undefined
@@ -37,7 +37,7 @@ const depthMax = 8
 
 /** Sends images to a target, which is to be given their names afterwards. */
 export class Sender {
-  /** In the order they were sent. */
+  /** The images in the order they were sent. */
   readonly sent: SentRecord[] = []
   readonly #store: Store
   readonly #target: Target
@@ -117,7 +117,7 @@ export class Sender {
     return descriptor
   }
 
-  /** Undefined when the target does not have what the image was. */
+  /** Sends the documents of an image whose blobs the target has; undefined when it does not have them. */
   async #sendOriginal(record: ImageRecord): Promise<Descriptor | undefined> {
     if (!this.#strategy.keepsDocuments || this.#target.takesOriginal === undefined) return undefined
     const { manifest, config } = record
