@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { loadFormats } from '../../src/formats/all.ts'
 import type { Format } from '../../src/formats/format.ts'
-import { blocksOf, readPages } from './markdown.ts'
+import { blocksOf, projectRoot, readPages } from './markdown.ts'
 
-/** What pages say of formats is what the formats declare. */
+/** What pages say of formats is what the formats declare, and nothing else in the sources knows them. */
 const pages = readPages()
 const formats = await loadFormats()
 
@@ -38,6 +40,17 @@ test('the recipe of conversions tells of every format that is written', () => {
   const recipe = textOf('docs/recipes/convert.md')
   for (const { name, writer } of formats)
     if (writer !== undefined) assert.match(recipe, new RegExp(`^\\|.*\`${name.replace('+', '\\+')}\`.*\\|$`, 'm'), name)
+})
+
+test('no file outside of src/formats names a format', () => {
+  // `tar` is a transport, too.
+  const quoted = formats.filter(({ name }) => name !== 'tar').map(({ name }) => `'${name}'`)
+  const files = globSync('src/**/*.ts', { cwd: projectRoot, exclude: ['src/formats/**', '**/*.test.ts'] })
+  const naming = files.filter((file) => {
+    const text = readFileSync(join(projectRoot, file), 'utf8')
+    return quoted.some((name) => text.includes(name))
+  })
+  assert.deepEqual(naming, [])
 })
 
 describe('formats in commands', () => {
