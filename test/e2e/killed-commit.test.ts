@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { commit } from '../../src/library/committing.ts'
 import { mount, unmount } from '../../src/library/mounting.ts'
@@ -12,11 +10,12 @@ import { diffTrees } from '../../src/image/diff-trees.ts'
 import { openStore } from '../../src/store/store.ts'
 import { importImage } from '../../src/transfer/commit/import-tree.ts'
 import { onefold } from '../fixtures/command.ts'
+import { KillMidway } from '../fixtures/kill-midway.ts'
 import { needsRoot } from '../fixtures/needs.ts'
 import { readTree as readFolder } from '../fixtures/overlayfs.ts'
 import { scratch } from '../fixtures/scratch.ts'
 
-const rounds = 5
+const kills = 4
 
 test('a commit killed at any instant leaves no image or all of it', { skip: needsRoot }, async () => {
   using place = scratch('killed')
@@ -30,30 +29,23 @@ test('a commit killed at any instant leaves no image or all of it', { skip: need
     rmSync(`${target}/old/7`)
     for (let i = 0; i < 150; i++) writeFileSync(`${target}/old/new${i}`, randomBytes(20_000))
     const shown = readFolder(target)
-    const start = (): ReturnType<typeof spawn> =>
+    const start = (): ChildProcess =>
       spawn(onefold, ['--store', root, '--quiet', 'commit', id, 'made', '--timestamp', '0'], { stdio: 'ignore' })
-    const began = performance.now()
-    await once(start(), 'exit')
-    const whole = performance.now() - began
+    const midway = new KillMidway(start)
+    await midway.finish()
     const { digest } = store.find('made').top
     await store.remove('made')
     await store.gc()
 
-    let killed = 0
-    for (let round = 0; round < rounds; round++) {
-      const child = start()
-      await Promise.race([sleep((whole * (round + Math.random())) / rounds), once(child, 'exit')])
-      if (child.exitCode === null) killed++
-      child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-      assert.deepEqual((await store.fsck()).damage, [], `after ${round + 1} kills`)
+    for (let killed = 0; killed < kills;) {
+      if (await midway.kill((killed + Math.random()) / kills)) killed++
+      assert.deepEqual((await store.fsck()).damage, [], `after ${killed} kills`)
       if (store.ref('made') === undefined) continue
       assert.equal(store.find('made').top.digest, digest)
       assert.deepEqual([...diffTrees(await readTree(store, 'made'), shown)], [])
       await store.remove('made')
       await store.gc()
     }
-    assert.ok(killed > rounds / 3, `only ${killed} commits were killed in time`)
     const made = await commit(store, id, 'made', { created: 0 })
     assert.equal(made.manifest, digest)
     assert.deepEqual((await store.fsck({ rebuild: true })).damage, [])

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { readdirSync, rmSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { openSource } from '../../src/sources/open-source.ts'
 import { openStore } from '../../src/store/store.ts'
 import { pull } from '../../src/transfer/pull/pull.ts'
 import { type TestEntry, file, makeImage } from '../fixtures/images.ts'
+import { KillMidway } from '../fixtures/kill-midway.ts'
 import { scratch } from '../fixtures/scratch.ts'
 
 const onefold = fileURLToPath(new URL('../../bin/onefold', import.meta.url))
-const rounds = 12
+const kills = 8
 
 function layer(name: string): TestEntry[] {
   return Array.from({ length: 300 }, (_, i) => file(`${name}/${i}`, randomBytes(20_000)))
@@ -28,27 +28,22 @@ test('a pull killed at any instant leaves a store that the next pull continues f
       stdio: 'ignore',
       detached: true,
     })
-  const began = performance.now()
-  await once(startPull(), 'exit')
-  const whole = performance.now() - began
-  execFileSync('rm', ['-rf', root])
+  const midway = new KillMidway(startPull)
+  await midway.finish()
+  rmSync(root, { recursive: true })
 
-  let killed = 0
-  for (let round = 0; round < rounds; round++) {
-    const child = startPull()
-    await Promise.race([sleep((whole * (round + 1)) / rounds), once(child, 'exit')])
-    if (child.exitCode === null) killed++
-    child.kill('SIGKILL')
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  for (let killed = 0; killed < kills;) {
+    const wasKilled = await midway.kill((killed + 0.5) / kills)
+    if (wasKilled) killed++
     if (readdirSync(place.path).length === 0) continue
     await using store = await openStore(root)
     const report = await store.fsck()
-    assert.deepEqual(report.damage, [], `after ${round + 1} kills`)
+    assert.deepEqual(report.damage, [], `after ${killed} kills`)
     // Either there is no image, or all of it.
     for (const name of store.refs()) assert.equal(store.find(name).record.layers.length, 3)
+    // Once one has come to its end the others would have little left to do.
+    if (!wasKilled) rmSync(root, { recursive: true })
   }
-  // Once one has come to its end the others have little left to do.
-  assert.ok(killed >= 2, `only ${killed} pulls were killed in time`)
 
   await using store = await openStore(root)
   await using source = await openSource(image.name)
