@@ -15,7 +15,10 @@ test(
   () => {
     using place = scratch('package')
     using image = makeImage({ layers: [[file('hello', 'from the package')]] })
-    execFileSync('npm', ['pack', '--silent', '--pack-destination', place.path], { cwd: project, stdio: 'ignore' })
+    execFileSync('npm', ['run', 'pack', '--silent', '--', '--pack-destination', place.path], {
+      cwd: project,
+      stdio: 'ignore',
+    })
     const home = place.at('consumer/node_modules')
     mkdirSync(`${home}/onefold`, { recursive: true })
     execFileSync('tar', [
