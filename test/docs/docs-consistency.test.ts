@@ -87,6 +87,14 @@ test('every dependency has its reason in docs/decisions.md', () => {
       assert.ok(text.includes(`\`${name}\``), `nothing is said of ${name}`)
 })
 
+test('the lockfile does not say which Node its packages want, or npm on an older one leaves some out', () => {
+  const lockfile = JSON.parse(readFileSync(join(projectRoot, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, object>
+  }
+  const saying = Object.entries(lockfile.packages).filter(([, each]) => 'engines' in each)
+  assert.deepEqual(Object.keys(Object.fromEntries(saying)), [], 'run "npm run lock"')
+})
+
 test('architecture.md shows folders and files that there are', () => {
   const { text } = page('docs/architecture.md')
   for (const [, path = ''] of text.matchAll(/\s(src\/[a-z/]+(?:\.ts)?)/g))

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, globSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { testCache } from '../fixtures/test-cache.ts'
 
 /** What a guest boots: a stock Debian kernel with its modules, and a busybox to get it going. */
 export interface GuestFiles {
@@ -21,7 +21,7 @@ const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
  * folder of their own, so that the next run needs no network. @returns why not, where they cannot be had
  */
 export function guestFiles(): GuestFiles | string {
-  const folder = join(cacheFolder(), 'verity-guest-1')
+  const folder = join(testCache(), 'verity-guest-1')
   try {
     if (!existsSync(folder)) download(folder)
   } catch (error) {
@@ -29,14 +29,6 @@ export function guestFiles(): GuestFiles | string {
   }
   const [kernel, modules] = [globSync(`${folder}/boot/vmlinuz-*`), globSync(`${folder}/lib/modules/*/kernel`)]
   return { kernel: only(kernel), modules: only(modules), busybox: join(folder, 'bin/busybox') }
-}
-
-/** $ONEFOLD_TEST_CACHE, else a folder that outlives the checkout. */
-function cacheFolder(): string {
-  const named = process.env['ONEFOLD_TEST_CACHE']
-  if (named !== undefined) return named
-  if (process.getuid?.() === 0) return '/var/cache/onefold-test'
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'onefold-test')
 }
 
 function download(folder: string): void {

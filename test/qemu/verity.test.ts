@@ -7,10 +7,10 @@ import { textFile } from '../../src/demo/programs.ts'
 import { hostPlatform } from '../../src/formats/oci/platform.ts'
 import { LayoutBuilder } from '../fixtures/images.ts'
 import { needsPrograms } from '../fixtures/needs.ts'
-import { writeRootDisk, writeVerityDisk } from '../qemu/disks.ts'
-import { writeInitrd } from '../qemu/initrd.ts'
-import { runMachine } from '../qemu/machine.ts'
-import { guestFiles } from '../qemu/packages.ts'
+import { writeRootDisk, writeVerityDisk } from './disks.ts'
+import { writeInitrd } from './initrd.ts'
+import { runMachine } from './machine.ts'
+import { guestFiles } from './packages.ts'
 import { scratch } from '../fixtures/scratch.ts'
 
 /** Few kernels where tests run have fs-verity, so a machine with one is booted; it takes a minute or two. */
@@ -34,13 +34,7 @@ test('fs-verity, on a Debian kernel in QEMU', { skip, timeout: (secondsMax + 60)
   }
   writeInitrd(machine.initrd, files)
   writeMore(place.at('more'))
-  writeRootDisk(
-    machine.disks[0],
-    place.at('root'),
-    files,
-    join(import.meta.dirname, '../qemu/guest.ts'),
-    place.at('more'),
-  )
+  writeRootDisk(machine.disks[0], place.at('root'), files, join(import.meta.dirname, './guest.ts'), place.at('more'))
   writeVerityDisk(machine.disks[1])
   const seen: string[] = []
   for await (const line of runMachine(machine, secondsMax)) {
