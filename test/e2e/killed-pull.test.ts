@@ -56,7 +56,7 @@ test('what a killed pull had finished is not pulled again', async () => {
   using place = scratch('killed')
   using image = makeImage({ layers: [layer('small').slice(0, 3), layer('large')] })
   const root = place.at('store')
-  const module = new URL('../fixtures/killed-pull-child.ts', import.meta.url).pathname
+  const module = new URL('./killed-pull-child.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [module, root, image.name], { stdio: 'ignore' })
   const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
   assert.equal(signal, 'SIGKILL')

@@ -17,7 +17,7 @@ import {
   behind,
   failure,
   faultySuite,
-} from '../fixtures/faulty.ts'
+} from '../servers/faulty-registry.ts'
 import { makeImage, noise } from '../servers/registry.ts'
 import { scratch } from '../fixtures/scratch.ts'
 

@@ -10,7 +10,7 @@ import { exportImage } from '../../src/transfer/send/export-image.ts'
 import { pull } from '../../src/transfer/pull/pull.ts'
 import { type PushOptions, type PushResult, pushImage } from '../../src/transfer/send/push-image.ts'
 import { type Fault, type Seen, startFaultProxy } from '../servers/fault-proxy.ts'
-import { ann } from '../fixtures/faulty.ts'
+import { ann } from '../servers/faulty-registry.ts'
 import { LayoutBuilder, type TestImage, directory, file, hardlink, makeImage, whiteout } from '../fixtures/images.ts'
 import { needsPrograms } from '../fixtures/needs.ts'
 import {

@@ -16,7 +16,8 @@ export interface Target {
 /** Every function of `test/fuzz/*.ts` whose name begins with `fuzz`. A module that needs something exports `needs`. */
 export async function findTargets(): Promise<Target[]> {
   const files = readdirSync(import.meta.dirname).filter(
-    (file) => file.endsWith('.ts') && !['main.ts', 'targets.ts', 'watch.ts'].includes(file),
+    (file) =>
+      file.endsWith('.ts') && !file.endsWith('.test.ts') && !['main.ts', 'targets.ts', 'watch.ts'].includes(file),
   )
   const targets: Target[] = []
   for (const file of files.toSorted()) {

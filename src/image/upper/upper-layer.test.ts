@@ -5,7 +5,7 @@ import { OnefoldError } from '../../error.ts'
 import { type Entry, newEntry, noContent } from '../../formats/entry.ts'
 import { type Directory, isDirectory } from '../../formats/tree.ts'
 import { randomTree } from '../../../test/fixtures/random-tree.ts'
-import { directory, file, symlink } from '../../../test/fixtures/image-store.ts'
+import { directory, file, symlink } from '../../../test/fixtures/mount-store.ts'
 import { Merge } from '../merge/apply-layers.ts'
 import { type UpperOptions, layerOf } from './upper-layer.ts'
 

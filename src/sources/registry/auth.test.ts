@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Fault, type Seen, startFaultProxy } from '../../../test/servers/fault-proxy.ts'
-import { ann, behind, blobFaults, collect, everyManifest, failure, faultySuite } from '../../../test/fixtures/faulty.ts'
+import {
+  ann,
+  behind,
+  blobFaults,
+  collect,
+  everyManifest,
+  failure,
+  faultySuite,
+} from '../../../test/servers/faulty-registry.ts'
 
 const secretQuery = '?key=sesame'
 

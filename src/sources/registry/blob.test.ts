@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Fault } from '../../../test/servers/fault-proxy.ts'
-import { behind, blobFaults, collect, everyBlob, failure, faultySuite } from '../../../test/fixtures/faulty.ts'
+import { behind, blobFaults, collect, everyBlob, failure, faultySuite } from '../../../test/servers/faulty-registry.ts'
 
 const denied = '{"errors":[{"code":"DENIED","message":"no \\"x\\"\\u001b\\n"}]}'
 

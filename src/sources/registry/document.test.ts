@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { behind, collect, everyBlob, everyManifest, failure, faultySuite } from '../../../test/fixtures/faulty.ts'
+import {
+  behind,
+  collect,
+  everyBlob,
+  everyManifest,
+  failure,
+  faultySuite,
+} from '../../../test/servers/faulty-registry.ts'
 
 faultySuite('a document over a network that fails', (registry) => {
   suite('a manifest', () => {

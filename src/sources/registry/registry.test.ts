@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { after, before, suite, test } from 'node:test'
-import { ann, collect, failure } from '../../../test/fixtures/faulty.ts'
+import { ann, collect, failure } from '../../../test/servers/faulty-registry.ts'
 import { needsPrograms } from '../../../test/fixtures/needs.ts'
 import {
   type TestImage,

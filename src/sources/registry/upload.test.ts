@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { failure } from '../../../test/fixtures/faulty.ts'
+import { failure } from '../../../test/servers/faulty-registry.ts'
 import { noise } from '../../../test/servers/registry.ts'
 import { type UploadHabits, type UploadRegistry, startUploadRegistry } from '../../../test/servers/upload-registry.ts'
 import { digestOf } from '../../digest.ts'

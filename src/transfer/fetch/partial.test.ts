@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, describe, suite, test } from 'node:test'
 import { type Fault, startFaultProxy } from '../../../test/servers/fault-proxy.ts'
-import { type Faults, ann, behind } from '../../../test/fixtures/faulty.ts'
+import { type Faults, ann, behind } from '../../../test/servers/faulty-registry.ts'
 import { LayoutBuilder, type TestEntry, directory, file, hardlink, symlink } from '../../../test/fixtures/images.ts'
 import { needsPrograms } from '../../../test/fixtures/needs.ts'
 import {

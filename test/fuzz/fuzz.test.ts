@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type Target, findTargets, runTarget } from './fuzz/targets.ts'
+import { type Target, findTargets, runTarget } from './targets.ts'
 
-const main = join(import.meta.dirname, 'fuzz/main.ts')
+const main = join(import.meta.dirname, 'main.ts')
 
 function run(...args: string[]): { code: number | null; out: string; err: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
@@ -32,7 +32,7 @@ test('every parser of bytes from outside has a fuzz loop, and its quick form is 
       targets.some((target) => target.module === module),
       `nothing fuzzes ${module}`,
     )
-  const root = join(import.meta.dirname, '..')
+  const root = join(import.meta.dirname, '../..')
   const tests = globSync('{src,test}/**/*.test.ts', { cwd: root })
     .map((path) => readFileSync(join(root, path), 'utf8'))
     .join('\n')

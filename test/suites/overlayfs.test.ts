@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { fuzzTree } from '../../test/fuzz/tree.ts'
-import { needsRoot } from '../../test/fixtures/needs.ts'
+import { fuzzTree } from '../fuzz/tree.ts'
+import { needsRoot } from '../fixtures/needs.ts'
 
 test("random layers show the same tree as in the kernel's overlayfs", { skip: needsRoot }, () => fuzzTree(1, 100))

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { needsPrograms, needsRoot } from '../../test/fixtures/needs.ts'
-import { OverlayStack, Refused } from '../../test/fixtures/overlayfs.ts'
-import { scratch } from '../../test/fixtures/scratch.ts'
-import { type Example, formatTree, readExamples } from '../../test/fixtures/tree-text.ts'
-import { unpackWithUmoci } from '../../test/fixtures/umoci.ts'
-import { emptyDirectory } from '../formats/tree.ts'
+import { needsPrograms, needsRoot } from '../fixtures/needs.ts'
+import { OverlayStack, Refused } from '../fixtures/overlayfs.ts'
+import { scratch } from '../fixtures/scratch.ts'
+import { type Example, formatTree, readExamples } from '../fixtures/tree-text.ts'
+import { unpackWithUmoci } from '../fixtures/umoci.ts'
+import { emptyDirectory } from '../../src/formats/tree.ts'
 
 /** What docs/tree.md says of the peers has to be true: where it says nothing they agree, where it says so they do not. */
 const examples = readExamples(readFileSync(new URL('../../docs/tree.md', import.meta.url), 'utf8'))

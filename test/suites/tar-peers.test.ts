@@ -13,12 +13,12 @@ import {
   writeSync,
 } from 'node:fs'
 import { describe, test } from 'node:test'
-import { needsPrograms, needsRoot } from '../../../test/fixtures/needs.ts'
-import { scratch } from '../../../test/fixtures/scratch.ts'
-import { checkRecipe, rebuild, takeApart } from '../../../test/fixtures/tar-parts.ts'
-import { vectors, withoutVectors } from '../../../test/vectors.ts'
-import { pathToBytes } from '../../paths.ts'
-import type { Entry } from '../entry.ts'
+import { needsPrograms, needsRoot } from '../fixtures/needs.ts'
+import { scratch } from '../fixtures/scratch.ts'
+import { checkRecipe, rebuild, takeApart } from '../fixtures/tar-parts.ts'
+import { vectors, withoutVectors } from '../vectors.ts'
+import type { Entry } from '../../src/formats/entry.ts'
+import { pathToBytes } from '../../src/paths.ts'
 
 const longName = `${'n'.repeat(90)}/${'m'.repeat(90)}/${'o'.repeat(90)}`
 

@@ -2,18 +2,10 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { type Fault, type Seen, startFaultProxy } from '../../../test/servers/fault-proxy.ts'
-import {
-  type FaultySource,
-  ann,
-  behind,
-  collect,
-  everyBlob,
-  failure,
-  faultySuite,
-} from '../../../test/fixtures/faulty.ts'
-import { closeServer, listenOn, makeKeyPair } from '../../../test/servers/registry.ts'
-import { registrySource } from './registry.ts'
+import { type Fault, type Seen, startFaultProxy } from '../servers/fault-proxy.ts'
+import { type FaultySource, ann, behind, collect, everyBlob, failure, faultySuite } from '../servers/faulty-registry.ts'
+import { closeServer, listenOn, makeKeyPair } from '../servers/registry.ts'
+import { registrySource } from '../../src/sources/registry/registry.ts'
 
 faultySuite('a registry that sends its readers elsewhere', (registry) => {
   const elsewhere = { address: '127.0.0.2' }

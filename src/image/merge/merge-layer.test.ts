@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { entriesOf, formatTree, parseEntry } from '../../test/fixtures/tree-text.ts'
-import type { Entry } from '../formats/entry.ts'
-import { Merge } from './merge/apply-layers.ts'
-import { type Child, inodeOf, isDirectory, isHardLink } from '../formats/tree.ts'
+import { entriesOf, formatTree, parseEntry } from '../../../test/fixtures/tree-text.ts'
+import type { Entry } from '../../formats/entry.ts'
+import { Merge } from './apply-layers.ts'
+import { type Child, inodeOf, isDirectory, isHardLink } from '../../formats/tree.ts'
 
 function merged(...layers: string[]): string[] {
   const merge = new Merge()
