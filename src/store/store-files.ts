@@ -139,8 +139,20 @@ export function replaceFile(path: string, bytes: Uint8Array, temporary: string):
     renameSync(temporary, path)
     syncFolder(dirname(path))
   } catch (error) {
-    rmSync(temporary, { force: true })
+    dropTemporary(temporary)
     throw fileError('write', path, error)
+  }
+}
+
+/**
+ * Removes a temporary file where that can be done. Where it cannot, the caller has a better error to tell of, and the next
+ * transaction or collection takes the file away.
+ */
+export function dropTemporary(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
   }
 }
 

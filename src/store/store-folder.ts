@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
 import { newGeneration } from './transaction/commit-transaction.ts'
-import { fileError, makeFolder, syncFolder, writeSynced } from './store-files.ts'
+import { dropTemporary, fileError, makeFolder, syncFolder, writeSynced } from './store-files.ts'
 import { folders, lockFile, storeFile, tmpFolder } from './store-layout.ts'
 import { formatSettings, readSettings } from './store-settings.ts'
 
@@ -99,6 +99,6 @@ function createNew(path: string, root: string, bytes: Uint8Array): void {
     const isThere = errnoOf(error) === 'EEXIST' || (errnoOf(error) === 'ENOENT' && existsSync(path))
     if (!isThere) throw error
   } finally {
-    rmSync(temporary, { force: true })
+    dropTemporary(temporary)
   }
 }

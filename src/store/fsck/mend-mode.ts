@@ -1,14 +1,4 @@
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fchmodSync,
-  fsyncSync,
-  lstatSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { closeSync, constants, copyFileSync, fchmodSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseVerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
@@ -16,7 +6,7 @@ import { lchown } from '../../linux/file.ts'
 import { pathFromUtf8 } from '../../paths.ts'
 import { FileHasher } from '../objects/object-files.ts'
 import { sealFile } from '../seal/seal-files.ts'
-import { fileError, syncFolder } from '../store-files.ts'
+import { dropTemporary, fileError, syncFolder } from '../store-files.ts'
 import { lockStore } from '../store-lock.ts'
 import { verityPolicy } from '../store-settings.ts'
 import { temporaryFile } from './checked.ts'
@@ -70,7 +60,7 @@ async function replaceByCopy(root: string, path: string, digest: string): Promis
     syncFolder(dirname(path))
     return true
   } finally {
-    rmSync(temporary, { force: true })
+    dropTemporary(temporary)
   }
 }
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, openSync, rmSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import type { AbortOptions } from '../../abort.ts'
 import { OnefoldError } from '../../error.ts'
 import { syncfsAsync } from '../../linux/file.ts'
 import { enableVerityAsync } from '../../linux/fs-verity.ts'
-import { replaceFile, writeFile } from '../store-files.ts'
+import { dropTemporary, replaceFile, writeFile } from '../store-files.ts'
 import { storeFile, tmpFolder } from '../store-layout.ts'
 import { lockStore, tryLockCollector } from '../store-lock.ts'
 import { type VerityPolicy, formatSettings } from '../store-settings.ts'
@@ -50,7 +50,7 @@ async function canSeal(root: string): Promise<boolean> {
       closeSync(fd)
     }
   } finally {
-    rmSync(path, { force: true })
+    dropTemporary(path)
   }
 }
 

@@ -1,6 +1,6 @@
-import { closeSync, fchmodSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, fchmodSync, openSync, renameSync } from 'node:fs'
 import { writeAll } from '../../linux/descriptor-io.ts'
-import { fileError } from '../store-files.ts'
+import { dropTemporary, fileError } from '../store-files.ts'
 
 /** An image on its way into a transaction: written piece by piece, as its name is only known at the end. */
 export class StagedImage implements Disposable {
@@ -45,6 +45,6 @@ export class StagedImage implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#isOpen) return
     this.#close()
-    rmSync(this.#path, { force: true })
+    dropTemporary(this.#path)
   }
 }

@@ -8,13 +8,12 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  rmSync,
   writeSync,
 } from 'node:fs'
 import type { RecipeDigest, VerityDigest } from '../../digest.ts'
 import { errnoOf } from '../../error.ts'
 import { writeAll } from '../../linux/descriptor-io.ts'
-import { fileError, writeFile } from '../store-files.ts'
+import { dropTemporary, fileError, writeFile } from '../store-files.ts'
 import { type HoldKind, formatHolds } from './holds.ts'
 import { objectPath, recipePath } from '../store-layout.ts'
 import { packRecipe } from '../recipes/recipe-files.ts'
@@ -205,7 +204,7 @@ export class Staging implements Disposable {
    * them.
    */
   #failed(action: string, path: string, error: unknown): Error {
-    rmSync(`${this.#folder}/holds`, { force: true })
+    dropTemporary(`${this.#folder}/holds`)
     return fileError(action, path, error)
   }
 }

@@ -177,6 +177,9 @@ export class Transaction implements AsyncDisposable {
     closeSync(this.#rootFd)
     try {
       await removeOwned(this.#folder)
+    } catch (error) {
+      // What made the transaction end says more. The next one finds a folder that nobody has locked, and removes it.
+      if (!(error instanceof OnefoldError)) throw error
     } finally {
       closeSync(this.#lock)
     }
