@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, realpathSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { VerityDigest } from '../digest.ts'
 import { OnefoldError, errnoOf } from '../error.ts'
+import { unmount } from '../linux/mount-calls.ts'
 import { readMounts } from '../linux/mountinfo.ts'
 import { pathFromUtf8 } from '../paths.ts'
 import { bootId, mountNamespace } from './this-boot.ts'
@@ -14,12 +15,15 @@ import { describeRoot } from './copy-root.ts'
 import { type MountRecord, isMountId, mountPath, readMountRecord } from '../store/mount-record.ts'
 import {
   type MountStore,
+  attempt,
   lockMount,
   lockMounts,
   makeMountFolder,
   realPath,
   removeDirectory,
   removeMountFolder,
+  removeTree,
+  tidyUp,
   writeMountRecord,
 } from './mount-state.ts'
 import { listMounts, statusOf } from './mount-status.ts'
@@ -65,7 +69,7 @@ function mountNew(store: MountStore, image: VerityDigest, options: MountOptions)
   try {
     return mountRecorded(store, opened, { id, image, ...placeOfChanges(store, id, options) }, options)
   } catch (error) {
-    removeMountFolder(store, id)
+    tidyUp(() => removeMountFolder(store, id))
     throw explainRefusal(error)
   }
 }
@@ -78,7 +82,7 @@ function mountAgain(store: MountStore, image: VerityDigest, id: string, options:
   try {
     return mountRecorded(store, opened, kept, { ...options, name: options.name ?? kept.name })
   } catch (error) {
-    writeMountRecord(store, kept)
+    tidyUp(() => writeMountRecord(store, kept))
     throw explainRefusal(error)
   }
 }
@@ -99,6 +103,7 @@ type Kept = Pick<MountRecord, 'id' | 'image' | 'changes' | 'ownsChanges'> & { re
 
 function mountRecorded(store: MountStore, image: OpenImage, kept: Kept, options: MountOptions): MountRecord {
   const made: string[] = []
+  let mounted: string | undefined
   try {
     const record: MountRecord = {
       ...kept,
@@ -116,10 +121,14 @@ function mountRecorded(store: MountStore, image: OpenImage, kept: Kept, options:
       (means, scratch) => planMount({ ...request, scratch }, means),
       () => makeScratch(store, record.id),
     )
+    mounted = record.target
     return changes?.fresh === true ? remember(store, record) : record
   } catch (error) {
-    if (kept.changes !== undefined) rmSync(join(kept.changes, 'work'), { recursive: true, force: true })
-    for (const path of made.reverse()) removeDirectory(path)
+    tidyUp(
+      () => mounted !== undefined && unmount(pathFromUtf8(mounted), { lazy: true }),
+      () => kept.changes !== undefined && removeTree(join(kept.changes, 'work')),
+      ...made.reverse().map((path) => () => removeDirectory(path)),
+    )
     throw error
   }
 }
@@ -207,7 +216,7 @@ function makeChanges(folder: string, made: string[]): Changes {
   makeDirectory(folder, made)
   const fresh = makeDirectory(upper, made)
   // What an earlier mount left in here was unfinished when the machine went down.
-  rmSync(work, { recursive: true, force: true })
-  mkdirSync(work)
+  removeTree(work)
+  attempt('make', work, () => mkdirSync(work))
   return { upper: pathFromUtf8(upper), work: pathFromUtf8(work), fresh }
 }

@@ -42,16 +42,35 @@ export function makeMountFolder(store: MountStore, id: string): void {
 }
 
 function makeFolder(path: string): void {
+  attempt('make', path, () => mkdirSync(path, 0o700))
+}
+
+/** Does something to a path; an error of Node's fs becomes one of ours. */
+export function attempt(action: 'make' | 'write' | 'remove', path: string, work: () => void): void {
   try {
-    mkdirSync(path, 0o700)
+    work()
   } catch (cause) {
-    const errno = errnoOf(cause) ?? ''
+    const errno = errnoOf(cause)
+    if (errno === undefined || cause instanceof OnefoldError) throw cause
     throw new OnefoldError(
       ['EACCES', 'EPERM', 'EROFS'].includes(errno) ? 'DENIED' : 'IO',
-      `Cannot make "${path}": ${describeErrno(errno)}`,
+      `Cannot ${action} "${path}": ${describeErrno(errno)}`,
       { cause, hint: 'A mount keeps what it is made of in the store, which has to be writable and have space left.' },
     )
   }
+}
+
+/**
+ * Cleans up after an error, step by step, as far as that can be done: the caller has a better error to tell of. What stays
+ * is swept by the next garbage collection.
+ */
+export function tidyUp(...steps: (() => void)[]): void {
+  for (const step of steps)
+    try {
+      step()
+    } catch (error) {
+      if (!(error instanceof OnefoldError)) throw error
+    }
 }
 
 /**
@@ -61,19 +80,24 @@ function makeFolder(path: string): void {
 export function removeMountFolder(store: MountStore, id: string): void {
   const folder = mountPath(store.root, id)
   for (const name of ['root', 'scratch']) removeDirectory(join(folder, name))
-  for (const name of ['upper', 'work', mountFile, `${mountFile}.new`]) {
-    rmSync(join(folder, name), { recursive: true, force: true })
-  }
-  rmdirSync(folder)
+  for (const name of ['upper', 'work', mountFile, `${mountFile}.new`]) removeTree(join(folder, name))
+  attempt('remove', folder, () => rmdirSync(folder))
+}
+
+/** Removes a file, or a directory with everything in it, if there is one. */
+export function removeTree(path: string): void {
+  attempt('remove', path, () => rmSync(path, { recursive: true, force: true }))
 }
 
 /** Removes an empty directory; one that is absent, in use or not empty is left as it is. */
 export function removeDirectory(path: string): void {
-  try {
-    rmdirSync(path)
-  } catch (error) {
-    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error
-  }
+  attempt('remove', path, () => {
+    try {
+      rmdirSync(path)
+    } catch (error) {
+      if (!['ENOENT', 'ENOTEMPTY', 'EBUSY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error
+    }
+  })
 }
 
 /** Who makes, changes or removes one mount holds the folder of all shared; who tidies up holds it alone. */
@@ -107,9 +131,11 @@ export function writeMountRecord(store: MountStore, record: MountRecord): void {
   const folder = mountPath(store.root, record.id)
   const durable = record.untouched !== undefined
   const file = join(folder, mountFile)
-  writeFileSync(`${file}.new`, formatMountRecord(record), { flush: durable })
-  renameSync(`${file}.new`, file)
-  if (durable) syncFolder(folder)
+  attempt('write', file, () => {
+    writeFileSync(`${file}.new`, formatMountRecord(record), { flush: durable })
+    renameSync(`${file}.new`, file)
+    if (durable) syncFolder(folder)
+  })
 }
 
 function syncFolder(folder: string): void {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { OnefoldError, hasCode } from '../error.ts'
 import { unmount } from '../linux/mount-calls.ts'
@@ -13,6 +13,7 @@ import {
   lockMounts,
   removeDirectory,
   removeMountFolder,
+  removeTree,
   writeMountRecord,
 } from './mount-state.ts'
 import { entriesOf, statusOf } from './mount-status.ts'
@@ -126,8 +127,8 @@ function cleanUp(store: MountStore, record: MountRecord, options: UnmountOptions
 /** The upper directory, or undefined when there is nothing in it to keep. */
 function keepChanges(record: MountRecord, changes: string, options: UnmountOptions): string | undefined {
   const upper = join(changes, 'upper')
-  rmSync(join(changes, 'work'), { recursive: true, force: true })
+  removeTree(join(changes, 'work'))
   if (options.discard !== true) return isUntouched(upper, record.untouched) ? undefined : upper
-  rmSync(upper, { recursive: true, force: true })
+  removeTree(upper)
   return undefined
 }
