@@ -1,6 +1,6 @@
 import { OnefoldError } from '../error.ts'
 
-/** Decodes one compressed stream, piece by piece, into memory the caller owns. */
+/** Decoder of one compressed stream, piece by piece, into memory the caller owns. */
 export interface Decoder extends Disposable {
   /** Consumes from `input` and fills `output` as far as either goes. */
   step(input: Uint8Array, output: Uint8Array): Step
@@ -13,7 +13,7 @@ export interface Step {
   readonly produced: number
 }
 
-/** A decoder of a gzip blob that notes on its way where one could start. */
+/** Decoder of a gzip blob that notes on its way where one could start. */
 export interface IndexingDecoder extends Decoder {
   /** Returns the index of everything consumed, once the blob is at its end. */
   finish(): GzipIndex
@@ -25,7 +25,7 @@ export interface GzipIndex {
   readonly spanDigests: readonly string[]
 }
 
-/** A place to start at; `window` is a copy of the 32 KiB of output before it, zeros in front. */
+/** Place in a gzip blob to start at; `window` is a copy of the 32 KiB of output before it, with zeros in front. */
 export interface IndexPoint {
   readonly in: number
   readonly out: number
@@ -34,15 +34,15 @@ export interface IndexPoint {
 }
 
 /**
- * Makes whole gzip members (RFC 1952) or zstd frames (RFC 8878), each from nothing but its own bytes. What comes out depends
- * on what goes in, the level and the libraries' versions; see deflate-block.ts for processors.
+ * Encoder of whole gzip members (RFC 1952) or zstd frames (RFC 8878), each from nothing but its own bytes. What comes
+ * out depends on what goes in, the level and the libraries' versions; see deflate-block.ts for processors.
  */
 export interface MemberEncoder extends Disposable {
   /** Writes one member or frame into `output`, which has room for encodedMax(); returns its length. */
   encode(input: Uint8Array, output: Uint8Array): number
 }
 
-/** More bytes than gzip or zstd make of `length` that do not compress. */
+/** Returns a size that no gzip member or zstd frame of `length` bytes exceeds, even if they do not compress. */
 export function encodedMax(length: number): number {
   return length + (length >> 3) + 1024
 }

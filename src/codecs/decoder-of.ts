@@ -7,7 +7,7 @@ import { StoredDecoder } from './stored-decoder.ts'
 import { ZstdDecoder } from './zstd-decoder.ts'
 
 /**
- * The decoder of a coding.
+ * Returns the decoder of a coding.
  * @param zstdWindowLog the largest zstd window accepted, as a power of two
  */
 export function decoderOf(coding: Coding, zstdWindowLog: number): Decoder {
@@ -24,8 +24,8 @@ export function decoderOf(coding: Coding, zstdWindowLog: number): Decoder {
 }
 
 /**
- * The decoder of a blob that begins with these bytes: by magic, never by media type, since registries serve every mixture
- * of the two. Throws UNSUPPORTED for compressions that layers do not have.
+ * Returns the decoder of a blob that begins with these bytes: by magic, never by media type, since registries serve
+ * every mixture of the two. Throws UNSUPPORTED for compressions that layers do not have.
  */
 export function decoderFor(first: Uint8Array, zstdWindowLog: number): Decoder {
   const compression = detectCompression(first)

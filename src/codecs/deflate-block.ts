@@ -14,25 +14,28 @@ const { Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, Z_FINISH, Z_BLOCK } = constants
  * others in places, and the stream is as good and another one.
  */
 
-/** Version of what comes out, raised with every change of it: of the parameters, the blocks or their order. */
+/** Version of the encoder's output, raised with every change of it: of the parameters, the blocks or their order. */
 export const deflateVersion = 2
 
-/** Bytes that a match may lie back; more of a dictionary is of no use. */
+/** Greatest distance of a match, in bytes; more of a dictionary is of no use. */
 export const dictionaryBytes = 32 * 1024
 
 /**
- * Level 6 with shorter chains: within 3 % of what `gzip -6` gives, in half of its time. As good, lazy, nice and chain of
- * deflateTune().
+ * Level 6 with shorter chains: within 3 % of what `gzip -6` gives, in half of its time. `tuning` has the parameters
+ * good, lazy, nice and chain of deflateTune().
  */
 const tunedLevel = 6
 const tuning = [4, 5, 32, 16] as const
-/** Twice the hash table that zlib takes unasked: fewer chains with bytes that only hash alike. */
+/** Twice the hash table that zlib takes unasked, for fewer chains with bytes that only hash alike. */
 const memLevel = 9
 /** Bytes of input between two sets of Huffman codes: a tar changes with every file. zlib alone would wait for 32,768 symbols. */
 const codeBytes = 16 * 1024
 const rawWindowBits = -15
 
-/** Most bytes that `length` bytes may be compressed to: stored blocks of `codeBytes` at worst, and the flush. */
+/**
+ * Returns the most bytes that `length` bytes may be compressed to: stored blocks of `codeBytes` at worst, and the
+ * flush.
+ */
 export function deflatedMax(length: number): number {
   return length + (length >> 10) + 1024
 }

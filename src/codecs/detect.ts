@@ -1,12 +1,12 @@
 import { OnefoldError } from '../error.ts'
 
-/** How a layer's tar is wrapped. */
+/** Compression of a layer's tar. */
 export type Compression = 'gzip' | 'zstd' | 'none'
 
 /**
- * What the first bytes of a blob say it is; media types lie too often. With ten bytes, or all there are, it cannot be wrong. Throws UNSUPPORTED for the two compressions that
- * old archives have and registries do not. Gzip is taken by three bytes, deflate being its only method, so that a tar
- * whose first name begins with 1f 8b stays a tar.
+ * Tells the compression of a blob by its first bytes; media types lie too often. With ten bytes, or all there are, it
+ * cannot be wrong. Throws UNSUPPORTED for the two compressions that old archives have and registries do not. Gzip is
+ * taken by three bytes, deflate being its only method, so that a tar whose first name begins with 1f 8b stays a tar.
  */
 export function detectCompression(first: Uint8Array): Compression {
   if (begins(first, [0x1f, 0x8b, 0x08])) return 'gzip'

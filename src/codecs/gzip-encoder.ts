@@ -4,7 +4,7 @@ import type { Zlib } from './native.ts'
 import { ZStream, requireCode } from './z-stream.ts'
 
 const { Z_OK, Z_STREAM_END, Z_FINISH } = constants
-/** Added to the window bits: with a header and a trailer of gzip. */
+/** Number to add to the window bits so that zlib writes a header and a trailer of gzip. */
 const gzipWrapper = 16
 /** Offset of the byte in a member's header that names the system which made it (RFC 1952, section 2.3.1); 255: unknown. */
 const systemAt = 9
@@ -13,7 +13,9 @@ const unknownSystem = 255
 const structBytes = 80
 const structSystemAt = 20
 
-/** Small members get small windows and tables, which are set up sooner. */
+/**
+ * Returns the window bits for input of a length: small members get small windows and tables, which are set up sooner.
+ */
 function windowBitsFor(length: number): number {
   return Math.min(15, Math.max(9, 32 - Math.clz32(length)))
 }

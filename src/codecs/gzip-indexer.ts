@@ -63,7 +63,7 @@ export class GzipIndexer implements IndexingDecoder {
   }
 }
 
-/** Digests of what was consumed from one point to the next; what lies before the first point is part of none. */
+/** Digests of the bytes consumed from one point to the next; those before the first point are part of none. */
 class Spans {
   readonly #digests: string[] = []
   #span: Hash | undefined
@@ -92,7 +92,7 @@ class Spans {
   }
 }
 
-/** The last 32 KiB of what came by. */
+/** Ring buffer of the last 32 KiB of output. */
 class Tail {
   readonly #ring = Buffer.alloc(windowBytes)
   #at = 0

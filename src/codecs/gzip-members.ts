@@ -15,26 +15,27 @@ import { crc32, inflateRawSync } from 'node:zlib'
 import { OnefoldError } from '../error.ts'
 
 export interface GzipHeader {
-  /** Bytes of the header itself. */
+  /** Size of the header itself, in bytes. */
   readonly length: number
   readonly mtime: number
   readonly os: number
-  /** The subfields of FEXTRA: eStargz keeps the place of its TOC in one. */
+  /** Subfields of FEXTRA: eStargz keeps the place of its TOC in one. */
   readonly extra: readonly GzipSubfield[]
   readonly name: string | undefined
   readonly comment: string | undefined
 }
 
 export interface GzipSubfield {
-  /** Two letters. */
+  /** Identifier of two letters. */
   readonly id: string
   readonly data: Uint8Array
 }
 
 export interface GzipMember {
   readonly header: GzipHeader
-  /** Where the member begins, and how many bytes it has with header and trailer. */
+  /** Offset of the member in the file, in bytes. */
   readonly offset: number
+  /** Number of its bytes, with header and trailer. */
   readonly length: number
   readonly data: Uint8Array
 }
@@ -47,7 +48,7 @@ const reservedFlags = 0xe0
 const fixedBytes = 10
 const trailerBytes = 8
 
-/** The header of the member at `at`. */
+/** Reads the header of the member at `at`. */
 export function readGzipHeader(bytes: Uint8Array, at = 0): GzipHeader {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (at + fixedBytes > buffer.length) throw badGzip('it is cut short in a header')
@@ -67,8 +68,8 @@ export function readGzipHeader(bytes: Uint8Array, at = 0): GzipHeader {
 }
 
 /**
- * The members of a whole file, inflated one at a time and checked against their trailers.
- * @param maxBytes of all members inflated; beyond it the file is refused with LIMIT
+ * Reads the members of a whole file, inflated one at a time and checked against their trailers.
+ * @param maxBytes limit for all members inflated; beyond it the file is refused with LIMIT
  */
 export function* readGzipMembers(bytes: Uint8Array, maxBytes: number): Generator<GzipMember> {
   let at = 0
@@ -126,7 +127,7 @@ function parseSubfields(bytes: Buffer): GzipSubfield[] {
   return fields
 }
 
-/** Reads on through the variable part of a header, never past its end. */
+/** Cursor on the variable part of a header, which never goes past the end of it. */
 class Scan {
   readonly #bytes: Buffer
   at: number

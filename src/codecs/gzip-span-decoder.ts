@@ -6,13 +6,13 @@ import { ZStream } from './z-stream.ts'
 
 const { Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_NO_FLUSH } = constants
 const rawWindowBits = -15
-/** CRC and length, of which a raw stream knows nothing. */
+/** Size of CRC and length, which a raw stream knows nothing of. */
 const trailerBytes = 8
 
 /**
  * Decodes gzip from a point within a member, on to its end and through the members after it, by zlib's own means
- * (inflatePrime, inflateSetDictionary), as its example zran.c shows. The checksum of the first member cannot be looked at:
- * the caller has a digest of what goes in or of what comes out.
+ * (inflatePrime, inflateSetDictionary), as its example zran.c shows. The checksum of the first member cannot be
+ * checked: the caller has a digest of what goes in or of what comes out.
  */
 export class GzipSpanDecoder implements Decoder {
   readonly #zlib: Zlib
@@ -49,7 +49,7 @@ export class GzipSpanDecoder implements Decoder {
     }
   }
 
-  /** Accepts any end: that of a span may lie anywhere. */
+  /** Accepts any end, since a span may end anywhere. */
   end(): void {}
 
   [Symbol.dispose](): void {

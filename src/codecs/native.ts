@@ -59,17 +59,20 @@ function koffi(): Koffi {
   return loaded
 }
 
-/** Address of bytes, for structures that point to them; null where there are none. The caller keeps them alive. */
+/**
+ * Returns the address of bytes, for structures that point to them; null where there are none. The caller keeps them
+ * alive.
+ */
 export function addressOf(bytes: Uint8Array): bigint {
   return koffi().address(bytes)
 }
 
-/** The C string at an address. */
+/** Reads the C string at an address. */
 export function textAt(address: bigint): string {
   return String(koffi().decode(address, 'char', -1))
 }
 
-/** A library of which there may be two copies, Node's own and the system's; each is bound when it is first asked for. */
+/** Library of which there may be two copies, Node's own and the system's; each is bound when it is first asked for. */
 export class NativeLibrary<Functions> {
   readonly #name: string
   readonly #file: string
@@ -82,17 +85,17 @@ export class NativeLibrary<Functions> {
     this.#bind = bind
   }
 
-  /** The copy that Node itself uses, or undefined where this Node does not export it. */
+  /** Returns the copy that Node itself uses, or undefined where this Node does not export it. */
   own(): Functions | undefined {
     return this.#copy(null).functions
   }
 
-  /** The copy that the system has, or undefined where it has none. */
+  /** Returns the copy that the system has, or undefined where it has none. */
   system(): Functions | undefined {
     return this.#copy(this.#file).functions
   }
 
-  /** Either copy, for decoding. Throws UNSUPPORTED where there is none. */
+  /** Returns either copy, for decoding. Throws UNSUPPORTED where there is none. */
   any(): Functions {
     const functions = this.own() ?? this.system()
     if (functions !== undefined) return functions

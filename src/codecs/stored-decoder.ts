@@ -1,6 +1,6 @@
 import type { Decoder, Step } from './codec.ts'
 
-/** "Decodes" bytes that are not compressed: copies them. */
+/** Copies bytes that are not compressed. */
 export class StoredDecoder implements Decoder {
   step(input: Uint8Array, output: Uint8Array): Step {
     const length = Math.min(input.length, output.length)

@@ -30,12 +30,12 @@ export class ZStream {
   readonly struct = new Uint8Array(structBytes)
   readonly #view = new DataView(this.struct.buffer)
 
-  /** Begins to decompress; to be ended with inflateEnd(). */
+  /** Begins to decompress; the caller ends it with inflateEnd(). */
   beginInflate({ inflateInit2, version }: Zlib, windowBits: number): void {
     this.requireOk(inflateInit2(this.struct, windowBits, version(), structBytes))
   }
 
-  /** Begins to compress, with nothing left of what was compressed before; to be ended with deflateEnd(). */
+  /** Begins to compress, with nothing left of what was compressed before; the caller ends it with deflateEnd(). */
   beginDeflate({ deflateInit2, version }: Zlib, { level, windowBits, memLevel }: DeflateOptions): void {
     this.struct.fill(0)
     const strategy = constants.Z_DEFAULT_STRATEGY
@@ -55,7 +55,7 @@ export class ZStream {
     this.#view.setUint32(availOut, bytes.length, true)
   }
 
-  /** Bytes of the input that zlib has not taken yet. */
+  /** Number of bytes of the input that zlib has not taken yet. */
   get unread(): number {
     return this.#view.getUint32(availIn, true)
   }
@@ -64,7 +64,7 @@ export class ZStream {
     this.#view.setUint32(availIn, length, true)
   }
 
-  /** Bytes of the output that zlib has not filled yet. */
+  /** Number of bytes of the output that zlib has not filled yet. */
   get free(): number {
     return this.#view.getUint32(availOut, true)
   }
@@ -78,7 +78,7 @@ export class ZStream {
     if (code !== constants.Z_OK) throw this.badGzip(code)
   }
 
-  /** Error for what inflating found, in zlib's words where it has some. */
+  /** Returns the error for a code that inflating gave, in zlib's words where it has some. */
   badGzip(code: number): OnefoldError {
     const address = this.#view.getBigUint64(message, true)
     return badGzip(address === 0n ? `zlib error ${code}` : textAt(address))
@@ -89,7 +89,7 @@ export function badGzip(found: string): OnefoldError {
   return new OnefoldError('BAD_FORMAT', `Cannot decompress gzip data: ${found}`)
 }
 
-/** Throws when zlib answers otherwise; that is a bug, since it was given all it needs. */
+/** Throws when zlib answers anything but `expected`; that is a bug, since it was given all it needs. */
 export function requireCode(code: number, expected: number): void {
   if (code !== expected) throw new Error(`zlib answers ${code} instead of ${expected}`)
 }

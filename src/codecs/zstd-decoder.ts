@@ -3,13 +3,13 @@ import { OnefoldError } from '../error.ts'
 import type { Decoder, Step } from './codec.ts'
 import { type Zstd, addressOf, nativeZstd } from './native.ts'
 
-/** `ZSTD_outBuffer` and `ZSTD_inBuffer` of zstd.h, the same on every 64-bit Linux: address, size, position. */
+/** Size of `ZSTD_outBuffer` and `ZSTD_inBuffer` of zstd.h, the same on every 64-bit Linux: address, size, position. */
 const bufferBytes = 24
 const sizeAt = 8
 const positionAt = 16
 
 export interface ZstdDecoderOptions {
-  /** Hears of every frame that has been consumed and given out to its end. */
+  /** Called for every frame that has been consumed and given out to its end. */
   readonly onFrame?: () => void
   readonly functions?: Zstd
 }

@@ -15,10 +15,10 @@ import { OnefoldError } from '../error.ts'
 
 export interface ZstdFrame {
   readonly kind: 'data' | 'skippable'
-  /** Place of the frame in the file, in bytes. */
+  /** Offset of the frame in the file, in bytes. */
   readonly offset: number
   readonly length: number
-  /** Bytes a decoder must keep; 0 for skippable frames. */
+  /** Window that a decoder must keep, in bytes; 0 for skippable frames. */
   readonly windowSize: number
   /** Number of decoded bytes, where the frame says so. */
   readonly contentSize: number | undefined
@@ -31,7 +31,7 @@ export interface ZstdLimits {
   readonly maxWindow?: number
 }
 
-/** The largest window that zstd itself decodes without being asked (`--long=27`), in bytes. */
+/** Largest window that zstd itself decodes without being asked (`--long=27`), in bytes. */
 const defaultMaxWindow = 2 ** 27
 
 const frameMagic = 0xfd2fb528
@@ -50,7 +50,7 @@ interface FrameHeader {
   readonly checksum: boolean
 }
 
-/** The frames of a whole file. */
+/** Reads the frames of a whole file. */
 export function readZstdFrames(bytes: Uint8Array, limits: ZstdLimits = {}): ZstdFrame[] {
   const frames: ZstdFrame[] = []
   const walk = new ZstdWalk((frame) => frames.push(frame), limits)
@@ -59,7 +59,10 @@ export function readZstdFrames(bytes: Uint8Array, limits: ZstdLimits = {}): Zstd
   return frames
 }
 
-/** Decodes a whole file, whose frames have been read. Throws LIMIT when it decodes to more than `maxBytes`, BAD_FORMAT. */
+/**
+ * Decodes a whole file, whose frames have been read. Throws LIMIT when it decodes to more than `maxBytes`, and
+ * BAD_FORMAT when it is damaged.
+ */
 export function decodeZstdFrames(bytes: Uint8Array, maxBytes: number): Uint8Array {
   try {
     // At least one byte: zlib takes no smaller limit, and one byte over is found below.
@@ -71,14 +74,14 @@ export function decodeZstdFrames(bytes: Uint8Array, maxBytes: number): Uint8Arra
   throw new OnefoldError('LIMIT', `Cannot read zstd data: it decodes to more than ${maxBytes} bytes`)
 }
 
-/** Follows a file as it comes by, in pieces of any size. */
+/** Finds the frames of a file as it comes by, in pieces of any size. */
 export class ZstdWalk {
   readonly #onFrame: (frame: ZstdFrame) => void
   readonly #maxWindow: number
-  /** The piece of the file that is being looked at, with what was left of the one before. */
+  /** Piece of the file that is being looked at, with what was left of the one before. */
   #bytes: Buffer = Buffer.alloc(0)
   #at = 0
-  /** Bytes of a block or skippable frame to pass over. */
+  /** Number of bytes of a block or skippable frame still to pass over. */
   #skip = 0
   #offset = 0
   #frameOffset = 0
@@ -112,7 +115,7 @@ export class ZstdWalk {
       throw badZstd('it is cut short in a frame')
   }
 
-  /** False when more bytes are needed. */
+  /** Takes one step; returns false when more bytes are needed. */
   #step(): boolean {
     if (this.#skip > 0) {
       const length = Math.min(this.#skip, this.#left)
@@ -182,7 +185,7 @@ export class ZstdWalk {
   }
 }
 
-/** The header of a data frame, or undefined when it is not all there. */
+/** Reads the header of a data frame; returns undefined when it is not all there. */
 function readFrameHeader(bytes: Buffer): FrameHeader | undefined {
   const descriptor = bytes[4]
   if (descriptor === undefined) return undefined
@@ -204,7 +207,10 @@ function windowOf(descriptor: number): number {
   return 2 ** (10 + (descriptor >> 3)) * (1 + (descriptor & 7) / 8)
 }
 
-/** Two bytes count from 256; eight may say more than a number can, which then is only known to be too much. */
+/**
+ * Reads the content size of a frame. Two bytes count from 256; eight may say more than a number can hold, which then is
+ * only known to be too much.
+ */
 function readContentSize(bytes: Buffer, at: number, length: number): number {
   if (length === 8) return Number(bytes.readBigUInt64LE(at))
   return bytes.readUIntLE(at, length) + (length === 2 ? 256 : 0)
