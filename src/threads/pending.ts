@@ -1,4 +1,4 @@
-/** Work that is on its way. The first failure is kept for whoever waits, and the rest is not heard of. */
+/** Work that is on its way. The first failure is kept for whoever waits; later ones are dropped. */
 export class Pending {
   #count = 0
   #failure: { readonly error: unknown } | undefined

@@ -2,20 +2,20 @@ import { availableParallelism } from 'node:os'
 import type { Worker } from 'node:worker_threads'
 import { Thread } from './thread.ts'
 
-/** Number of threads to take: as many as wanted, or as there are cores; at least one and at most `most`. */
+/** Number of threads to start: as many as wanted, or as there are cores; at least one and at most `most`. */
 export function threadCount(most: number, wanted = availableParallelism()): number {
   return Math.max(1, Math.min(wanted, most))
 }
 
 export interface PoolOptions {
   readonly threads: number
-  /** Ends all work: what waits is rejected with its reason, and so is what comes. */
+  /** Signal that ends all work: jobs that wait are rejected with its reason, and so are later ones. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Threads that answer jobs, each in the order it was given them. One is started when a job comes and all others are busy.
- * Nothing starts after the pool was disposed of, and nothing of it keeps the process alive.
+ * Pool of threads that answer jobs, each in the order it was given them. A thread is started when a job comes and all
+ * others are busy. Nothing starts after the pool was disposed of, and nothing of it keeps the process alive.
  */
 export class ThreadPool<Job, Result> implements AsyncDisposable {
   readonly #start: () => Worker
@@ -34,7 +34,7 @@ export class ThreadPool<Job, Result> implements AsyncDisposable {
 
   /**
    * Has the job done by the thread with the least to do.
-   * @param load what the job weighs, beside the others
+   * @param load weight of the job, beside the others
    */
   async run(job: Job, load = 1): Promise<Result> {
     this.#options.signal?.throwIfAborted()

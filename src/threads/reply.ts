@@ -8,12 +8,12 @@ export type ThreadReply<Result> =
   /** The job only stopped because the other side of a ring gave up, which reports why. */
   | { readonly kind: 'aborted' }
 
-/** An error on its way between threads, where classes do not survive. */
+/** Copy of an error that can go between threads, where classes do not survive. */
 export interface PackedError {
   readonly message: string
   readonly stack: string | undefined
   /** Details of a OnefoldError; undefined for any other error, which is a bug unless it is a cause. */
-  readonly told: { readonly code: Code; readonly hint: string | undefined } | undefined
+  readonly details: { readonly code: Code; readonly hint: string | undefined } | undefined
   /** Class of any other error. */
   readonly name: string
   /** The `ENOENT`-style code that errors of Node's own fs have. */
@@ -21,7 +21,7 @@ export interface PackedError {
   readonly cause: PackedError | undefined
 }
 
-/** Causes that are carried along: more than errors have, and an end where they go round in a circle. */
+/** Number of causes that are carried along: more than errors have, and an end where they form a circle. */
 const causesMax = 16
 
 export function failureReply(error: unknown): ThreadReply<never> {
@@ -46,7 +46,7 @@ export function packError(error: unknown, causes = causesMax): PackedError {
   return {
     message,
     stack,
-    told: known instanceof OnefoldError ? { code: known.code, hint: known.hint } : undefined,
+    details: known instanceof OnefoldError ? { code: known.code, hint: known.hint } : undefined,
     name,
     errno: 'code' in known && typeof known.code === 'string' ? known.code : undefined,
     cause: cause === undefined || causes === 0 ? undefined : packError(cause, causes - 1),
@@ -55,12 +55,16 @@ export function packError(error: unknown, causes = causesMax): PackedError {
 
 export function unpackError(packed: PackedError): Error {
   const cause = packed.cause && unpackError(packed.cause)
-  const error = packed.told === undefined ? otherError(packed, cause) : toldError(packed, packed.told, cause)
+  const error = packed.details === undefined ? otherError(packed, cause) : onefoldError(packed, packed.details, cause)
   if (packed.stack !== undefined) error.stack = packed.stack
   return error
 }
 
-function toldError({ message }: PackedError, { code, hint }: NonNullable<PackedError['told']>, cause?: Error): Error {
+function onefoldError(
+  { message }: PackedError,
+  { code, hint }: NonNullable<PackedError['details']>,
+  cause?: Error,
+): Error {
   return new OnefoldError(code, message, { cause, ...(hint !== undefined && { hint }) })
 }
 

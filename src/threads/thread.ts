@@ -16,12 +16,12 @@ export class Thread<Job, Result> implements AsyncDisposable {
     worker.on('exit', (code) => this.fail(new Error(`a thread stopped with exit code ${code}`)))
   }
 
-  /** Weight of the jobs that it has not answered yet. */
+  /** Weight of the jobs that have not been answered yet. */
   get load(): number {
     return this.#load
   }
 
-  /** Rejects with what the job threw, or with what became of the thread. */
+  /** Returns the answer to a job; rejects with what the job threw, or with the reason why the thread stopped. */
   async ask(job: Job, load = 1): Promise<Result> {
     if (this.#end !== undefined) throw this.#end.why
     this.#worker.postMessage(job)
@@ -31,7 +31,7 @@ export class Thread<Job, Result> implements AsyncDisposable {
     return await promise
   }
 
-  /** Rejects everything that waits, and everything that will be asked; the job that it is at goes on. */
+  /** Rejects everything that waits, and everything that will be asked; the job under way goes on. */
   fail(why: unknown): void {
     this.#end ??= { why }
     this.#load = 0
