@@ -38,7 +38,7 @@ export function parseVerityDigest(text: string): VerityDigest {
   return text as VerityDigest
 }
 
-/** The digest that 32 raw bytes are. */
+/** Returns the digest that the 32 raw bytes at `at` are. */
 export function verityDigestFrom(bytes: Buffer, at = 0): VerityDigest {
   if (at + 32 > bytes.length) throw badHex(bytes.toString('hex', at))
   return bytes.toString('hex', at, at + 32) as VerityDigest
@@ -57,12 +57,12 @@ export function hexOf(digest: Digest | DiffId): string {
   return digest.slice(digest.indexOf(':') + 1)
 }
 
-/** The digest of `bytes` with the algorithm of `like` (default sha256). */
+/** Returns the digest of `bytes` (default sha256). */
 export function digestOf(bytes: Uint8Array | string, algorithm: Algorithm = 'sha256'): Digest {
   return `${algorithm}:${hash(algorithm, bytes, 'hex')}` as Digest
 }
 
-/** Hashes a stream and says at the end whether it was the one that was asked for. */
+/** Hashes a stream and compares at the end with the digest that was asked for. */
 export class DigestCheck {
   readonly #want: Digest | DiffId
   readonly #hash: Hash
@@ -88,7 +88,7 @@ export class DigestCheck {
   }
 }
 
-/** Checks bytes that are all there. */
+/** Checks bytes that are all there against a digest. */
 export function checkDigest(bytes: Uint8Array, want: Digest | DiffId, what: string): void {
   const check = new DigestCheck(want)
   check.update(bytes)

@@ -2,8 +2,8 @@ import { constants } from 'node:os'
 import { getSystemErrorMessage } from 'node:util'
 
 /**
- * What a caller may tell apart. A message reads "Cannot ⟨action⟩ ⟨"quoted value"⟩: ⟨what was found, what was expected⟩";
- * `hint` says what to do next, where there is something to do.
+ * Kinds of failure that a caller may tell apart. A message reads "Cannot ⟨action⟩ ⟨"quoted value"⟩: ⟨what was found,
+ * what was expected⟩"; `hint` says what to do next, where there is something to do.
  */
 export type Code =
   | 'BAD_FORMAT' // bytes break the rules of their format
@@ -25,7 +25,7 @@ export interface ErrorDetails extends ErrorOptions {
   readonly hint?: string
 }
 
-/** The one error onefold throws on purpose; everything else that escapes is a bug. */
+/** The one error that onefold throws on purpose; everything else that escapes is a bug. */
 export class OnefoldError extends Error {
   override readonly name = 'OnefoldError'
   readonly code: Code
@@ -42,13 +42,15 @@ export function hasCode(error: unknown, code: Code): error is OnefoldError {
   return error instanceof OnefoldError && error.code === code
 }
 
-/** What the system calls an error number, for people and for search engines: `no space left on device (ENOSPC)`. */
+/**
+ * Describes an error number as the system does, for people and for search engines: `no space left on device (ENOSPC)`.
+ */
 export function describeErrno(name: string): string {
   const number = Object.entries(constants.errno).find(([known]) => known === name)?.[1]
   return number === undefined ? name : `${getSystemErrorMessage(-number)} (${name})`
 }
 
-/** The `ENOENT`-style code of an error from Node's own `fs`, or undefined. */
+/** Returns the `ENOENT`-style code of an error from Node's own `fs`, or undefined. */
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

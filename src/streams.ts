@@ -1,7 +1,7 @@
-/** A stream that says something at its end, which `for await` would drop. */
+/** Stream with a result at its end, which `for await` would drop. */
 export interface StreamWithResult<T, R> {
   readonly stream: AsyncGenerator<T, void>
-  /** What the generator returned. May be asked for once the stream has been read to its end. */
+  /** Returns what the generator returned; may be called once the stream has been read to its end. */
   readonly result: () => R
 }
 

@@ -1,8 +1,10 @@
-/** Pieces of one file that fit are handed over at once. */
+/** Largest piece of a file, in bytes: pieces that fit together are handed over at once. */
 export const pieceMax = 1024 * 1024
 const arenaBytes = 8 * pieceMax
 
-/** Memory for bytes on their way into files, used again and again; `onWrap` is told when everything given out ends. */
+/**
+ * Memory for bytes on their way into files, used again and again; `onWrap` is called when all that was given out ends.
+ */
 export class Arena {
   readonly #memory = new Uint8Array(arenaBytes)
   readonly #onWrap: () => void
@@ -12,7 +14,7 @@ export class Arena {
     this.#onWrap = onWrap
   }
 
-  /** `length` bytes, at most pieceMax. */
+  /** Returns room for `length` bytes, at most pieceMax. */
   claim(length: number): Uint8Array {
     if (this.#used + length > arenaBytes) {
       this.#onWrap()

@@ -17,7 +17,7 @@ export class Blake3 {
     this.#hash.update(bytes)
   }
 
-  /** 64 hex digits. */
+  /** Returns 64 hex digits. */
   digest(): string {
     return Buffer.from(this.#hash.digest()).toString('hex')
   }

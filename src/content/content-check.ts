@@ -6,7 +6,7 @@ import { VerityHasher } from '../formats/fsverity/verity-digest.ts'
 import { Blake3 } from './blake3.ts'
 import { crc32c } from './crc32c.ts'
 
-/** Hashes bytes by every digest that is known of them, and says at the end whether they are those. */
+/** Hashes bytes with every algorithm that a digest of them is known for, and compares at the end. */
 export class ContentCheck {
   readonly #digests: ContentDigests
   readonly #what: string
@@ -21,15 +21,16 @@ export class ContentCheck {
   }
 
   /**
-   * Undefined when nothing is known to check by.
+   * Returns undefined when there is no digest to check by.
    * @param what names the bytes in the error
-   * @param size of all of them, where that is known: what comes in one piece is hashed in one call, by `finish()`
+   * @param size number of all bytes, where that is known: bytes that come in one piece are hashed in one call, by
+   *   `finish()`
    */
   static of(digests: ContentDigests, what: string, size?: number): ContentCheck | undefined {
     return isEmpty(digests) ? undefined : new ContentCheck(digests, what, size)
   }
 
-  /** Takes bytes which, when they are all of them, have to stay as they are until `finish()`. */
+  /** Takes the next bytes, which have to stay as they are until `finish()` when they are all there are. */
   update(bytes: Uint8Array): void {
     if (bytes.length === this.#size) {
       this.#whole = bytes
@@ -39,7 +40,7 @@ export class ContentCheck {
     for (const check of this.#checks) check.update(bytes)
   }
 
-  /** Throws DIGEST_MISMATCH unless everything seen has the digests. */
+  /** Throws DIGEST_MISMATCH unless all bytes together have the digests. */
   finish(): void {
     if (this.#whole !== undefined) this.#finishWhole(this.#whole)
     else

@@ -5,7 +5,7 @@
 const polynomial = 0x82f63b78
 const tables = makeTables()
 
-/** @param crc of the bytes before, to go on from there */
+/** @param crc the checksum of the bytes before, to go on from there */
 export function crc32c(bytes: Uint8Array, crc = 0): number {
   let value = ~crc
   let at = 0

@@ -3,15 +3,18 @@ import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/oci/descriptor.ts'
 import type { Answer, Artifact, Need, Reading, Related } from '../formats/reading.ts'
 
-/** What answers the readers of formats. */
+/** Answers to what the readers of formats ask for. */
 export interface Answers {
-  /** Exactly bytes `start` to `end` of a blob, not verified. */
+  /** Returns exactly bytes `start` to `end` of a blob, not verified. */
   range(blob: Descriptor, start: number, end: number): Promise<Uint8Array>
-  /** A document that goes with the image, verified where it is asked for by digest; undefined where there is none. */
+  /**
+   * Returns a document that goes with the image, verified where it is asked for by digest; undefined where there is
+   * none.
+   */
   related(related: Related): Promise<Artifact | undefined>
 }
 
-/** Drives a reader to its end. */
+/** Runs a reader to its end. */
 export async function driveReading<T>(reading: Reading<T>, answers: Answers): Promise<T> {
   let step = reading.next()
   while (step.done !== true) step = reading.next(await answer(step.value, answers))

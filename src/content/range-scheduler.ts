@@ -1,7 +1,10 @@
 import type { Descriptor } from '../formats/oci/descriptor.ts'
 import type { BlobPart, RangeSource } from './range-source.ts'
 
-/** Answers under way or waiting to be taken: with the largest request, what a scheduler may take of memory. */
+/**
+ * Number of answers that may be under way or waiting to be taken: together with the largest request, it bounds a
+ * scheduler's memory.
+ */
 const aheadMax = 8
 
 /** Bytes `start` to `end` of a blob. */
@@ -15,7 +18,7 @@ export interface SchedulerOptions {
   /** Reads a range, passing on each chunk as it comes, which is good until the next. */
   readonly read: (range: BlobRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
   readonly signal: AbortSignal | undefined
-  /** Hears of bytes as they come. */
+  /** Called for bytes as they come. */
   readonly onBytes?: (blob: Descriptor, bytes: number) => void
 }
 
@@ -24,9 +27,10 @@ interface Planned extends BlobRange {
 }
 
 /**
- * Asks for planned ranges in their order, several at a time, and hands out their bytes to whoever comes for them. Ranges of
- * all layers stand in one line, so that the next layer's are on their way while one is taken apart. What was not planned,
- * or was taken before, is asked for when it is wanted: reading in another order costs requests, and nothing else.
+ * Requests planned ranges in their order, several at a time, and hands out their bytes when asked for them. Ranges of
+ * all layers stand in one queue, so that the next layer's are on their way while one is taken apart. A range that was
+ * not planned, or was taken before, is requested when it is wanted: reading in another order costs requests, and
+ * nothing else.
  */
 export class RangeScheduler implements RangeSource, Disposable {
   readonly #options: SchedulerOptions
@@ -52,7 +56,7 @@ export class RangeScheduler implements RangeSource, Disposable {
     return { start: item.start, bytes }
   }
 
-  /** Forgets what was planned of a blob: nothing more of it is wanted. */
+  /** Drops what was planned of a blob: nothing more of it is wanted. */
   drop(blob: Descriptor): void {
     this.#planned = this.#planned.filter((range) => range.blob !== blob)
   }

@@ -6,11 +6,11 @@ export interface BlobPart {
   readonly bytes: Uint8Array
 }
 
-/** Where parts of blobs come from: a scheduler of requests, a registry, a file. */
+/** Source of parts of blobs: a scheduler of requests, a registry, a file. */
 export interface RangeSource {
   /**
-   * A part of the blob that has byte `at`, and as many of those up to `end` as come with it at once: more when they were
-   * asked for already, fewer when a part ends before. The bytes are the caller's to keep.
+   * Returns a part of the blob that has byte `at`, and as many of those up to `end` as come with it at once: more when
+   * they were asked for already, fewer when a part ends before. The bytes are the caller's to keep.
    */
   fetch(blob: Descriptor, at: number, end: number): Promise<BlobPart>
 }

@@ -7,7 +7,7 @@ import { type Arena, pieceMax } from './arena.ts'
 import { ContentCheck } from './content-check.ts'
 import type { BlobPart, RangeSource } from './range-source.ts'
 
-/** Takes decoded bytes that nobody wants. */
+/** Room for decoded bytes that nobody wants. */
 const waste = new Uint8Array(64 * 1024)
 
 export interface UnitOptions {
@@ -18,14 +18,14 @@ export interface UnitOptions {
 }
 
 /**
- * Decodes units of an index, in any order: what lies behind the last read of a unit is decoded on from there, all else from
- * the unit's beginning. Bytes of a unit that has digests of its own are verified by `finish`, or when another unit is
- * begun; nothing that was read may be relied on before.
+ * Decodes units of an index, in any order: a read that lies behind the last one in the same unit goes on from there,
+ * any other starts at the unit's beginning. Bytes of a unit that has digests of its own are verified by `finish`, or
+ * when another unit is begun; nothing that was read may be relied on before.
  */
 export class UnitReader implements Disposable {
   readonly #index: ContentIndex
   readonly #options: UnitOptions
-  /** The two latest parts that were fetched: a unit may begin in the last byte of the one before. */
+  /** Latest two parts that were fetched: a unit may begin in the last byte of the one before. */
   #parts: (BlobPart & { readonly blob: Descriptor })[] = []
   #open: OpenUnit | undefined
 
@@ -34,7 +34,7 @@ export class UnitReader implements Disposable {
     this.#options = options
   }
 
-  /** `length` bytes from `skip` of what a unit decodes to, in pieces that are good until the arena wraps. */
+  /** Reads `length` bytes from `skip` of what a unit decodes to, in pieces that are good until the arena wraps. */
   async *read(index: number, skip: number, length: number): AsyncGenerator<Uint8Array> {
     const known = this.#open
     const unit = known?.index === index && known.position <= skip ? known : await this.#begin(index)
@@ -47,7 +47,7 @@ export class UnitReader implements Disposable {
     }
   }
 
-  /** Verifies what is left to verify of the last unit: DIGEST_MISMATCH when its bytes are not those of the index. */
+  /** Verifies the rest of the last unit: throws DIGEST_MISMATCH when its bytes are not those of the index. */
   async finish(): Promise<void> {
     const unit = this.#open
     this.#open = undefined
@@ -86,7 +86,7 @@ export class UnitReader implements Disposable {
     unit.position += room.length
   }
 
-  /** The next bytes of the unit as they lie in the blob. */
+  /** Returns the next bytes of the unit as they lie in the blob. */
   async #input(unit: OpenUnit): Promise<Uint8Array> {
     const { start, bytes } = await this.#partAt(unit)
     const input = bytes.subarray(unit.at - start, unit.unit.end - start)

@@ -6,7 +6,10 @@ export interface ByteSpan {
   readonly end: number
 }
 
-/** Bytes that may be decoded more than once, beyond those that are wanted: an honest index leads through its blobs once. */
+/**
+ * Number of bytes that may be decoded more than once, beyond those that are wanted: an honest index leads through its
+ * blobs once.
+ */
 const repeatedMax = 64 * 2 ** 20
 
 /**
@@ -14,22 +17,22 @@ const repeatedMax = 64 * 2 ** 20
  * again. A hostile table could have every byte of a large unit decoded for each byte that it wants.
  */
 export class UnitWalk {
-  /** Why the extents cannot be read at all. */
+  /** Reason why the extents cannot be read at all. */
   refused: string | undefined
   decodedBytes = 0
   readonly #index: ContentIndex
-  /** How far each unit has been decoded at most. */
+  /** Number of bytes of each unit that have been decoded at most. */
   readonly #reached = new Map<number, number>()
   #repeatedBytes = 0
   #unit = -1
-  /** Where the last extent ended, in what the unit decodes to. */
+  /** Offset where the last extent ended, in what the unit decodes to. */
   #within = 0
 
   constructor(index: ContentIndex) {
     this.#index = index
   }
 
-  /** The next extent that will be read; holes lie nowhere. */
+  /** Follows the next extent that will be read; holes lie nowhere. */
   visit({ unit, skip, length }: Extent): void {
     if (unit === undefined) return
     if (unit !== this.#unit || skip < this.#within) this.#begin(unit)
@@ -41,12 +44,12 @@ export class UnitWalk {
     this.#within = end
   }
 
-  /** Whether so much would be decoded again and again that the bytes that are wanted are not worth it. */
+  /** Tells whether so much would be decoded again and again that the bytes that are wanted are not worth it. */
   isScattered(wantedBytes: number): boolean {
     return this.#repeatedBytes > wantedBytes + repeatedMax
   }
 
-  /** The units that are needed, for each blob in the order in which they lie there. */
+  /** Returns the units that are needed, for each blob in the order in which they lie there. */
   spans(): ByteSpan[][] {
     const spans: ByteSpan[][] = this.#index.blobs.map(() => [])
     for (const number of this.#reached.keys()) {
