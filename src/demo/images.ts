@@ -13,20 +13,20 @@ import { type DemoFile, parentsOf, programFiles, textFile } from './programs.ts'
 export interface DemoImage {
   readonly name: string
   readonly layers: number
-  /** Bytes of its files. */
+  /** Total size of its files, in bytes. */
   readonly files: number
-  /** Bytes of its layers as they travel. */
+  /** Total size of its layers as they travel, in bytes. */
   readonly compressed: number
 }
 
-/** The demo is about sharing, not about compression. */
+/** Fastest level: the demo is about sharing, not about compression. */
 const gzipLevel = 1
 const firstBuild = 1_700_000_000
 const secondBuild = 1_700_090_000
 
 /**
- * Two versions of an application with the runtime it needs, in an OCI layout. The second is what a rebuild gives: the
- * same files with other timestamps, so that no layer is the same, a changed script, and one program more.
+ * Writes two versions of an application with the runtime it needs into an OCI layout. The second is what a rebuild
+ * gives: the same files with other timestamps, so that no layer is the same, a changed script, and one program more.
  */
 export function makeDemoImages(folder: string): DemoImage[] {
   mkdirSync(join(folder, 'blobs/sha256'), { recursive: true })

@@ -17,8 +17,8 @@ import { type PullResult, pull } from '../transfer/pull/pull.ts'
 import { type DemoImage, makeDemoImages } from './images.ts'
 
 /**
- * The main job, end to end: two related images made of real programs, pulled over HTTP, stored once, mounted and run.
- * Everything lies in one temporary folder, and is gone when it ends.
+ * Demo of the main job, end to end: two related images made of real programs, pulled over HTTP, stored once, mounted
+ * and run. Everything lies in one temporary folder, and is gone when it ends.
  */
 
 // The kernel mounts no image from a file on tmpfs without a loop device, and /tmp often is one.
@@ -109,7 +109,7 @@ async function readWithoutMount(store: Store): Promise<void> {
   say(`  stored once, as ${objects[0]}`)
 }
 
-/** Bytes that files and folders take on the disk. */
+/** Returns the number of bytes that files and folders take on the disk. */
 function diskBytes(path: string): number {
   const stat = statSync(path)
   const below = stat.isDirectory() ? readdirSync(path).map((name) => diskBytes(join(path, name))) : []

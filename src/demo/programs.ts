@@ -4,19 +4,19 @@ import { dirname } from 'node:path'
 import { type Entry, newEntry, noContent } from '../formats/entry.ts'
 import { pathFromUtf8 } from '../paths.ts'
 
-/** A file of a demo image: metadata and bytes. */
+/** File of a demo image: metadata and bytes. */
 export interface DemoFile {
   readonly entry: Entry
   readonly body: Uint8Array
 }
 
-/** A program of this machine, and where an image has it. */
+/** Program of this machine, and its path in an image. */
 export interface Program {
   readonly from: string
   readonly path: string
 }
 
-/** Real programs with every library they need, as the files of an image. */
+/** Returns real programs with every library they need, as the files of an image. */
 export function programFiles(programs: readonly Program[], mtime: number): DemoFile[] {
   const found = new Map<string, DemoFile>()
   for (const { from, path } of programs) {
@@ -33,7 +33,7 @@ export function textFile(path: string, text: string, mtime: number): DemoFile {
   }
 }
 
-/** Directories on the way to these files, parents first. */
+/** Returns the directories on the way to these files, parents first. */
 export function parentsOf(files: readonly DemoFile[], mtime: number): DemoFile[] {
   const paths = new Set<string>()
   for (const { entry } of files)
@@ -43,7 +43,10 @@ export function parentsOf(files: readonly DemoFile[], mtime: number): DemoFile[]
     .map((path) => ({ entry: { ...blank(path, 'directory', mtime), mode: 0o755 }, body: new Uint8Array() }))
 }
 
-/** As the dynamic loader finds them; a program without any, or that is no program of this machine, has none. */
+/**
+ * Returns the libraries of a program, as the dynamic loader finds them; none for a program without any, or that is no
+ * program of this machine.
+ */
 function librariesOf(path: string): string[] {
   try {
     const lines = execFileSync('ldd', [path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
@@ -55,7 +58,9 @@ function librariesOf(path: string): string[] {
   }
 }
 
-/** Symlinks of the machine are followed: the image has the file itself, under the name it was asked for by. */
+/**
+ * Adds a file. Symlinks of the machine are followed: the image has the file itself, under the name it was asked for by.
+ */
 function addFile(found: Map<string, DemoFile>, from: string, path: string, mtime: number): void {
   if (found.has(path)) return
   const body = readFileSync(from)
