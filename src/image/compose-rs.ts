@@ -1,5 +1,5 @@
 /**
- * The tree that composefs-rs makes of an image's layers (`oci compute-id`), so that an image sealed there can be verified
+ * Tree that composefs-rs makes of an image's layers (`oci compute-id`), so that an image sealed there can be verified
  * here. It is not the tree that a container sees (docs/tree.md), but one whose digest its builder can foretell:
  *
  * - layers are unpacked over one another as they come; a whiteout hides what is there at that point of the stream;
@@ -27,7 +27,7 @@ import { settleLinks } from './merge/apply-layers.ts'
 import { checkName, copyMetadata, newInode, refused } from './merge/new-inode.ts'
 
 export interface ComposefsRsOptions {
-  /** Keep attributes that begin with `user.`. */
+  /** Keeps attributes that begin with `user.`. */
   readonly keepUserXattrs?: boolean | undefined
 }
 
@@ -45,7 +45,7 @@ export class ComposefsRsTree {
     for (const entry of entries) this.#add(entry)
   }
 
-  /** Throws UNSUPPORTED for a tree without /usr. */
+  /** Returns the tree. Throws UNSUPPORTED for one without /usr. */
   finish(): Directory {
     const usr = this.#root.children.get('usr')
     if (usr === undefined || !isDirectory(usr))
@@ -121,7 +121,7 @@ export class ComposefsRsTree {
   }
 }
 
-/** Gives contents other names, in place: an image with sha512 digests says where files with those names lie. */
+/** Gives contents other names, in place: an image with sha512 digests refers to files by such names. */
 export function renameContents(root: Directory, nameOf: (digest: VerityDigest) => string): void {
   for (const { child } of namesBelow(root))
     if (!isHardLink(child) && child.content.kind === 'object')
@@ -130,8 +130,8 @@ export function renameContents(root: Directory, nameOf: (digest: VerityDigest) =
 }
 
 /**
- * The image, and the id: its fs-verity digest.
- * @param algorithm of the id and of the contents' names, which have to be its own already
+ * Makes the image and its id, which is its fs-verity digest.
+ * @param algorithm digest algorithm of the id and of the contents' names, which have to use it already
  */
 export function composeComposefsRs(
   root: Directory,

@@ -6,26 +6,26 @@ import { type ComposedImage, streamImage } from './stream-image.ts'
 import { S_IFMT, S_IFREG } from '../formats/tree.ts'
 import type { LayerKind } from '../formats/layer-kind.ts'
 
-/** A stored layer, ready to be read. */
+/** Stored layer, ready to be read. */
 export interface LayerRecipe {
-  /** Uncompressed. */
+  /** Uncompressed bytes of the recipe. */
   readonly bytes: Uint8Array
   readonly kind: LayerKind
 }
 
 export interface ComposeOptions {
-  /** Keep `security.selinux` from layers. */
+  /** Keeps `security.selinux` from layers. */
   readonly keepSelinux: boolean
 }
 
 export interface Composed extends Omit<ComposedImage, 'bytes'> {
-  /** Bytes of the regular files of the tree, each inode once. */
+  /** Total size of the regular files of the tree, each inode once, in bytes. */
   readonly size: number
 }
 
 /**
- * Makes one image of layers that come in any order: each is merged as soon as it is its turn, so that little is left to do
- * when the last one is there, and no more than one layer's entries are ever in memory.
+ * Makes one image of layers that come in any order: each is merged as soon as all below it are, so that little is left
+ * to do when the last one is there, and no more than one layer's entries are ever in memory.
  */
 export class Composer {
   #merge: Merge
@@ -36,7 +36,7 @@ export class Composer {
     this.#merge = new Merge(options)
   }
 
-  /** The same layer may stand in several places; the lowest place is 0. */
+  /** Adds a layer at its places, of which the lowest is 0; the same layer may stand in several. */
   layer(places: readonly number[], layer: LayerRecipe): void {
     for (const place of places) this.#waiting.set(place, layer)
     for (let ready = this.#take(); ready !== undefined; ready = this.#take()) {
@@ -53,8 +53,8 @@ export class Composer {
   }
 
   /**
-   * The EROFS image of the merged tree, which `sink` gets in pieces that are good until the next one. Nothing can be added
-   * afterwards: the tree is let go before its image is made.
+   * Makes the EROFS image of the merged tree, which `sink` gets in pieces that are good until the next one. Nothing can
+   * be added afterwards: the tree is let go before its image is made.
    */
   finish(sink?: (piece: Uint8Array) => void): Composed {
     if (this.#waiting.size > 0) throw new Error(`layer ${this.#next} is missing`)

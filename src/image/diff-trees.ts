@@ -13,7 +13,7 @@ import {
   sortedNames,
 } from '../formats/tree.ts'
 
-/** What two inodes of the same name are compared by; docs/tree.md says what each means. */
+/** Properties by which two inodes of the same name are compared; docs/tree.md says what each means. */
 export type Field = 'type' | 'mode' | 'owner' | 'mtime' | 'device' | 'size' | 'content' | 'target' | 'xattrs' | 'links'
 
 export type Change =
@@ -24,12 +24,12 @@ export type Change =
       readonly path: string
       readonly before: Inode
       readonly after: Inode
-      /** At least one; only 'type' when the types differ. */
+      /** Differing fields, at least one; only 'type' when the types differ. */
       readonly fields: readonly Field[]
     }
 
 /**
- * What differs between two finished trees, in depth-first byte order of path; the root is ''. Everything below a
+ * Yields what differs between two finished trees, in depth-first byte order of path; the root is ''. Everything below a
  * directory that was added, removed or turned into something else is listed as well.
  */
 export function* diffTrees(before: Directory, after: Directory): Generator<Change> {
@@ -82,7 +82,7 @@ function childOf(directory: Directory | undefined, name: string): Inode | undefi
   return child === undefined ? undefined : inodeOf(child)
 }
 
-/** All that differs between two inodes but their links; only 'type' when they are of different types. */
+/** Returns the fields in which two inodes differ, links apart; only 'type' when they are of different types. */
 export function changedFields(a: Inode, b: Inode): Field[] {
   if ((a.mode & S_IFMT) !== (b.mode & S_IFMT)) return ['type']
   const fields: Field[] = []
@@ -97,7 +97,7 @@ export function changedFields(a: Inode, b: Inode): Field[] {
   return fields
 }
 
-/** Content whose bytes nobody has seen is compared by its size, which is all there is. */
+/** Compares two contents. One whose bytes nobody has seen is compared by its size, which is all there is. */
 function sameContent(a: Content, b: Content): boolean {
   if (sizeOf(a) !== sizeOf(b)) return false
   if (sizeOf(a) === 0 || a.kind === 'unknown' || b.kind === 'unknown') return true
@@ -119,14 +119,17 @@ export function sameXattrs(a: Xattrs, b: Xattrs): boolean {
   return true
 }
 
-/** Every path says which group it is in by the group's first name; that and the count tell all groups apart. */
+/**
+ * Tells whether an inode has the same names in both trees. Every path says which group it is in by the group's first
+ * name; that and the count tell all groups apart.
+ */
 function sameLinks(path: string, before: Inode, after: Inode, links: { before: Groups; after: Groups }): boolean {
   if (isDirectory(before)) return true
   if (before.nlink !== after.nlink) return false
   return (links.before.get(before) ?? path) === (links.after.get(after) ?? path)
 }
 
-/** The primary name of every inode that has further ones. */
+/** Returns the first name of every inode that has further ones. */
 export function groupsOf(root: Directory): Map<Inode, string> {
   const groups = new Map<Inode, string>()
   for (const { path, child } of namesBelow(root))

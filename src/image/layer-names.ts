@@ -3,12 +3,12 @@ import { type Entry, newEntry } from '../formats/entry.ts'
 import { maxPathBytes, quoteName } from '../formats/path.ts'
 import { type Inode, inodeOf } from '../formats/tree.ts'
 
-/** What names mean in a layer (image-spec "layer.md", whiteouts), and which it therefore cannot hold. */
+/** Meaning of names in a layer (image-spec "layer.md", whiteouts), and the names that it therefore cannot hold. */
 
 export const whiteoutPrefix = '.wh.'
 export const opaqueMarker = '.wh..wh..opq'
 
-/** A whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
+/** Makes a whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
 export function marker(parent: string, name: string): Entry {
   return newEntry({ path: join(parent, name), type: 'file', mode: 0o600 })
 }
@@ -21,7 +21,7 @@ export function refuseUnspeakable(entry: Entry, name: string): void {
   if (path.length > maxPathBytes) throw refused(path, `its path has ${path.length} bytes`)
 }
 
-/** What overlayfs itself makes of a deleted name. */
+/** Tells whether an entry is what overlayfs itself makes of a deleted name. */
 export function isNullDevice({ type, major, minor }: Entry): boolean {
   return type === 'char' && major === 0 && minor === 0
 }

@@ -2,7 +2,10 @@ import { type Entry, type EntryType, noContent } from '../formats/entry.ts'
 import type { Inode } from '../formats/tree.ts'
 import { deviceOf, nodeTypeOf } from './tree-json.ts'
 
-/** An inode of a tree under one of its names, as archives have it; `link` is its first name where this is another one. */
+/**
+ * Returns the entry of an inode under one of its names, as archives have it; `link` is its first name where this is
+ * another one.
+ */
 export function entryOf(path: string, inode: Inode, link?: string): Entry {
   const type: EntryType = link === undefined ? nodeTypeOf(inode) : 'hardlink'
   const [major, minor] = type === 'char' || type === 'block' ? deviceOf(inode.rdev) : [0, 0]

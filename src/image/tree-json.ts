@@ -17,36 +17,36 @@ import {
   namesBelow,
 } from '../formats/tree.ts'
 
-/** Text where the bytes are UTF-8, as they nearly always are; else the bytes in hexadecimal. */
+/** Text where the bytes are UTF-8, as they nearly always are; otherwise the bytes in hexadecimal. */
 export type JsonBytes = string | { readonly hex: string }
 
 /** One name of a tree; docs/tree.md describes the form. Fields that have nothing to say are left out. */
 export interface JsonEntry {
-  /** From the root, with a leading slash; the root is "/". */
+  /** Path from the root, with a leading slash; the root is "/". */
   readonly path: JsonBytes
   readonly type: NodeType
-  /** Octal, four digits, without the type. */
+  /** Permissions as four octal digits, without the type. */
   readonly mode: string
   readonly uid: number
   readonly gid: number
-  /** Whole seconds; `mtimeNsec` is to be added. */
+  /** Modification time in whole seconds; `mtimeNsec` is to be added. */
   readonly mtime: number
   readonly mtimeNsec?: number
-  /** Files. */
+  /** Size of a file. */
   readonly size?: number
-  /** Files with an object of their own: its fs-verity digest. */
+  /** fs-verity digest of a file's object, for files with an object of their own. */
   readonly object?: VerityDigest
-  /** Small files: the bytes in base64. */
+  /** Bytes of a small file in base64. */
   readonly inline?: string
-  /** Symlinks. */
+  /** Target of a symlink. */
   readonly target?: JsonBytes
-  /** Devices: major and minor number. */
+  /** Major and minor number of a device. */
   readonly device?: readonly [number, number]
-  /** In byte order of name; values in base64. */
+  /** Extended attributes in byte order of name, with values in base64. */
   readonly xattrs?: readonly { readonly name: JsonBytes; readonly value: string }[]
-  /** How many names the inode has, where it has several. */
+  /** Number of names that the inode has, where it has several. */
   readonly names?: number
-  /** The first of those names, on all the others. */
+  /** First of those names, on all the others. */
   readonly link?: JsonBytes
 }
 
@@ -66,25 +66,25 @@ export function nodeTypeOf(inode: Pick<Inode, 'mode'>): NodeType {
   return types.get(inode.mode & S_IFMT) ?? 'file'
 }
 
-/** Device numbers out of Linux's 32-bit form. */
+/** Splits Linux's 32-bit form of device numbers. */
 export function deviceOf(rdev: number): [major: number, minor: number] {
   return [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)]
 }
 
-/** Every name of a finished tree, the root first, in depth-first byte order. */
+/** Yields every name of a finished tree as JSON, the root first, in depth-first byte order. */
 export function* treeToJson(root: Directory): Generator<JsonEntry> {
   for (const { path, inode, link } of walk(root)) yield jsonEntry(path, inode, link)
 }
 
 export interface Walked {
-  /** '' is the root. */
+  /** Path of the name; '' is the root. */
   readonly path: string
   readonly inode: Inode
-  /** The inode's first name, when this is another one. */
+  /** First name of the inode, when this is another one. */
   readonly link: string | undefined
 }
 
-/** Every name of a finished tree, the root first, in depth-first byte order. */
+/** Yields every name of a finished tree, the root first, in depth-first byte order. */
 export function* walk(root: Directory): Generator<Walked> {
   const groups = groupsOf(root)
   yield { path: '', inode: root, link: undefined }
@@ -95,7 +95,7 @@ export function* walk(root: Directory): Generator<Walked> {
   }
 }
 
-/** One name as JSON; `path` and `link` as in `Walked`. */
+/** Returns one name as JSON; `path` and `link` are as in `Walked`. */
 export function jsonEntry(path: string, inode: InodeInfo, link: string | undefined): JsonEntry {
   return {
     path: jsonBytes(`/${path}`),

@@ -5,7 +5,7 @@ import { groupsOf } from '../diff-trees.ts'
 import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../../formats/tree.ts'
 
 export interface MergeOptions {
-  /** Keep `security.selinux`, which names labels of the policy the image was built under. */
+  /** Keeps `security.selinux`, which names labels of the policy the image was built under. */
   readonly keepSelinux?: boolean
 }
 
@@ -18,14 +18,14 @@ export class Merge {
   readonly #options: MergeOptions
   readonly #linked: Set<Inode>
 
-  /** @param lower a finished tree to begin with, which is changed in place; default nothing */
+  /** @param lower a finished tree to begin with, which is changed in place; an empty one by default */
   constructor(options: MergeOptions = {}, lower?: Directory) {
     this.#root = lower ?? emptyDirectory()
     this.#options = options
     this.#linked = new Set(lower === undefined ? [] : groupsOf(lower).keys())
   }
 
-  /** Lays one layer over what is there. Throws BAD_FORMAT, and has then changed nothing. */
+  /** Lays one layer over the tree. Throws BAD_FORMAT, and has then changed nothing. */
   apply(entries: Iterable<Entry>, kind: LayerKind): void {
     const layer = new Layer(this.#root, kind, this.#options)
     for (const entry of entries) layer.add(entry)
@@ -33,7 +33,7 @@ export class Merge {
     for (const inode of layer.linked) this.#linked.add(inode)
   }
 
-  /** The tree in its canonical form: link counts are right, and every inode stands under its first name. */
+  /** Returns the tree in its canonical form: link counts are right, and every inode stands under its first name. */
   finish(): Directory {
     settleLinks(this.#root, this.#linked)
     return this.#root
@@ -41,7 +41,7 @@ export class Merge {
 }
 
 interface Name {
-  /** Components joined by NUL: these compare in depth-first byte order. */
+  /** Components joined by NUL, so that keys compare in depth-first byte order. */
   readonly key: string
   readonly name: string
   readonly directory: Directory

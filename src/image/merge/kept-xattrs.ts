@@ -2,8 +2,9 @@ import type { LayerKind } from '../../formats/layer-kind.ts'
 import { type Entry, type Xattrs, noXattrs } from '../../formats/entry.ts'
 
 /**
- * The extended attributes of an entry that are part of the tree: those a user of the mount could see, less those that
- * steer the mount or describe another machine. What is left out stays in the recipe. docs/tree.md gives the reasons.
+ * Returns the extended attributes of an entry that are part of the tree: those a user of the mount could see, less
+ * those that steer the mount or describe another machine. Attributes that are left out stay in the recipe. docs/tree.md
+ * gives the reasons.
  */
 export function keptXattrs(entry: Entry, kind: LayerKind, keepSelinux: boolean): Xattrs {
   const kept = new Map<string, Uint8Array>()

@@ -29,21 +29,27 @@ export class Layer {
   readonly #implied = new Set<Directory>([this.#root])
   readonly #opaque = new Set<Directory>()
   readonly #whiteouts = new Map<Directory, Set<string>>()
-  /** What does not show but may be the target of a hard link in the same layer: AUFS kept such files in `.wh..wh.plnk`. */
+  /**
+   * Files that do not show but may be the target of a hard link in the same layer: AUFS kept such files in
+   * `.wh..wh.plnk`.
+   */
   readonly #hidden = new Map<string, Inode>()
   readonly #linked = new Set<Inode>()
-  /** The last parent: neighbours in a tar mostly share it. What is put into it replaces its children, never itself. */
+  /**
+   * Path of the last parent: neighbours in a tar mostly share it. An entry put into it replaces its children, never
+   * itself.
+   */
   #parentPath = ''
   #parent: Directory = this.#root
 
-  /** `lower` is the tree that the layer will be laid on: hard links may reach into it. */
+  /** @param lower the tree that the layer will be laid on: hard links may reach into it */
   constructor(lower: Directory, kind: LayerKind, options: LayerOptions = {}) {
     this.#lower = lower
     this.#kind = kind
     this.#options = options
   }
 
-  /** Throws BAD_FORMAT; the layer is then unusable. */
+  /** Adds an entry. Throws BAD_FORMAT; the layer is then unusable. */
   add(entry: Entry): void {
     const { path } = entry
     if (path.length > maxPathBytes)
@@ -137,7 +143,7 @@ export class Layer {
     return directory
   }
 
-  /** Markers other than the opaque one, and what lies below any marker. */
+  /** Tells whether an entry is a marker other than the opaque one, or lies below any marker. */
   #isHidden({ path }: Entry): boolean {
     if (this.#kind === 'plain') return false
     if (!path.includes(whiteoutPrefix)) return false
@@ -164,7 +170,7 @@ export class Layer {
     return target
   }
 
-  /** What `path` is at this point of the layer, in it or through it. Symlinks are not followed. */
+  /** Finds the inode that `path` names at this point of the layer, in it or through it. Symlinks are not followed. */
   #find(path: string): Inode | undefined {
     let own: Inode | undefined = this.#root
     let below: Inode | undefined = this.#lower

@@ -3,10 +3,10 @@ import { type Entry, type EntryType, type Xattrs, noContent } from '../../format
 import { maxNameBytes, quoteName } from '../../formats/path.ts'
 import { type Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../../formats/tree.ts'
 
-/** One less than PATH_MAX, which counts the NUL. */
+/** Longest target of a symlink: one less than PATH_MAX, which counts the NUL. */
 const targetMax = 4095
 
-/** What an entry other than a hard link becomes; `permissions` and `xattrs` as the tree is to have them. */
+/** Makes the inode of an entry other than a hard link; `permissions` and `xattrs` as the tree is to have them. */
 export function newInode(entry: Entry, permissions: number, xattrs: Xattrs): Inode {
   return {
     mode: typeBits[entry.type] | (permissions & 0o7777),
@@ -57,7 +57,10 @@ function targetOf(entry: Entry): string {
   return link
 }
 
-/** Readers clean names, and this is where every reader's names end up: what would escape must not depend on one of them. */
+/**
+ * Throws BAD_FORMAT for a name that would escape. Readers clean names, but every reader's names end up here, and safety
+ * must not depend on one of them.
+ */
 export function checkName(name: string, entry: Entry): void {
   if (name.length > maxNameBytes) throw refused(entry, `a name has at most ${maxNameBytes} bytes, found ${name.length}`)
   if (name === '' || name === '.' || name === '..' || name.includes('\0'))

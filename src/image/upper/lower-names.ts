@@ -11,7 +11,7 @@ export interface LowerNamesOptions {
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
-/** Repeats parts of the image below in a layer: what lies in a directory that shows in another place now. */
+/** Repeats parts of the image below in a layer: the names in a directory that shows in another place now. */
 export class LowerNames {
   readonly #options: LowerNamesOptions
   /** First names, in this layer, of files that have several. */
@@ -21,7 +21,7 @@ export class LowerNames {
     this.#options = options
   }
 
-  /** An inode of the image as `path`, and all that is below it. */
+  /** Yields an inode of the image as `path`, and all that is below it. */
   *all(path: string, inode: Inode | undefined): Generator<Entry> {
     const pending: [path: string, inode: Inode | undefined][] = [[path, inode]]
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -39,7 +39,7 @@ export class LowerNames {
     }
   }
 
-  /** Undefined for the first name itself. */
+  /** Returns the first name of an inode that has several; undefined for the first name itself. */
   #firstName(inode: Inode, path: string): string | undefined {
     if (isDirectory(inode) || inode.nlink < 2) return undefined
     const first = this.#firstNames.get(inode)

@@ -1,5 +1,5 @@
 /**
- * What a tree is to become as a layer: the upper directory of an overlay, which says what was changed in the overlay's own
+ * Turns a tree into a layer: the upper directory of an overlay, which says what was changed in the overlay's own
  * terms, or a plain directory, in which every name is data.
  *
  *     upper directory                                   layer (image-spec "layer.md")
@@ -33,29 +33,34 @@ import { type OverlayMarks, type OverlayPrefix, layerXattrs, losesTrusted, overl
 
 export type { OverlayPrefix } from './upper-xattrs.ts'
 
-/** A name as it was found; the walk comes to directories before what is in them, and to siblings in byte order. */
+/** Name as it was found; the walk comes to directories before their names, and to siblings in byte order. */
 export interface UpperName {
   readonly entry: Entry
 }
 
-/** A name of the layer. Without `found` its bytes are the entry's own content. */
+/** Name of the layer. Without `found` its bytes are the entry's own content. */
 export interface LayerName<Found> {
   readonly entry: Entry
   readonly found: Found | undefined
 }
 
 export interface UpperOptions {
-  /** Where the overlay that made the directory kept its account; undefined for a plain directory. */
+  /**
+   * Namespace of the attributes in which the overlay that made the directory kept its account; undefined for a plain
+   * directory.
+   */
   readonly prefix: OverlayPrefix | undefined
-  /** The tree of the image below; undefined when the layer is an image's first. */
+  /** Tree of the image below; undefined when the layer is an image's first. */
   readonly lower: Directory | undefined
-  /** Keep `security.selinux`, which names labels of this machine's policy. */
+  /** Keeps `security.selinux`, which names labels of this machine's policy. */
   readonly keepSelinux: boolean
-  /** Hears what was left out, and why. */
+  /** Called with what was left out, and why. */
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
-/** The names of the layer, in depth-first byte order: the same for the same directory and image, on any machine. */
+/**
+ * Yields the names of the layer, in depth-first byte order: the same for the same directory and image, on any machine.
+ */
 export function* layerOf<Found extends UpperName>(
   names: Iterable<Found>,
   options: UpperOptions,
@@ -63,13 +68,13 @@ export function* layerOf<Found extends UpperName>(
   yield* new UpperReader<Found>(options).layer(names)
 }
 
-/** A directory of the layer that is not finished. */
+/** Directory of the layer that is not finished. */
 interface Level {
   readonly path: string
   readonly holdsWhiteouts: boolean
-  /** What the overlay shows through it. */
+  /** Lower directory that the overlay shows through it. */
   readonly lower: Directory | undefined
-  /** What the image below has at this place, as far as the layer has not hidden it. */
+  /** Directory that the image below has at this place, as far as the layer has not hidden it. */
   readonly under: Directory | undefined
   /** Names of `lower` that the layer has to repeat, as it lies elsewhere in the image: all but those of the upper one. */
   readonly repeated: readonly string[]
@@ -79,7 +84,7 @@ interface Level {
 class UpperReader<Found extends UpperName> {
   readonly #options: UpperOptions
   readonly #levels: Level[] = []
-  /** The kernel gives all whiteouts one inode, so most of them are found as hard links to the first. */
+  /** Paths of whiteouts: the kernel gives all of them one inode, so most are found as hard links to the first. */
   readonly #whiteouts = new Set<string>()
   readonly #lowerNames: LowerNames
   #userMarks = 0
@@ -203,7 +208,9 @@ class UpperReader<Found extends UpperName> {
     throw bad(entry.path, `the image below should have its ${size} bytes, but ${found}`)
   }
 
-  /** What a redirect means (ovl_check_redirect): a name in the parent's lower directory, or a path from the image's root. */
+  /**
+   * Follows a redirect (ovl_check_redirect): a name in the parent's lower directory, or a path from the image's root.
+   */
   #redirected(path: string, redirect: string): Inode | undefined {
     this.#refuseForeign(path)
     const isAbsolute = redirect.startsWith('/')
@@ -215,7 +222,10 @@ class UpperReader<Found extends UpperName> {
     return at
   }
 
-  /** The kernel follows neither redirect nor metacopy where it was told to believe `user.overlay.*`. */
+  /**
+   * Throws BAD_FORMAT under `user.overlay.*`: the kernel follows neither redirect nor metacopy where it was told to
+   * believe those.
+   */
   #refuseForeign(path: string): void {
     if (this.#options.prefix === 'user') throw bad(path, 'a mount with userxattr does not redirect')
   }

@@ -9,14 +9,14 @@ import { pathFromBytes } from '../../paths.ts'
 export type OverlayPrefix = 'trusted' | 'user'
 
 export interface OverlayMarks {
-  /** Nothing of the layers below shows in this directory. */
+  /** True when nothing of the layers below shows in this directory. */
   readonly opaque: boolean
-  /** Regular files of this directory may be marked as whiteouts. */
+  /** True when regular files of this directory may be marked as whiteouts. */
   readonly holdsWhiteouts: boolean
   readonly whiteout: boolean
-  /** Where the lower part of a directory, or the data of a file, lies: a name beside this one, or an absolute path. */
+  /** Path of the lower part of a directory, or of the data of a file: a name beside this one, or an absolute path. */
   readonly redirect: string | undefined
-  /** A file of which only the metadata was changed; its bytes are those of the layer below. */
+  /** True for a file of which only the metadata was changed; its bytes are those of the layer below. */
   readonly metacopy: boolean
 }
 
@@ -44,14 +44,15 @@ export function overlayMarks(xattrs: Xattrs, prefix: OverlayPrefix): OverlayMark
 }
 
 export interface LayerXattrOptions {
-  /** Whose account is left out; undefined when no overlay made the directory. */
+  /** Namespace of the overlay's account, which is left out; undefined when no overlay made the directory. */
   readonly prefix: OverlayPrefix | undefined
   readonly keepSelinux: boolean
 }
 
 /**
- * What a layer tells other machines: `user.*`, `security.*` without this machine's labels, and ACLs. `trusted.*` is left
- * out: it is state of this machine, and where another engine set it again it could steer that engine's mounts.
+ * Returns the attributes that a layer passes to other machines: `user.*`, `security.*` without this machine's labels,
+ * and ACLs. `trusted.*` is left out: it is state of this machine, and where another engine set it again it could steer
+ * that engine's mounts.
  */
 export function layerXattrs({ xattrs }: Pick<Entry, 'xattrs'>, options: LayerXattrOptions): Xattrs {
   if (xattrs.size === 0) return noXattrs
@@ -64,7 +65,9 @@ export function layerXattrs({ xattrs }: Pick<Entry, 'xattrs'>, options: LayerXat
 }
 
 const own = 'user.overlay.'
-/** The kernel writes a program's own `user.overlay.x` like this, so that it cannot be taken for an account of its own. */
+/**
+ * Prefix that the kernel gives a program's own `user.overlay.x`, so that it cannot be taken for an account of its own.
+ */
 const escaped = 'user.overlay.overlay.'
 
 function layerName(name: string, { prefix, keepSelinux }: LayerXattrOptions): string | undefined {
@@ -74,7 +77,10 @@ function layerName(name: string, { prefix, keepSelinux }: LayerXattrOptions): st
   return /^(?:user|security)\.|^system\.posix_acl_(?:access|default)$/.test(name) ? name : undefined
 }
 
-/** Whether something is left out that a program may have meant: no account of overlayfs, and nothing it escaped. */
+/**
+ * Tells whether an attribute is left out that a program may have meant: no account of overlayfs, and nothing it
+ * escaped.
+ */
 export function losesTrusted(xattrs: Xattrs): boolean {
   return xattrs.keys().some((name) => name.startsWith('trusted.') && !name.startsWith('trusted.overlay.'))
 }
