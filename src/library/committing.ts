@@ -7,8 +7,8 @@ import type { Store } from '../store/store.ts'
 import type { DeriveOptions, DerivedImage } from '../transfer/commit/derive-image.ts'
 
 /**
- * Makes what a mount or a run has changed a new layer above its image, and the whole an image of the store. The mount may
- * be up; while something writes to it, the commit ends with DIGEST_MISMATCH and nothing is stored.
+ * Makes what a mount or a run has changed a new layer above its image, and the whole an image of the store. The mount
+ * may be up; while something writes to it, the commit ends with DIGEST_MISMATCH and nothing is stored.
  */
 export async function commit(
   store: Store,
@@ -25,7 +25,10 @@ export async function commit(
   return deriveImage(store, base, { kind: 'upper', path: upper }, name, made, options)
 }
 
-/** The image a mount stands on, which several names and configs may share: if possible the one it was mounted by. */
+/**
+ * Returns the image a mount stands on, which several names and configs may share: if possible the one it was mounted
+ * by.
+ */
 function baseOf(store: Store, { id, image, name }: MountRecord): ImageRecord {
   const named = findOrNot(store, name)
   if (named?.imageDigest === image) return named.record

@@ -19,7 +19,7 @@ export async function mount(
   return mountImage(store, await ensureImage(store, found.record), named)
 }
 
-/** Takes a mount away, by its id or by where it is mounted. Changes are kept unless `discard` is set. */
+/** Takes a mount away, by its id or by its target. Changes are kept unless `discard` is set. */
 export function unmount(store: Store, which: string, options: UnmountOptions = {}): Unmounted {
   return unmountImage(store, which, options)
 }

@@ -6,19 +6,19 @@ import type { Store } from '../store/store.ts'
 import { imageBytes } from '../transfer/ensure-image.ts'
 import { type ImageChoice, chosenImage } from './image-choice.ts'
 
-/** The merged tree of a stored image, from its metadata alone. */
+/** Reads the merged tree of a stored image, from its metadata alone. */
 export async function readTree(store: Store, image: ImageChoice): Promise<Directory> {
   return readErofs(await imageBytes(store, chosenImage(store, image).image.record))
 }
 
 export interface MountTrees {
-  /** Of the image that is mounted. */
+  /** Tree of the image that is mounted. */
   readonly before: Directory
-  /** With everything that was changed since; the same object when the mount is read-only. */
+  /** Tree with everything that was changed since; the same object when the mount is read-only. */
   readonly after: Directory
 }
 
-/** What a mount or a run has changed, as two trees to be compared; `diffTrees` does. Changed files are read. */
+/** Returns what a mount or a run has changed, as two trees to be compared; `diffTrees` does. Changed files are read. */
 export async function readMount(
   store: Store,
   mount: string,
