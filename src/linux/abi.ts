@@ -1,5 +1,5 @@
 /**
- * What the Linux ABI looks like from here, x86-64 and arm64 side by side: the one place where system call numbers,
+ * The parts of the Linux ABI that are used here, x86-64 and arm64 side by side: the one place where system call numbers,
  * constants and structure layouts stand.
  *
  * Sources (linux/include/uapi unless said otherwise): arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h
@@ -51,10 +51,10 @@ export const lock = { LOCK_SH: 1, LOCK_EX: 2, LOCK_NB: 4 } as const
 
 export const fcntl = { F_SETSIG: 10, F_SETLEASE: 1024, F_WRLCK: 1, F_UNLCK: 2 } as const
 
-/** A signal whose default action is to be ignored. */
+/** Signal whose default action is to be ignored. */
 export const SIGURG = 23
 
-/** _IOC(direction, type, number, size), asm-generic/ioctl.h. */
+/** Request numbers, _IOC(direction, type, number, size) of asm-generic/ioctl.h. */
 export const ioctls = {
   FICLONE: 0x40049409, // _IOW(0x94, 9, int)
   FICLONERANGE: 0x4020940d, // _IOW(0x94, 13, struct file_clone_range)
@@ -95,7 +95,7 @@ export const memory = { PROT_READ: 1, MAP_SHARED: 1, POSIX_FADV_DONTNEED: 4 } as
 /** linux/sched.h and linux/mount.h. */
 export const namespaces = { CLONE_NEWNS: 0x20000, MS_REC: 0x4000, MS_PRIVATE: 0x40000 } as const
 
-/** Byte offsets of fields, and `size` of the whole. */
+/** Byte offsets of fields, and `size` of the whole structure. */
 export const structs = {
   /** linux/openat2.h: three __u64. */
   open_how: { size: 24, flags: 0, mode: 8, resolve: 16 },
@@ -134,10 +134,10 @@ export const structs = {
   timespec: { size: 16, tv_sec: 0, tv_nsec: 8 },
 } as const
 
-/** statx's mask of what stat(2) tells; linux/stat.h. */
+/** Mask of statx for what stat(2) tells; linux/stat.h. */
 export const STATX_BASIC_STATS = 0x7ff
 
-/** utimensat's tv_nsec that leaves a time as it is (linux/stat.h in new headers, bits/stat.h in glibc). */
+/** Value of utimensat's tv_nsec that leaves a time as it is (linux/stat.h in new headers, bits/stat.h in glibc). */
 export const UTIME_OMIT = 0x3ffffffe
 
 /** Magic numbers of file systems, linux/magic.h. */
@@ -154,7 +154,7 @@ export const fsTypes: ReadonlyMap<number, string> = new Map([
   [0xf2f52010, 'f2fs'],
 ])
 
-/** Which column of the tables this process reads. */
+/** Returns the column of the tables that is this process's own. */
 export function architecture(): Architecture {
   if (process.arch === 'x64' || process.arch === 'arm64') return process.arch
   throw new Error(`onefold runs on x64 and arm64, not on ${process.arch}`)

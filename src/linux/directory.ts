@@ -2,12 +2,15 @@ import { constants } from 'node:fs'
 import { libcCall, libcSizeCall, openFlag } from './libc.ts'
 
 const call = libcSizeCall('getdents64', 'ipl')
-/** struct linux_dirent64 of linux/dirent.h: u64 inode, s64 offset, u16 length of the record, u8 type, name and NUL. */
+/**
+ * Offsets in struct linux_dirent64 of linux/dirent.h: u64 inode, s64 offset, u16 length of the record, u8 type, name
+ * and NUL.
+ */
 const recordLengthAt = 16
 const nameAt = 19
 const buffer = Buffer.alloc(1 << 16)
 const openatCall = libcCall('openat', 'ipi')
-/** As long as a name in a directory can be, and its NUL. */
+/** Longest name in a directory, without its NUL. */
 const nameMax = 255
 const nameBytes = Buffer.alloc(nameMax + 1)
 
@@ -19,7 +22,7 @@ export function openDirectoryAt(parent: number, name: string): number {
   return openatCall(name, parent, nameBytes, flags)
 }
 
-/** All names but `.` and `..` in an open directory, one char per byte, in the file system's order. */
+/** Returns all names but `.` and `..` in an open directory, one char per byte, in the file system's order. */
 export function readNames(directory: number): string[] {
   const names: string[] = []
   for (;;) {

@@ -4,19 +4,19 @@ import { open } from './file.ts'
 import { isErrno, libcCall } from './libc.ts'
 
 const ioctlCall = libcCall('ioctl', 'ilp')
-/** Per call; a file with more is asked again. */
+/** Number of extents per call; a file with more is asked again. */
 const extentsPerCall = 64
 
-/** A run of bytes on the disk that other files use as well. */
+/** Run of bytes on the disk that other files use as well. */
 export interface SharedExtent {
-  /** Where it lies on the device. */
+  /** Offset on the device. */
   readonly physical: number
   readonly length: number
 }
 
 /**
- * The parts of a regular file whose blocks it shares with others (reflinks). None where the file system cannot tell.
- * `path` has one char per byte.
+ * Returns the parts of a regular file whose blocks it shares with others (reflinks); none where the file system cannot
+ * tell. `path` has one char per byte.
  */
 export function sharedExtents(path: string): SharedExtent[] {
   const fd = open(path, constants.O_RDONLY | constants.O_NOFOLLOW)

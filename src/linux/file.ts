@@ -19,12 +19,12 @@ export function syncfs(fd: number): void {
   syncfsCall(`descriptor ${fd}`, fd)
 }
 
-/** Does what syncfs() does beside other work: it takes as long as the disk. */
+/** Does what syncfs() does, but lets other work go on meanwhile: it takes as long as the disk. */
 export async function syncfsAsync(fd: number): Promise<void> {
   await syncfsAsyncCall(`descriptor ${fd}`, fd)
 }
 
-/** fs.openSync for a path of bytes, with the errors of this folder. */
+/** Opens a path of bytes as fs.openSync does, with the errors of this folder. */
 export function open(path: string, flags: number, mode = 0): number {
   const bytes = cString(path).subarray(0, -1)
   try {
@@ -40,7 +40,7 @@ export function linkFd(fd: number, path: string): void {
   linkatCall(quote(path), at.AT_FDCWD, from, at.AT_FDCWD, cString(path), at.AT_SYMLINK_FOLLOW)
 }
 
-/** How far a path may lead away from the directory it starts in. */
+/** Limit on where a path may lead from the directory it starts in. */
 export type Confinement =
   /** Symlinks are followed as a process chrooted into the directory would; `..` stops at it. */
   | 'in-root'

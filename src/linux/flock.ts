@@ -13,7 +13,7 @@ export function flock(fd: number, mode: LockMode): void {
   flockCall(`descriptor ${fd}`, fd, lockOf(mode))
 }
 
-/** Returns false when somebody else holds a lock that does not go with this one. */
+/** Takes the lock without waiting; returns false when somebody else holds a lock that does not go with this one. */
 export function tryFlock(fd: number, mode: LockMode): boolean {
   try {
     flockCall(`descriptor ${fd}`, fd, lockOf(mode) | lock.LOCK_NB)
@@ -29,11 +29,12 @@ function lockOf(mode: LockMode): number {
 }
 
 /**
- * Whether anybody but us has the regular file open: another process, a loop device, or a mount that keeps it open, in
- * whatever mount namespace. The kernel grants a write lease only to the one opener of a file (fcntl(2), F_SETLEASE).
+ * Tells whether anybody but us has the regular file open: another process, a loop device, or a mount that keeps it
+ * open, in whatever mount namespace. The kernel grants a write lease only to the one opener of a file (fcntl(2),
+ * F_SETLEASE).
  *
- * A second descriptor of our own counts as somebody else. Needs to own the file, or CAP_LEASE; file systems without
- * leases (some FUSE and network ones) end in an error, never in "not open".
+ * A second descriptor of our own counts as somebody else. The caller must own the file, or have CAP_LEASE; file systems
+ * without leases (some FUSE and network ones) end in an error, never in "not open".
  */
 export function isOpenElsewhere(path: string): boolean {
   const fd = open(path, constants.O_RDONLY)

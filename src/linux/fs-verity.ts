@@ -8,8 +8,8 @@ const sha256 = { algorithm: 1, size: 32 } as const
 
 /**
  * Turns fs-verity on (sha256, 4 KiB blocks, no salt): the file, open for reading only and for writing by nobody, can
- * never change again. Returns false where the kernel or the file system has no fs-verity. Who is not root must be
- * allowed to write to the file (DENIED otherwise).
+ * never change again. Returns false where the kernel or the file system has no fs-verity. A caller that is not root
+ * must be allowed to write to the file (DENIED otherwise).
  */
 export function enableVerity(fd: number): boolean {
   try {
@@ -20,7 +20,10 @@ export function enableVerity(fd: number): boolean {
   }
 }
 
-/** The same beside other work: the kernel writes the file back, hashes all of it, and waits for the disk. */
+/**
+ * Does what enableVerity() does, but lets other work go on meanwhile: the kernel writes the file back, hashes all of
+ * it, and waits for the disk.
+ */
 export async function enableVerityAsync(fd: number): Promise<boolean> {
   try {
     await ioctlAsyncCall(enabling(fd), fd, ioctls.FS_IOC_ENABLE_VERITY, enableArgument())
@@ -34,7 +37,7 @@ function enabling(fd: number): string {
   return `FS_IOC_ENABLE_VERITY of descriptor ${fd}`
 }
 
-/** True when it is on already. */
+/** Returns true for the error that says it is on already, false where there is no fs-verity. */
 function refusal(error: unknown): boolean {
   if (isErrno(error, 'EEXIST')) return true
   if (isErrno(error, 'EOPNOTSUPP', 'ENOTTY')) return false
@@ -43,7 +46,7 @@ function refusal(error: unknown): boolean {
 
 let argument: Uint8Array | undefined
 
-/** The same for every file, and never given up: calls on other threads read it. */
+/** Returns the argument, which is the same for every file, and never freed: calls on other threads read it. */
 function enableArgument(): Uint8Array {
   if (argument !== undefined) return argument
   const layout = structs.fsverity_enable_arg
@@ -54,7 +57,7 @@ function enableArgument(): Uint8Array {
   return (argument = bytes)
 }
 
-/** The digest the kernel enforces for this file, or undefined when it enforces none (of this kind). */
+/** Returns the digest the kernel enforces for this file, or undefined when it enforces none (of this kind). */
 export function measureVerity(fd: number): VerityDigest | undefined {
   const layout = structs.fsverity_digest
   const bytes = Buffer.alloc(layout.digest + 64)

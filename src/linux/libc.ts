@@ -4,10 +4,10 @@ import { type Code, OnefoldError, errnoOf } from '../error.ts'
 import { architecture, openFlags, syscalls } from './abi.ts'
 
 /**
- * The one door to the kernel: functions of the C library the process already runs on, called through koffi. Loading koffi costs
- * 14 ms, so that happens at the first call and never for code that does not make one.
+ * The only calls to the kernel: functions of the C library the process already runs on, called through koffi. Loading
+ * koffi costs 14 ms, so that happens at the first call and never for code that does not make one.
  *
- * Calls are synchronous: an asynchronous one costs 30 µs on its own; who must not block calls from a worker.
+ * Calls are synchronous, as an asynchronous one costs 30 µs on its own; code that must not block calls from a worker.
  */
 
 type Koffi = typeof import('koffi')
@@ -42,13 +42,16 @@ export interface Call {
   (what: string, ...args: Argument[]): number
 }
 
-/** A function of the C library that returns an int (whose upper half is undefined in the register), bound at its first call. */
+/**
+ * Declares a function of the C library that returns an int (whose upper half is undefined in the register), bound at
+ * its first call.
+ */
 export function libcCall(symbol: string, letters: string): Call {
   let native: Native | undefined
   return (what, ...args) => check(symbol, what, (native ??= bind(symbol, 'int', letters))(...args))
 }
 
-/** One that returns a ssize_t. */
+/** Declares a function that returns a ssize_t. */
 export function libcSizeCall(symbol: string, letters: string): Call {
   let native: Native | undefined
   return (what, ...args) => check(symbol, what, (native ??= bind(symbol, 'int64_t', letters))(...args))
@@ -58,7 +61,9 @@ export interface AsyncCall {
   (what: string, ...args: Argument[]): Promise<number>
 }
 
-/** A function returning an int that may block for seconds, run on a thread of the pool while this one goes on. */
+/**
+ * Declares a function returning an int that may block for seconds, run on a thread of the pool while this one goes on.
+ */
 export function libcAsyncCall(symbol: string, letters: string): AsyncCall {
   let native: AsyncNative | undefined
   return (what, ...args) =>
@@ -73,7 +78,7 @@ export function libcAsyncCall(symbol: string, letters: string): AsyncCall {
     })
 }
 
-/** A system call the C library has no function for. */
+/** Declares a system call the C library has no function for. */
 export function systemCall(name: keyof typeof syscalls, letters: string): Call {
   let native: Native | undefined
   return (what, ...args) => {
@@ -91,7 +96,7 @@ export function openFlag(name: keyof typeof openFlags): number {
   return openFlags[name][architecture()]
 }
 
-/** A path as the kernel takes it. Strings have one char per byte (latin1); NUL cannot be part of a path. */
+/** Returns a path as the kernel takes it. Strings have one char per byte (latin1); NUL cannot be part of a path. */
 export function cString(text: string): Uint8Array {
   if (text.includes('\0')) {
     throw new OnefoldError('BAD_NAME', `Cannot use ${JSON.stringify(text)}: a path holds no NUL byte`)
@@ -99,7 +104,7 @@ export function cString(text: string): Uint8Array {
   return Buffer.from(`${text}\0`, 'latin1')
 }
 
-/** What lies below the OnefoldError of a failed call; shaped like the errors of Node's own fs. */
+/** Cause of the OnefoldError of a failed call; shaped like the errors of Node's own fs. */
 export class SystemCallError extends Error {
   override readonly name = 'SystemCallError'
   readonly code: string
@@ -112,7 +117,10 @@ export class SystemCallError extends Error {
   }
 }
 
-/** `what` completes the sentence that begins with the call, or with `action` where that says more. */
+/**
+ * Makes the error of a failed call; `what` completes the sentence that begins with the call, or with `action` where
+ * that says more.
+ */
 export function systemError(
   call: string,
   what: string,
@@ -133,7 +141,7 @@ const codes: ReadonlyMap<string, Code> = new Map<string, Code>([
   ['EOPNOTSUPP', 'UNSUPPORTED'],
 ])
 
-/** Whether an error, from here or from Node's own fs, is one of these (`'ENOENT'`, …). */
+/** Tells whether an error, from here or from Node's own fs, is one of these (`'ENOENT'`, …). */
 export function isErrno(error: unknown, ...names: string[]): boolean {
   const cause = error instanceof OnefoldError ? error.cause : error
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && names.includes(cause.code)

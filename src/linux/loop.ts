@@ -8,9 +8,9 @@ const ioctlCall = libcCall('ioctl', 'ilp')
 const ioctlNumberCall = libcCall('ioctl', 'ill')
 
 export interface LoopDevice {
-  /** `/dev/loop3`. */
+  /** Path of the device: `/dev/loop3`. */
   readonly path: string
-  /** Keeps the device: it frees itself when this descriptor and every mount of it are gone. */
+  /** Descriptor that keeps the device: it frees itself when this and every mount of it are gone. */
   readonly fd: number
 }
 
@@ -55,7 +55,9 @@ function openControl(): number {
   }
 }
 
-/** One call sets everything (kernel ≥ 5.8); direct I/O is refused by file systems that have none, such as tmpfs. */
+/**
+ * Sets everything up in one call (kernel ≥ 5.8); direct I/O is refused by file systems that have none, such as tmpfs.
+ */
 function configure(device: number, file: number): void {
   const flags = loop.LO_FLAGS_READ_ONLY | loop.LO_FLAGS_AUTOCLEAR
   try {

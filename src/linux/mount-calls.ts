@@ -14,8 +14,8 @@ const mountCall = libcCall('mount', 'ppplp')
 const umount2Call = libcCall('umount2', 'pi')
 
 /**
- * A file system being configured. Each setting may fail; the error then carries what the kernel wrote about it into
- * the context's message queue, which says far more than EINVAL.
+ * File system being configured. Each setting may fail; the error then carries what the kernel wrote about it into the
+ * context's message queue, which says far more than EINVAL.
  */
 export class FsContext implements Disposable {
   readonly type: string
@@ -42,7 +42,7 @@ export class FsContext implements Disposable {
     this.#configure('up', m.FSCONFIG_CMD_CREATE, null, null, 0)
   }
 
-  /** The mount, attached nowhere: a descriptor that keeps it. */
+  /** Makes the mount, attached nowhere; returns a descriptor that keeps it. */
   mount(attributes: number): number {
     return fsmountCall(this.type, this.#fd, m.FSMOUNT_CLOEXEC, attributes)
   }
@@ -60,7 +60,10 @@ export class FsContext implements Disposable {
     }
   }
 
-  /** One message per read, each with its level and a blank in front; ENODATA when there are no more. */
+  /**
+   * Reads the kernel's messages: one per read, each with its level and a blank in front; ENODATA when there are no
+   * more.
+   */
   #messages(): string {
     const bytes = Buffer.alloc(4096)
     const messages: string[] = []
@@ -79,7 +82,7 @@ export function attachMount(mount: number, target: string): void {
   moveMountCall(JSON.stringify(target), mount, none, at.AT_FDCWD, cString(target), m.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-/** A copy of the mount at `path` and of all below it (a bind mount), attached nowhere. */
+/** Copies the mount at `path` and all below it (a bind mount), attached nowhere. */
 export function cloneMount(path: string): number {
   const flags = m.OPEN_TREE_CLONE | at.AT_RECURSIVE | openFlag('O_CLOEXEC')
   return openTreeCall(JSON.stringify(path), at.AT_FDCWD, cString(path), flags)
@@ -88,7 +91,7 @@ export function cloneMount(path: string): number {
 export interface MountAttributes {
   readonly set?: number
   readonly clear?: number
-  /** A descriptor of the user namespace whose id map the mount gets; `set` then holds MOUNT_ATTR_IDMAP. */
+  /** Descriptor of the user namespace whose id map the mount gets; `set` then holds MOUNT_ATTR_IDMAP. */
   readonly userNamespace?: number
 }
 
@@ -101,17 +104,20 @@ export function setMountAttributes(mount: number, attributes: MountAttributes): 
   mountSetattrCall(`descriptor ${mount}`, mount, cString(''), at.AT_EMPTY_PATH, bytes, layout.size)
 }
 
-/** mount(2): for what the new API cannot say. `data` is the comma-separated option string. */
+/** Calls mount(2), for what the new API cannot say. `data` is the comma-separated option string. */
 export function legacyMount(source: string, target: string, type: string, flags: number, data: string): void {
   mountCall(JSON.stringify(target), cString(source), cString(target), cString(type), flags, cString(data))
 }
 
-/** Takes away the topmost mount at the path. `lazy`: at once, also when files are open; the kernel tidies up later. */
+/**
+ * Takes away the topmost mount at the path; with `lazy` at once, also when files are open, and the kernel tidies up
+ * later.
+ */
 export function unmount(target: string, options: { readonly lazy?: boolean } = {}): void {
   umount2Call(JSON.stringify(target), cString(target), m.UMOUNT_NOFOLLOW | (options.lazy === true ? m.MNT_DETACH : 0))
 }
 
-/** Whether this kernel knows the file system, by asking for a context of it. */
+/** Tells whether this kernel knows the file system, by asking for a context of it. */
 export function knowsFileSystem(type: string): boolean {
   try {
     new FsContext(type)[Symbol.dispose]()

@@ -6,7 +6,7 @@ export interface Mount {
   readonly id: number
   readonly parent: number
   readonly device: string
-  /** The directory of the file system that is mounted, and where. */
+  /** Directory of the file system that is mounted; `target` is the directory it is mounted at. */
   readonly root: string
   readonly target: string
   readonly options: readonly string[]
@@ -15,16 +15,18 @@ export interface Mount {
   readonly superOptions: readonly string[]
 }
 
-/** All mounts of our mount namespace, in the order they were made. */
+/** Reads all mounts of our mount namespace, in the order they were made. */
 export function readMounts(): Mount[] {
   return parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1'))
 }
 
 /**
+ * Parses mountinfo (proc_pid_mountinfo(5)):
+ *
  *     36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
  *     id parent dev root target options tags… - type source superoptions
  *
- * (proc_pid_mountinfo(5)). Blank, tab, newline, backslash and, in some fields, # stand as three octal digits.
+ * Blank, tab, newline, backslash and, in some fields, # stand as three octal digits.
  */
 export function parseMountinfo(text: string): Mount[] {
   return text

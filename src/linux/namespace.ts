@@ -6,10 +6,10 @@ const unshareCall = libcCall('unshare', 'i')
 const chrootCall = libcCall('chroot', 'p')
 
 /**
- * Gives the calling thread, and the processes it starts from now on, mounts of their own: what they mount or unmount below
- * `mountPoint` does not show outside, and all of it ends with them.
+ * Gives the calling thread, and the processes it starts from now on, mounts of their own: mounts and unmounts below
+ * `mountPoint` do not show outside, and all of it ends with them.
  *
- * It is not `/` that is made private: whoever works in a chroot has none that is a mount point.
+ * It is not `/` that is made private: a process in a chroot has none that is a mount point.
  */
 export function enterMountNamespace(mountPoint: string): void {
   unshareCall('the mount namespace', namespaces.CLONE_NEWNS)

@@ -3,17 +3,17 @@ import { cString, isErrno, libcCall } from './libc.ts'
 
 const call = libcCall('statx', 'ipiip')
 const layout = structs.statx
-/** Room for the longest name in a directory, and its NUL; a buffer for each would be garbage a moment later. */
+/** Longest name in a directory, without its NUL; a buffer for each call would be garbage a moment later. */
 const nameMax = 255
 const nameBytes = Buffer.alloc(nameMax + 1)
 
 /**
- * statx(2) into one record that is used again and again: a scan asks about every file of a system, and the objects that
- * `lstatSync` makes would cost more than the calls. Fields are those of the last call.
+ * Result of statx(2) in one record that is used again and again: a scan asks about every file of a system, and the
+ * objects that `lstatSync` makes would cost more than the calls. Fields are those of the last call.
  */
 export class StatRecord {
   readonly bytes: Buffer = Buffer.from(new ArrayBuffer(layout.size))
-  /** The record as 32-bit words. */
+  /** Same memory as `bytes`, as 32-bit words. */
   readonly words: Uint32Array
   readonly #view: DataView
 
@@ -24,8 +24,7 @@ export class StatRecord {
   }
 
   /**
-   * Fills the record for a name in an open directory, one char per byte; a symlink means itself. With an empty name, for the
-   * directory.
+   * Reads a name in an open directory, one char per byte; a symlink means itself. With an empty name, the directory.
    */
   read(directory: number, name: string): void {
     const flags = at.AT_SYMLINK_NOFOLLOW | (name === '' ? at.AT_EMPTY_PATH : 0)
@@ -61,12 +60,12 @@ export class StatRecord {
     return this.#view.getUint32(layout.stx_nlink, true)
   }
 
-  /** Rounded beyond 2^53. */
+  /** Size of the file; rounded beyond 2^53. */
   get size(): number {
     return this.#view.getUint32(layout.stx_size + 4, true) * 2 ** 32 + this.#view.getUint32(layout.stx_size, true)
   }
 
-  /** Whole seconds since 1970; `mtimeNsec` is added. */
+  /** Modification time in whole seconds since 1970; `mtimeNsec` is added. */
   get mtime(): number {
     return this.#seconds(layout.stx_mtime)
   }
@@ -88,7 +87,7 @@ export class StatRecord {
     return this.#view.getBigUint64(layout.stx_ino, true)
   }
 
-  /** Names the inode among all mounted file systems, while it exists. */
+  /** Identity of the inode among all mounted file systems. */
   get identity(): string {
     return `${this.device}:${this.ino}`
   }
@@ -98,7 +97,7 @@ export class StatRecord {
     return this.#u32(layout.stx_dev_major) * 2 ** 32 + this.#u32(layout.stx_dev_major + 4)
   }
 
-  /** The number of a device node in Linux's own 32-bit form, as in `Inode`. */
+  /** Number of a device in Linux's own 32-bit form, as in `Inode`. */
   get rdev(): number {
     const { rdevMajor: major, rdevMinor: minor } = this
     return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0

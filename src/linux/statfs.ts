@@ -4,15 +4,16 @@ import { cString, libcCall } from './libc.ts'
 const statfsCall = libcCall('statfs', 'pp')
 
 export interface FileSystem {
-  /** `ext4`, `xfs`, …, or the magic number as `0x…`. */
+  /** Name of the type, `ext4`, `xfs`, …, or the magic number as `0x…`. */
   readonly type: string
   readonly blockSize: number
-  /** Bytes in all, and bytes a process without privileges may still write. */
+  /** Total size, in bytes. */
   readonly size: number
+  /** Bytes that a process without privileges may still write. */
   readonly available: number
 }
 
-/** The file system that `path` (one char per byte) lies on. */
+/** Returns the file system that `path` (one char per byte) lies on. */
 export function statfs(path: string): FileSystem {
   const layout = structs.statfs
   const bytes = Buffer.alloc(layout.size)

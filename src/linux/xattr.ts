@@ -19,7 +19,10 @@ const calls = {
 const sizeMax = 65536
 const scratch = Buffer.alloc(sizeMax)
 
-/** Names in the kernel's order; those the caller may not see (`trusted.*` without CAP_SYS_ADMIN) are missing. */
+/**
+ * Returns the names in the kernel's order; those the caller may not see (`trusted.*` without CAP_SYS_ADMIN) are
+ * missing.
+ */
 export function listXattrs(file: string | number): string[] {
   const { call, target, what } = at(file)
   const length = call.list(what, target, scratch, sizeMax)
@@ -29,7 +32,7 @@ export function listXattrs(file: string | number): string[] {
     .filter((name) => name !== '')
 }
 
-/** The value, or undefined when the file has no such attribute. */
+/** Returns the value, or undefined when the file has no such attribute. */
 export function getXattr(file: string | number, name: string): Uint8Array | undefined {
   const { call, target, what } = at(file)
   try {
