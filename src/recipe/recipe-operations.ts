@@ -1,4 +1,4 @@
-/** The operations a recipe consists of, version 1, and the walk over them. RECIPE.md has the picture. */
+/** Operations that a recipe consists of, version 1, and the cursor over them. RECIPE.md has the picture. */
 import { type DiffId, type VerityDigest, parseDiffId, verityDigestFrom } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Content } from '../formats/entry.ts'
@@ -8,7 +8,7 @@ export const magic = Buffer.from('1fRECIPE', 'latin1')
 export const version = 1
 export const headerBytes = magic.length + 1
 
-/** Low three bits of an operation's number; the rest is its length or size. */
+/** Kinds of operations: the low three bits of an operation's number; the rest is its length or size. */
 export const RAW = 0
 export const ZEROS = 1
 export const INLINE = 2
@@ -17,7 +17,7 @@ export const SPARSE_INLINE = 4
 export const SPARSE_OBJECT = 5
 export const END = 6
 
-/** Seven bits a byte: enough for 2^53. */
+/** Most bytes of a number, with seven bits each: enough for 2^53. */
 export const maxVarintBytes = 8
 export const digestBytes = 32
 
@@ -36,16 +36,16 @@ export class Cursor {
   #at = headerBytes
   #rangesAt = 0
   kind = END
-  /** RAW, ZEROS: bytes of framing. Files: their real size. END: bytes of the tar. */
+  /** RAW, ZEROS: number of framing bytes. Files: their real size. END: size of the tar. */
   length = 0
-  /** Where the operation's bytes (RAW, inline content, digest) lie. */
+  /** Offset of the operation's bytes (RAW, inline content, digest). */
   from = 0
 
   constructor(bytes: Buffer) {
     this.bytes = bytes
   }
 
-  /** False at the end, which is there to be looked at. */
+  /** Goes to the next operation; returns false when it is the END, which then can be looked at. */
   next(): boolean {
     const number = this.#varint()
     this.kind = number % 8
@@ -73,7 +73,7 @@ export class Cursor {
     return verityDigestFrom(this.bytes, this.from)
   }
 
-  /** The parts of a sparse file that lie in the tar. */
+  /** Returns the parts of a sparse file that lie in the tar. */
   ranges(): Ranges {
     const after = this.#at
     this.#at = this.#rangesAt
@@ -90,7 +90,7 @@ export class Cursor {
     return ranges
   }
 
-  /** At the end: the name of the tar, after which nothing follows. */
+  /** Reads the name of the tar at the END, after which nothing follows. */
   diffId(): DiffId {
     const length = this.#varint()
     const text = this.bytes.toString('latin1', this.#at, this.#at + length)
@@ -134,7 +134,7 @@ export class Cursor {
   }
 }
 
-/** A plain loop beats the call into native code for most of what recipes are made of. */
+/** Copies bytes; a plain loop beats the call into native code for most of what recipes are made of. */
 export function copyShort(source: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void {
   if (length > 64) target.set(source.subarray(from, from + length), at)
   else for (let i = 0; i < length; i++) target[at + i] = source[from + i]!

@@ -20,21 +20,21 @@ import type { Ranges } from '../formats/tar/sparse.ts'
 
 export interface RecipeEnd {
   readonly diffId: DiffId
-  /** Bytes of the whole tar. */
+  /** Size of the whole tar, in bytes. */
   readonly tarSize: number
 }
 
-/** Shorter runs of zeros cost more as an operation than they save. Counted in 4-byte words. */
+/** Shortest run of zeros that is an operation, in 4-byte words: shorter ones cost more than they save. */
 const minZeroWords = 4
 const stagingBytes = 1 << 16
-/** More than any layer whose entries fit into memory. */
+/** Largest recipe, beyond any layer whose entries fit into memory. */
 const maxRecipeBytes = 2 ** 30
 
-/** Collects a recipe while a tar goes by. What it gives does not depend on how the framing was cut into pieces. */
+/** Collects a recipe while a tar goes by. Its bytes do not depend on how the framing was cut into pieces. */
 export class RecipeWriter {
   #out = Buffer.allocUnsafe(stagingBytes)
   #length = 0
-  /** The framing since the last file, in portions of this size. */
+  /** Portion of the framing since the last file. */
   readonly #staging = Buffer.alloc(stagingBytes)
   readonly #words = new Int32Array(this.#staging.buffer, this.#staging.byteOffset, stagingBytes / 4)
   #staged = 0
@@ -45,7 +45,7 @@ export class RecipeWriter {
     this.#length = headerBytes
   }
 
-  /** The next bytes of the tar that are not content. */
+  /** Takes the next bytes of the tar that are not content. */
   framing(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
       const length = Math.min(bytes.length - at, stagingBytes - this.#staged)
@@ -58,8 +58,8 @@ export class RecipeWriter {
   }
 
   /**
-   * The body of the entry whose header went by last: the whole file, holes included.
-   * @param ranges as the parser gave them: which parts of a sparse file the tar holds
+   * Takes the body of the entry whose header went by last: the whole file, holes included.
+   * @param ranges parts of a sparse file that the tar holds, as the parser gave them
    */
   file(content: Content, ranges: Ranges | undefined): void {
     if (content.kind === 'empty') return
@@ -77,7 +77,7 @@ export class RecipeWriter {
     if (ranges !== undefined) this.#ranges(ranges)
   }
 
-  /** The whole recipe, uncompressed. */
+  /** Returns the whole recipe, uncompressed. */
   finish({ diffId, tarSize }: RecipeEnd): Uint8Array {
     this.#flushFraming()
     this.#operation(END, tarSize)

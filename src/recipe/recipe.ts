@@ -1,5 +1,5 @@
 /**
- * A layer as stored: every byte of its tar that is not file content, and for each file what holds its content. Enough to
+ * A layer as stored: every byte of its tar that is not file content, and for each file what holds its content. That is enough to
  * build the tar again bit for bit, and to read its entries by running the tar parser over the same framing. RECIPE.md in
  * this folder has the picture; this file is version 1.
  */
@@ -26,34 +26,34 @@ import type { Ranges } from '../formats/tar/sparse.ts'
 
 export { type RecipeEnd, RecipeWriter } from './recipe-write.ts'
 
-/** A part of the tar that is content: `length` bytes from `offset` of the object. */
+/** Part of the tar that is content: `length` bytes from `offset` of the object. */
 export interface ObjectPiece {
   readonly object: VerityDigest
   readonly offset: number
   readonly length: number
 }
 
-/** How the tar is to be understood; its limits do not count again. */
+/** Options by which the tar is to be understood; its limits do not count again. */
 export type RecipeOptions = Pick<TarOptions, 'globalHeaders' | 'fileTypes'>
 
 export interface Recipe extends RecipeEnd {
   /**
-   * The entries of the tar in order, contents filled in.
-   * @param options as the tar was read
+   * Yields the entries of the tar in order, with contents filled in.
+   * @param options the same with which the tar was read
    */
   entries(options?: RecipeOptions): Generator<Entry>
-  /** Every object the layer needs, as often as it needs it. */
+  /** Yields every object the layer needs, as often as it needs it. */
   objects(): Generator<{ digest: VerityDigest; size: number }>
-  /** The exact bytes of the tar. */
+  /** Yields the exact bytes of the tar. */
   rebuild(): Generator<Uint8Array | ObjectPiece>
 }
 
-/** The name of a recipe: sha256 of its uncompressed bytes. */
+/** Returns the name of a recipe: sha256 of its uncompressed bytes. */
 export function recipeDigest(bytes: Uint8Array): RecipeDigest {
   return parseRecipeDigest(createHash('sha256').update(bytes).digest('hex'))
 }
 
-/** Throws CORRUPT when the bytes are no recipe, UNSUPPORTED when they are one of a later version. */
+/** Parses a recipe. Throws CORRUPT when the bytes are no recipe, UNSUPPORTED when they are one of a later version. */
 export function readRecipe(bytes: Uint8Array): Recipe {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   checkHeader(buffer)
@@ -67,8 +67,8 @@ export function readRecipe(bytes: Uint8Array): Recipe {
 }
 
 /**
- * Every object of a recipe as the place of its 32 bytes in `bytes`: for who looks at a million of them. Checks the
- * recipe as readRecipe does, but calls `visit` before it has seen the end.
+ * Visits every object of a recipe as the place of its 32 bytes in `bytes`: for callers that look at a million of them.
+ * Checks the recipe as readRecipe does, but calls `visit` before it has seen the end.
  */
 export function visitObjects(bytes: Uint8Array, visit: (bytes: Uint8Array, at: number) => void): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -76,7 +76,7 @@ export function visitObjects(bytes: Uint8Array, visit: (bytes: Uint8Array, at: n
   checkOperations(buffer, (from) => visit(buffer, from))
 }
 
-/** One pass over everything, so that the readers below need not look twice at a length. */
+/** Checks all operations in one pass, so that the readers below need not look twice at a length. */
 function checkOperations(bytes: Buffer, visitObject?: (from: number) => void): RecipeEnd {
   const cursor = new Cursor(bytes)
   let tarSize = 0
@@ -104,14 +104,14 @@ function* objects(bytes: Buffer): Generator<{ digest: VerityDigest; size: number
 
 const portionBytes = 1 << 18
 
-/** Framing is gathered in portions that are handed out and never written again. */
+/** Portion of framing, handed out once it is full and never written again. */
 class Portion {
   readonly #size: number
   #memory: Buffer
   #from = 0
   #to = 0
 
-  /** @param most bytes that will be added in all: a small layer takes little memory */
+  /** @param most number of bytes that will be added in all: a small layer takes little memory */
   constructor(most: number) {
     this.#size = Math.min(portionBytes, most + 1)
     this.#memory = Buffer.alloc(this.#size)
@@ -129,7 +129,7 @@ class Portion {
     return true
   }
 
-  /** What could be added before the portion is full. */
+  /** Adds as many bytes as fit before the portion is full; returns their number. */
   add(bytes: Buffer, from: number, length: number): number {
     const taken = this.zeros(length)
     copyShort(bytes, from, taken, this.#memory, this.#to - taken)
@@ -176,8 +176,8 @@ function* rebuild(bytes: Buffer, tarSize: number): Generator<Uint8Array | Object
 }
 
 /**
- * Adds bytes of the current operation to the portion. A portion that is full is yielded only when more is to come: what
- * belongs to the header at its end, the next operation, then is known.
+ * Adds bytes of the current operation to the portion. A portion that is full is yielded only when more is to come: by
+ * then the next operation, which belongs to the header at its end, is known.
  */
 function* fill(cursor: Cursor, portion: Portion, offset = 0, length = cursor.length): Generator<Uint8Array> {
   for (let done = 0; done < length;) {
@@ -189,7 +189,7 @@ function* fill(cursor: Cursor, portion: Portion, offset = 0, length = cursor.len
   }
 }
 
-/** A file of the recipe, and how much framing comes before its body. */
+/** File of the recipe, and the number of framing bytes before its body. */
 interface FileAt {
   readonly framing: number
   readonly content: Content
@@ -279,7 +279,9 @@ class EntryReader {
   }
 }
 
-/** Written out: spreading costs four times as much, once per file of every layer. */
+/**
+ * Returns the entry with its content. Written out: spreading costs four times as much, once per file of every layer.
+ */
 function withContent(entry: Entry, content: Content): Entry {
   return {
     path: entry.path,
