@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs'
 import { posix, resolve } from 'node:path'
 import { OnefoldError } from '../error.ts'
 
-/** A file or directory of the host shown in the container. */
+/** File or directory of the host shown in the container. */
 export interface Bind {
   readonly source: string
   readonly destination: string
   readonly readOnly: boolean
 }
 
-/** `SOURCE:DESTINATION[:ro|rw]`, as `-v` takes it. A relative source is below the working directory. */
+/** Parses `SOURCE:DESTINATION[:ro|rw]`, as `-v` takes it. A relative source is below the working directory. */
 export function parseBind(text: string): Bind {
   const [source = '', destination = '', mode = 'rw', ...rest] = text.split(':')
   const bad = (detail: string): OnefoldError =>
@@ -24,7 +24,7 @@ export function parseBind(text: string): Bind {
   return { source: resolve(source), destination: path, readOnly: mode === 'ro' }
 }
 
-/** What is to be shown has to be there: a runtime says so less clearly, and too late. */
+/** Throws NOT_FOUND unless the source is there: a runtime says so less clearly, and too late. */
 export function checkBind({ source }: Bind): void {
   if (existsSync(source)) return
   throw new OnefoldError('NOT_FOUND', `Cannot bind ${JSON.stringify(source)}: there is no such file or directory`)

@@ -1,7 +1,7 @@
 /**
  * The config.json of an OCI runtime bundle (runtime-spec 1.0), for crun, runc and their like.
  *
- * What isolates the container: its own mounts, processes, IPC, host name and cgroup view; the capabilities podman leaves
+ * The container is isolated by its own mounts, processes, IPC, host name and cgroup view; the capabilities podman leaves
  * root; /proc and /sys with the parts masked or read-only that reach into the host. There is no seccomp filter and no
  * network of its own: by default it shares the host's, since nobody here would connect another one.
  *
@@ -14,20 +14,20 @@ export interface BundleRequest {
   /** Absolute path of the mounted image. */
   readonly rootfs: string
   readonly process: ProcessSpec
-  /** Of our terminal, for the program's. */
+  /** Size of our terminal, for the program's. */
   readonly terminalSize?: { readonly width: number; readonly height: number } | undefined
-  /** The most descriptors we may have ourselves, and so may let others have. */
+  /** Limit on our own descriptors, which is the most we may let others have. */
   readonly openFilesMax: number
   readonly hostname: string
-  /** `none`: a network namespace with nothing but loopback. */
+  /** Network of the container; `none`: a network namespace with nothing but loopback. */
   readonly network: 'host' | 'none'
   readonly readOnly: boolean
   readonly binds: readonly Bind[]
-  /** As the image has it; '' when it says nothing. */
+  /** Stop signal as the image has it; '' when it says nothing. */
   readonly stopSignal: string
 }
 
-/** The same request gives the same bytes. */
+/** Returns the text of config.json; the same request gives the same bytes. */
 export function writeBundleConfig(request: BundleRequest): string {
   return `${JSON.stringify(bundleConfig(request), undefined, 2)}\n`
 }
@@ -75,7 +75,7 @@ function bindMount({ source, destination, readOnly }: Bind): object {
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] }
 }
 
-/** What podman 5 leaves root in a container. */
+/** Capabilities that podman 5 leaves root in a container. */
 const capabilities = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',

@@ -1,5 +1,5 @@
 /**
- * The process between chrootRun and the program: it moves into the image, gives up what the program shall not have, and
+ * Process between chrootRun and the program: it moves into the image, gives up what the program shall not have, and
  * starts it. A process of its own, because a root directory and a user id can be changed, but not changed back.
  */
 import { spawn } from 'node:child_process'
@@ -21,7 +21,9 @@ export interface ChrootRequest {
   readonly stopSignal: string
 }
 
-/** Written to descriptor 3 when the program did not start; `exitCode` when it is the program's own fault. */
+/**
+ * Report written to descriptor 3 when the program did not start; has an `exitCode` when it is the program's own fault.
+ */
 export interface ChrootRefusal {
   readonly exitCode?: 126 | 127
   readonly message: string

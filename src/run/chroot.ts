@@ -13,9 +13,9 @@ import { ProgramError } from './runtime.ts'
 import { exitCodeOf, forwardSignals } from './signals.ts'
 
 /**
- * Runs a program of a mounted image where there is no OCI runtime: in a mount namespace of its own with the image as its
- * root, a /proc and the host's /dev. That is a place to run in, not a wall: root in there is root on the machine. Standard
- * streams and signals are the program's meanwhile. Returns its exit code, as runImage does.
+ * Runs a program of a mounted image where there is no OCI runtime: in a mount namespace of its own with the image as
+ * its root, a /proc and the host's /dev. That is a place to run in, not a wall: root in there is root on the machine.
+ * Standard streams and signals are the program's meanwhile. Returns its exit code, as runImage does.
  */
 export async function chrootRun(root: string, config: RunConfig, options: ProcessOptions = {}): Promise<number> {
   const { args, env, cwd, account } = prepareProcess(root, config, options)

@@ -4,12 +4,12 @@ import { openFlag } from '../linux/libc.ts'
 import { open, openBelow } from '../linux/file.ts'
 import { pathFromUtf8 } from '../paths.ts'
 
-/** /etc/passwd of an image beyond this is no list of users. */
+/** Largest text file that is read: /etc/passwd of an image beyond this is no list of users. */
 const textMax = 16 << 20
 
 /**
- * A mounted image seen from outside. Everything in it, symlinks first of all, is the image's word: paths are resolved by
- * the kernel as if the image were the root, and only regular files are read.
+ * Mounted image seen from outside. Everything in it, symlinks first of all, is up to the image's maker: paths are
+ * resolved by the kernel as if the image were the root, and only regular files are read.
  */
 export class Rootfs implements Disposable {
   readonly #fd: number
@@ -18,7 +18,7 @@ export class Rootfs implements Disposable {
     this.#fd = open(pathFromUtf8(path), openFlag('O_PATH') | openFlag('O_DIRECTORY'))
   }
 
-  /** The text of a regular file, or undefined when there is none of that name. */
+  /** Reads the text of a regular file; undefined when there is none of that name. */
   readText(path: string): string | undefined {
     const fd = this.#open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
     if (fd === undefined) return undefined
@@ -37,7 +37,7 @@ export class Rootfs implements Disposable {
     }
   }
 
-  /** The first bytes of a regular file, or undefined when there is none of that name. */
+  /** Reads the first bytes of a regular file; undefined when there is none of that name. */
   readHead(path: string, length: number): Buffer | undefined {
     const fd = this.#open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
     if (fd === undefined) return undefined
@@ -50,7 +50,7 @@ export class Rootfs implements Disposable {
     }
   }
 
-  /** Whether there is a regular file that somebody may execute. */
+  /** Tells whether there is a regular file that somebody may execute. */
   isProgram(path: string): boolean {
     let fd: number | undefined
     try {
@@ -111,7 +111,7 @@ export class Rootfs implements Disposable {
   }
 }
 
-/** What stands in the way of a directory. */
+/** Explanations of why a directory cannot be made. */
 const reasons: Readonly<Record<string, string>> = {
   EEXIST: 'a symlink to nowhere is in its way',
   ENOTDIR: 'something that is no directory is in its way',

@@ -1,7 +1,7 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { hybridCgroupMount, runtimeCommand } from './runtime.ts'
 
-/** A container of a bundle, as its runtime knows it. */
+/** Container of a bundle, as its runtime knows it. */
 export class Container {
   readonly runtime: string
   readonly id: string
@@ -16,14 +16,14 @@ export class Container {
     this.#log = log
   }
 
-  /** Creates and starts it; the process lives as long as the program, and ends with its exit code. */
+  /** Creates and starts the container; the process lives as long as the program, and ends with its exit code. */
   start(stdio: StdioOptions): ChildProcess {
     const options = ['--log', this.#log, '--log-format', 'json']
     const [program, ...args] = this.#command(...options, 'run', '--bundle', this.#bundle, this.id)
     return spawn(program, args, { stdio })
   }
 
-  /** Any other command of the runtime; that there is nothing left to control is no error. */
+  /** Runs any other command of the runtime; that there is nothing left to control is no error. */
   control(...command: string[]): void {
     const [program, ...args] = this.#command(...command)
     spawnSync(program, args, { stdio: 'ignore' })

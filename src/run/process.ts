@@ -3,13 +3,13 @@ import { OnefoldError } from '../error.ts'
 import type { RunConfig } from '../formats/oci/image-config.ts'
 import type { Account } from './user.ts'
 
-/** What the user asked for in place of what the image says. */
+/** Wishes of the user that replace what the image says. */
 export interface ProcessOptions {
   /** Replaces the image's cmd. */
   readonly cmd?: readonly string[] | undefined
   /** Replaces the image's entrypoint, and drops its cmd, which was meant for the other. */
   readonly entrypoint?: readonly string[] | undefined
-  /** `NAME=value`; `NAME` alone takes our own value, or nothing when we have none. */
+  /** Variables as `NAME=value`; `NAME` alone takes our own value, or nothing when we have none. */
   readonly env?: readonly string[] | undefined
   readonly workdir?: string | undefined
   readonly user?: string | undefined
@@ -18,9 +18,9 @@ export interface ProcessOptions {
 
 export interface ProcessSpec {
   readonly args: readonly string[]
-  /** `NAME=value`, every name once. */
+  /** Variables as `NAME=value`, every name once. */
   readonly env: readonly string[]
-  /** Absolute and cleaned. */
+  /** Absolute, cleaned path of the working directory. */
   readonly cwd: string
   readonly account: Account
   readonly terminal: boolean
@@ -28,7 +28,7 @@ export interface ProcessSpec {
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** The process to start, from what the image says and what the user wants. `host` is our own environment. */
+/** Returns the process to start, from what the image says and what the user wants. `host` is our own environment. */
 export function processSpec(
   config: RunConfig,
   options: ProcessOptions,

@@ -26,7 +26,10 @@ export function checkProgram(rootfs: Rootfs, { args: [name = ''], env, cwd }: Pr
     )
 }
 
-/** Enough for the program headers of every linker, which put them and the interpreter's name first. */
+/**
+ * Number of bytes to read: enough for the program headers of every linker, which put them and the interpreter's name
+ * first.
+ */
 const headMax = 4096
 
 function candidates(name: string, env: readonly string[], cwd: string): string[] {
@@ -39,7 +42,7 @@ function isScript(head: Buffer): boolean {
   return head.toString('latin1', 0, 2) === '#!'
 }
 
-/** `#!INTERPRETER [ARGUMENT]` (execve(2)); undefined when the line says nothing. */
+/** Reads the interpreter of `#!INTERPRETER [ARGUMENT]` (execve(2)); undefined when the line says nothing. */
 function scriptInterpreter(head: Buffer): string | undefined {
   const [, name] = /^#![ \t]*([^ \t\n\0]+)/.exec(head.toString('utf8')) ?? []
   return name
@@ -49,7 +52,7 @@ function scriptInterpreter(head: Buffer): string | undefined {
 const elf = { magic: 0x464c457f, machineAt: 18, tableAt: 32, entrySizeAt: 54, countAt: 56 }
 const header = { interpreter: 3, offsetAt: 8, sizeAt: 32 }
 const class64 = 2
-/** e_machine of what a kernel of each architecture runs: its own, and its 32-bit ancestor's. */
+/** e_machine of the programs that a kernel of each architecture runs: its own, and its 32-bit ancestor's. */
 const machines: Readonly<Record<string, readonly number[]>> = { x64: [62, 3], arm64: [183, 40] }
 
 function isElf(head: Buffer): boolean {
@@ -60,7 +63,7 @@ function isNative(head: Buffer): boolean {
   return isElf(head) && (machines[process.arch]?.includes(head.readUInt16LE(elf.machineAt)) ?? true)
 }
 
-/** PT_INTERP, the dynamic loader; undefined when there is none, or it lies where we do not look. */
+/** Reads PT_INTERP, the dynamic loader; undefined when there is none, or it lies beyond the bytes that were read. */
 function elfInterpreter(head: Buffer): string | undefined {
   if (!isNative(head) || head[4] !== class64) return undefined
   const [table, entrySize] = [Number(head.readBigUInt64LE(elf.tableAt)), head.readUInt16LE(elf.entrySizeAt)]
@@ -75,7 +78,7 @@ function elfInterpreter(head: Buffer): string | undefined {
   return undefined
 }
 
-/** Whether the kernel has been told to start files of other formats with an emulator (binfmt_misc). */
+/** Tells whether the kernel has been told to start files of other formats with an emulator (binfmt_misc). */
 function hasOtherFormats(): boolean {
   try {
     return readdirSync('/proc/sys/fs/binfmt_misc').some((name) => name !== 'register' && name !== 'status')

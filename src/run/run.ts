@@ -21,21 +21,21 @@ import { exitCodeOf, forwardSignals, parseSignal } from './signals.ts'
 import { resolveUser } from './user.ts'
 
 export interface RunOptions extends ProcessOptions {
-  /** What the image is called in listings. */
+  /** Name of the image in listings. */
   readonly imageName?: string | undefined
-  /** Hands our standard input on; without, the program reads nothing. */
+  /** Hands our standard input on; otherwise the program reads nothing. */
   readonly interactive?: boolean | undefined
   readonly binds?: readonly Bind[] | undefined
-  /** `host` (the default) shares the machine's network; `none` has loopback only. */
+  /** Network of the container: `host` (the default) shares the machine's; `none` has loopback only. */
   readonly network?: 'host' | 'none' | undefined
   readonly readOnly?: boolean | undefined
-  /** Run only from files that are sealed with fs-verity, as `MountOptions.verity`. */
+  /** Runs only from files that are sealed with fs-verity, as `MountOptions.verity`. */
   readonly verity?: boolean | undefined
-  /** What the image has to be, as `MountOptions.digest`. */
+  /** Digest that the image must have, as `MountOptions.digest`. */
   readonly digest?: VerityDigest | undefined
-  /** Throw away what the program changed; without, it is kept under the mount's id. */
+  /** Throws away what the program changed; otherwise it is kept under the mount's id. */
   readonly rm?: boolean | undefined
-  /** Of the container, and its host name. */
+  /** Name of the container, and its host name. */
   readonly name?: string | undefined
   /** Name or path of an OCI runtime; default crun, else runc. */
   readonly runtime?: string | undefined
@@ -45,7 +45,7 @@ export interface RunOptions extends ProcessOptions {
 }
 
 export interface RunResult {
-  /** The program's, or 128 and the signal that ended it. */
+  /** Exit code of the program, or 128 and the signal that ended it. */
   readonly exitCode: number
   readonly runtime: string
   readonly mount: string
@@ -125,7 +125,10 @@ async function runContainer(
   return exitCode
 }
 
-/** Who and where, from the image's own files; and its working directory, which need not exist in the image. */
+/**
+ * Prepares the process: user and groups from the image's own files; and its working directory, which need not exist in
+ * the image.
+ */
 export function prepareProcess(root: string, config: RunConfig, options: ProcessOptions): ProcessSpec {
   using rootfs = new Rootfs(root)
   const user = options.user ?? config.user
@@ -136,7 +139,7 @@ export function prepareProcess(root: string, config: RunConfig, options: Process
   return spec
 }
 
-/** How names are found is the machine's matter: its network is what the container uses. */
+/** Returns the host's files by which names are found: the container uses the machine's network. */
 function hostFiles(): Bind[] {
   return ['/etc/resolv.conf', '/etc/hosts']
     .filter((path) => existsSync(path))

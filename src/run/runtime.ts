@@ -5,7 +5,10 @@ import { readMounts } from '../linux/mountinfo.ts'
 
 export const knownRuntimes = ['crun', 'runc'] as const
 
-/** The absolute path of a runtime: the one that is asked for (a name or a path), else the first that is installed. */
+/**
+ * Returns the absolute path of a runtime: the one that is asked for (a name or a path), else the first that is
+ * installed.
+ */
 export function findRuntime(wanted: string | undefined, path = process.env['PATH'] ?? ''): string {
   const names = wanted === undefined ? knownRuntimes : [wanted]
   const candidates = names.flatMap((name) =>
@@ -27,7 +30,10 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The command line that calls a runtime: `run --bundle …`, `kill …`. `hybridCgroups` as hybridCgroupMount says. */
+/**
+ * Returns the command line that calls a runtime: `run --bundle …`, `kill …`. `hybridCgroups` is what
+ * hybridCgroupMount() returned.
+ */
 export function runtimeCommand(
   runtime: string,
   hybridCgroups: string | undefined,
@@ -38,14 +44,14 @@ export function runtimeCommand(
   return ['unshare', '--mount', 'sh', '-c', 'umount "$0" && exec "$@"', hybridCgroups, runtime, ...args]
 }
 
-/** Where cgroup version 2 shows beside controllers of version 1, if it does. */
+/** Returns the path at which cgroup version 2 shows beside controllers of version 1, if it does. */
 export function hybridCgroupMount(): string | undefined {
   const mounts = readMounts()
   if (!mounts.some((mount) => mount.type === 'cgroup')) return undefined
   return mounts.find((mount) => mount.type === 'cgroup2')?.target
 }
 
-/** The program could not be started: 127 when it is not there, 126 when it cannot be executed. */
+/** Error of a program that could not be started: 127 when it is not there, 126 when it cannot be executed. */
 export class ProgramError extends OnefoldError {
   readonly exitCode: 126 | 127
 
@@ -55,7 +61,7 @@ export class ProgramError extends OnefoldError {
   }
 }
 
-/** The error a runtime logged, if it failed before the program ran. */
+/** Returns the error a runtime logged, if it failed before the program ran. */
 export function readRuntimeError(log: string, program: string): OnefoldError | undefined {
   let text = ''
   try {
@@ -66,7 +72,9 @@ export function readRuntimeError(log: string, program: string): OnefoldError | u
   return parseRuntimeError(text, program)
 }
 
-/** One JSON object a line with `level` and `msg`. The words are those of crun 1.8 and runc 1.1. */
+/**
+ * Parses a runtime's log: one JSON object a line with `level` and `msg`. The words are those of crun 1.8 and runc 1.1.
+ */
 export function parseRuntimeError(log: string, program: string): OnefoldError | undefined {
   const message = log.split('\n').flatMap(errorMessage).at(-1)
   if (message === undefined) return undefined

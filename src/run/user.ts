@@ -1,5 +1,5 @@
 /**
- * Who the program runs as: an image says `user[:group]`, each by name or number, and its own /etc/passwd and /etc/group
+ * User that the program runs as: an image says `user[:group]`, each by name or number, and its own /etc/passwd and /etc/group
  * say what that means. Both files come from the image, so a line that makes no sense is passed over, as every program
  * that reads them does.
  */
@@ -8,14 +8,18 @@ import { OnefoldError } from '../error.ts'
 export interface Account {
   readonly uid: number
   readonly gid: number
-  /** With the gid itself: a group that is not in the list cannot be given up, and so could be denied nothing. */
+  /**
+   * Supplementary groups, with the gid itself: a group that is not in the list cannot be given up, and so could be
+   * denied nothing.
+   */
   readonly groups: readonly number[]
   readonly home: string
 }
 
 /**
- * `spec` as in an image's config or as the user wrote it; '' is root. A number without an entry stands for itself with
- * group 0; a name without one is an error. Groups listed for the user count unless the spec names a group.
+ * Finds the account for `spec`, as in an image's config or as the user wrote it; '' is root. A number without an entry
+ * stands for itself with group 0; a name without one is an error. Groups listed for the user count unless the spec
+ * names a group.
  */
 export function resolveUser(spec: string, passwd: string, group: string): Account {
   const [userName = '', groupName, ...rest] = spec.split(':')
@@ -56,7 +60,7 @@ interface Group {
   readonly members: readonly string[]
 }
 
-/** name:password:uid:gid:comment:home:shell (passwd(5)). */
+/** Parses lines of name:password:uid:gid:comment:home:shell (passwd(5)). */
 function parsePasswd(text: string): User[] {
   return text.split('\n').flatMap((line) => {
     const [name, , uidText = '', gidText = '', , home = ''] = line.split(':')
@@ -65,7 +69,7 @@ function parsePasswd(text: string): User[] {
   })
 }
 
-/** name:password:gid:member,member… (group(5)). */
+/** Parses lines of name:password:gid:member,member… (group(5)). */
 function parseGroup(text: string): Group[] {
   return text.split('\n').flatMap((line) => {
     const [name, , gidText = '', members = ''] = line.split(':')
@@ -74,7 +78,7 @@ function parseGroup(text: string): Group[] {
   })
 }
 
-/** Ids have 32 bits; the last one means "none" to the kernel. */
+/** Parses an id, which has 32 bits; the last one means "none" to the kernel. */
 function numeric(text: string): number | undefined {
   if (!/^\d{1,10}$/.test(text)) return undefined
   const value = Number(text)
