@@ -9,9 +9,10 @@ import type { Source } from './source.ts'
 export type { SourceOptions } from './source-options.ts'
 
 /**
- * Opens what the user named: `HOST/NAME:TAG`, `docker://…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * Opens the source that the user named: `HOST/NAME:TAG`, `docker://…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
  * `docker-archive:FILE[:NAME:TAG]`, `dir:DIR`, `rootfs:DIR`, `tar:FILE` (`tar:-` is standard input). Local sources are
- * checked to be what they are said to be; a registry is not contacted yet. Code is loaded for the kind in question only.
+ * checked to be what they are said to be; a registry is not contacted yet. Code is loaded for the kind in question
+ * only.
  */
 export async function openSource(text: string, options: SourceOptions = {}): Promise<Source> {
   options.signal?.throwIfAborted()
@@ -76,7 +77,10 @@ async function closingOnError(files: FileSet, open: () => Promise<Source>): Prom
   }
 }
 
-/** A name that is a path as well stays a registry's; but when that has nothing of the kind, the path is worth a hint. */
+/**
+ * Adds a hint to a registry's refusal. A name that is a path as well stays a registry's; but when that has nothing of
+ * the kind, the path is worth a hint.
+ */
 function orLocal(text: string, registry: Source): Source {
   return {
     ...registry,
@@ -98,7 +102,7 @@ async function withLocalHint(text: string, error: unknown): Promise<unknown> {
   return new OnefoldError(error.code, error.message, { cause: error, hint })
 }
 
-/** A path without transport is the likeliest slip; what lies there tells what was probably meant. */
+/** Parses the name. A path without transport is the likeliest slip; the file at that path tells what was meant. */
 async function parsed(text: string): Promise<SourceName> {
   try {
     return parseSourceName(text)

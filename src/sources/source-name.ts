@@ -3,7 +3,7 @@ import { OnefoldError } from '../error.ts'
 import { fileFormatNames } from '../formats/all.ts'
 import { type Reference, parseReference } from './registry/reference.ts'
 
-/** What a user wrote for an image or tree, in the transports of skopeo and two of our own for plain trees. */
+/** Name that a user wrote for an image or tree, in the transports of skopeo and two of our own for plain trees. */
 export type SourceName =
   | { readonly transport: 'docker'; readonly reference: Reference }
   /** `image` is the name that the layout's index gives the image; `digest` is that of one of its manifests. */
@@ -22,12 +22,12 @@ export type SourceName =
     }
   /** The path `-` of `tar` is standard input. */
   | { readonly transport: 'dir' | 'rootfs' | 'tar'; readonly path: string }
-  /** A file that is a whole image or layer in one of the formats. */
+  /** File that is a whole image or layer in one of the formats. */
   | { readonly transport: 'format'; readonly format: string; readonly path: string }
 
 export type TransportName = Exclude<SourceName['transport'], 'format'>
 
-/** Every transport with an example, in the order that help shows them. */
+/** Example of every transport, in the order that help shows them. */
 export const transportExamples: Readonly<Record<TransportName, string>> = {
   docker: 'docker://registry.example/app:1.2',
   oci: 'oci:DIR:1.2',
@@ -38,13 +38,15 @@ export const transportExamples: Readonly<Record<TransportName, string>> = {
   tar: 'tar:tree.tar.gz',
 }
 
-/** Transports of skopeo that onefold has not; without this, `docker-daemon:x` would be looked up on Docker Hub. */
+/**
+ * Transports of skopeo that onefold does not have; without this, `docker-daemon:x` would be looked up on Docker Hub.
+ */
 const foreignTransports = ['containers-storage', 'docker-daemon', 'ostree', 'sif', 'tarball', 'openshift', 'atomic']
 
 /**
- * Reads what the user wrote. Nothing is looked up: a name without transport is one in a registry, unless it can only
- * be a path. As with skopeo, the path of `oci:`, `oci-archive:` and `docker-archive:` ends at the first colon, and that
- * of the others never.
+ * Parses a name. Nothing is looked up: a name without transport is one in a registry, unless it can only be a path. As
+ * with skopeo, the path of `oci:`, `oci-archive:` and `docker-archive:` ends at the first colon, and that of the others
+ * never.
  */
 export function parseSourceName(text: string): SourceName {
   const colon = text.indexOf(':')
@@ -71,7 +73,7 @@ export function parseSourceName(text: string): SourceName {
   }
 }
 
-/** Whether a text without transport can only be meant as a path: no reference starts like that. */
+/** Tells whether a text without transport can only be meant as a path: no reference starts like that. */
 export function looksLikePath(text: string): boolean {
   return /^(?:\/|~|\.\.?(?:\/|$))/.test(text)
 }
@@ -89,7 +91,7 @@ function refuseOthers(text: string, transport: string, rest: string): void {
     throw badName(text, 'it is a path without transport', `Say what lies there: ${localExamples(text)}.`)
 }
 
-/** `DIR`, `DIR:IMAGE` or `DIR@DIGEST`; an image name may hold colons and slashes of its own. */
+/** Splits `DIR`, `DIR:IMAGE` or `DIR@DIGEST`; an image name may hold colons and slashes of its own. */
 function splitImage(
   text: string,
   rest: string,
@@ -104,7 +106,7 @@ function splitImage(
   return { path: needPath(text, rest.slice(0, colon)), image, digest: undefined }
 }
 
-/** `FILE`, `FILE:REFERENCE` or `FILE:@POSITION`. */
+/** Splits `FILE`, `FILE:REFERENCE` or `FILE:@POSITION`. */
 function splitDockerReference(
   text: string,
   rest: string,

@@ -1,7 +1,7 @@
 import type { Platform } from '../formats/oci/descriptor.ts'
 import type { RegistryOptions } from './registry/client.ts'
 
-/** What opening a source can be told; each kind of source takes what concerns it. */
+/** Options for opening a source; each kind of source takes those that concern it. */
 export interface SourceOptions {
   readonly registry?: RegistryOptions | undefined
   /**
@@ -11,7 +11,7 @@ export interface SourceOptions {
   readonly temporary?: string | undefined
   /** Most bytes that a compressed archive or tar may unpack to; default 256 GiB. */
   readonly maxUnpackedBytes?: number | undefined
-  /** What a plain tree is said to run on; default this machine. */
+  /** Platform that a plain tree is said to run on; default this machine. */
   readonly platform?: Platform | undefined
   /** Directories whose contents are no part of a plain tree: the store itself, when `rootfs:/` is read. */
   readonly omit?: readonly string[] | undefined

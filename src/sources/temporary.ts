@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { OnefoldError, errnoOf } from '../error.ts'
 import type { FileRange } from './source.ts'
 
-/** A file that has no name: it goes with its handle, however the process ends. */
+/** File that has no name: it goes with its handle, however the process ends. */
 export interface TemporaryFile {
-  /** Opened by its descriptor; good for every thread of this process until `close`. */
+  /** Range of the file, opened by its descriptor; good for every thread of this process until `close`. */
   readonly range: FileRange
   readonly close: () => Promise<void>
 }

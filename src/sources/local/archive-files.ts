@@ -11,15 +11,15 @@ import { type SourceOptions, maxUnpackedBytesDefault } from '../source-options.t
 import type { FileRange } from '../source.ts'
 import { keepTemporarily } from '../temporary.ts'
 
-/** Members of an archive that we are ready to remember; a layout of a hundred large images has some ten thousand. */
+/** Limit on the members of an archive; a layout of a hundred large images has some ten thousand. */
 const membersMax = 200_000
-/** Links from member to member that are followed: `docker save` makes one step, a loop makes endless ones. */
+/** Limit on links from member to member: `docker save` makes one step, a loop makes endless ones. */
 const linksMax = 8
 const blockBytes = 512
 
 /**
- * The members of a tar file as files, found by reading its headers once and seeking over the bodies. An archive that is
- * compressed as a whole cannot be sought in: it is unpacked into a temporary file first.
+ * Opens the members of a tar file as files, found by reading its headers once and seeking over the bodies. An archive
+ * that is compressed as a whole cannot be sought in: it is unpacked into a temporary file first.
  */
 export async function archiveFiles(path: string, options: SourceOptions): Promise<FileSet> {
   const plain = await plainArchive(path, options)
@@ -86,7 +86,7 @@ class Listing implements TarHandler {
     return this.#parser.ended
   }
 
-  /** Takes bytes that end at offset `at`, never body; returns where the next ones lie. */
+  /** Takes bytes that end at offset `at`, never body; returns the offset of the next ones. */
   take(block: Uint8Array, at: number): number {
     this.#at = at
     this.#parser.write(block)
@@ -126,7 +126,7 @@ function memberOf(entry: Entry, body: TarBody, offset: number): Member {
   }
 }
 
-/** Where a member lies; links are followed inside the archive only (an absolute one starts at its top). */
+/** Finds the range of a member; links are followed inside the archive only (an absolute one starts at its top). */
 function locate(
   members: ReadonlyMap<string, Member>,
   path: string,
@@ -147,7 +147,7 @@ function locate(
   throw new OnefoldError('BAD_FORMAT', `Cannot read "${name}" in "${archive}": it is ${member.what}`)
 }
 
-/** Reads ahead: headers of small members lie close together. */
+/** Buffer that reads ahead: headers of small members lie close together. */
 class Window {
   readonly #file: FileHandle
   readonly #buffer = new Uint8Array(32 * 1024)
@@ -158,7 +158,7 @@ class Window {
     this.#file = file
   }
 
-  /** Up to `length` bytes at `at`, at most a block; fewer only at the end of the file. */
+  /** Reads up to `length` bytes at `at`, at most a block; fewer only at the end of the file. */
   async read(at: number, length: number): Promise<Uint8Array> {
     if (at < this.#start || at + length > this.#start + this.#length) {
       const { bytesRead } = await this.#file.read(this.#buffer, 0, this.#buffer.length, at)

@@ -2,14 +2,14 @@ import { Drain } from '../../codecs/codec.ts'
 import { decoderFor } from '../../codecs/decoder-of.ts'
 import { OnefoldError } from '../../error.ts'
 
-/** Bytes of memory that a zstd frame may ask for, as a power of two: what `zstd` itself takes without being told. */
+/** Memory that a zstd frame may ask for, as a power of two: the most that `zstd` itself takes without being told. */
 const zstdWindowLog = 27
 const outputSize = 1024 * 1024
 
 /**
- * The bytes of a gzip or zstd stream, of any number of members or frames; other bytes come out as they are. The first
- * chunk must hold the magic. What is given is good until the next chunk is asked for. BAD_FORMAT for damage, LIMIT above
- * `maxBytes`: a few kilobytes can unfold to terabytes.
+ * Yields the bytes of a gzip or zstd stream, of any number of members or frames; other bytes come out as they are. The
+ * first chunk must hold the magic. Each chunk is good until the next one is asked for. Throws BAD_FORMAT for damage,
+ * LIMIT above `maxBytes`: a few kilobytes can unfold to terabytes.
  */
 export async function* decoded(
   chunks: AsyncIterable<Uint8Array>,

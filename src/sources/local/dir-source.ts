@@ -8,7 +8,7 @@ import { localSource } from './local-source.ts'
 import type { Artifact, FileRange, Source } from '../source.ts'
 
 /**
- * What `skopeo copy … dir:DIR` writes, a registry's documents and blobs side by side:
+ * Opens what `skopeo copy … dir:DIR` writes, a registry's documents and blobs side by side:
  *
  *     version                 "Directory Transport Version: 1.1"
  *     manifest.json           the manifest or index, as served

@@ -14,15 +14,15 @@ import { type Reference, formatReference, parseReference } from '../registry/ref
 import type { Artifact, FileRange, Source } from '../source.ts'
 
 /**
- * An image that `docker save`, podman or skopeo wrote into a tar. The archive names files, not digests, and has no
- * manifest as registries know it: one is made here, the same for the same archive. The config is used as it is.
+ * Choice of an image that `docker save`, podman or skopeo wrote into a tar. The archive names files, not digests, and
+ * has no manifest as registries know it: one is made here, the same for the same archive. The config is used as it is.
  */
 export interface SavedChoice {
   readonly reference?: Reference | undefined
   readonly position?: number | undefined
 }
 
-/** Makes the source; it owns `files` from here on. */
+/** Makes the source, which owns `files` from here on. */
 export async function openDockerArchive(name: string, files: FileSet, choice: SavedChoice): Promise<Source> {
   const bytes = await readDocument(files, 'manifest.json')
   if (bytes === undefined) throw await notSaved(files)
@@ -63,7 +63,10 @@ function matches(image: SavedImage, position: number, choice: SavedChoice): bool
   return reference === undefined || image.tags.some((tag) => fullName(tag) === formatReference(reference))
 }
 
-/** Tags are written short (`app:1.2`) or in full by different tools. What is no reference cannot be asked for. */
+/**
+ * Returns the full form of a tag, which different tools write short (`app:1.2`) or in full; undefined for one that is
+ * no reference, which cannot be asked for.
+ */
 function fullName(tag: string): string | undefined {
   try {
     return formatReference(parseReference(tag))
@@ -102,8 +105,9 @@ const layerTypes: Readonly<Record<Compression, string>> = {
 }
 
 /**
- * The digest of an uncompressed layer is the diffID that the config claims, and that of a blob its name. Neither is
- * believed: whoever reads the blob hashes it, and finds the lie. Only other compressed layers are hashed here.
+ * Describes a layer. The digest of an uncompressed layer is the diffID that the config claims, and that of a blob its
+ * name. Neither is believed: the reader of the blob hashes it, and finds the lie. Only other compressed layers are
+ * hashed here.
  */
 async function describeLayer(
   files: FileSet,

@@ -7,20 +7,20 @@ import { type BlobOptions, type FileRange, documentMax } from '../source.ts'
 
 /** Named files that belong together: those of a directory, or the members of an archive. */
 export interface FileSet {
-  /** The directory or archive, for errors. */
+  /** Path of the directory or archive, for errors. */
   readonly path: string
-  /** Where the regular file `name` lies (`blobs/sha256/…`); undefined when there is none. */
+  /** Finds the regular file `name` (`blobs/sha256/…`); undefined when there is none. */
   locate(name: string): Promise<FileRange | undefined>
   close(): Promise<void>
 }
 
-/** Bytes read at once: large enough that the call costs nothing, small enough for a cache. */
+/** Number of bytes read at once: large enough that the call costs nothing, small enough for a cache. */
 const chunkSize = 1024 * 1024
 
 /**
- * The files below a directory. What is no regular file is refused: a stranger's layout could hold symlinks into the
- * rest of the machine, and opening a FIFO waits for ever. (Its directories
- * may be links, as in layouts that share their blobs: names come from digests and constants, never from outside.)
+ * Opens the files below a directory. Only regular files are read: a stranger's layout could hold symlinks into the rest
+ * of the machine, and opening a FIFO waits for ever. (Its directories may be links, as in layouts that share their
+ * blobs: names come from digests and constants, never from outside.)
  */
 export async function directoryFiles(path: string): Promise<FileSet> {
   const stats = await fileStatus(path)
@@ -41,7 +41,7 @@ export async function directoryFiles(path: string): Promise<FileSet> {
   }
 }
 
-/** A small file as a whole, or undefined when it is not there; LIMIT above `documentMax`. */
+/** Reads a small file as a whole; undefined when it is not there. Throws LIMIT above `documentMax`. */
 export async function readDocument(
   files: FileSet,
   name: string,
@@ -66,7 +66,7 @@ export async function readRangeWhole(range: FileRange, what: string, options?: A
   return bytes
 }
 
-/** The bytes of a range in order, from `offset` of it to `end`. IO when the file is shorter. */
+/** Yields the bytes of a range in order, from `offset` of it to `end`. Throws IO when the file is shorter. */
 export async function* readRange(range: FileRange, options: BlobOptions = {}): AsyncGenerator<Uint8Array> {
   await using file = await openFile(range.path)
   let at = range.offset + (options.offset ?? 0)
@@ -102,7 +102,7 @@ async function fileStatus(path: string): Promise<BigIntStats | undefined> {
   }
 }
 
-/** Turns what the file system says into an error of ours that names the path. */
+/** Turns an error of the file system into one of ours that names the path. */
 export async function attempt<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action()

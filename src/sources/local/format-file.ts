@@ -23,9 +23,9 @@ import { openFile, readRange } from './file-set.ts'
 import { type PlainLayer, plainSource } from './plain-source.ts'
 import { TarBatch } from './tar-batch.ts'
 
-/** The largest window of zstd that is accepted, as a power of two. */
+/** Largest window of zstd that is accepted, as a power of two. */
 const zstdWindowLog = 27
-/** As much of a file is read at once. */
+/** Number of bytes of a file that are read at once. */
 const readBytes = 1024 * 1024
 
 /** Opens FILE of `NAME:FILE`. */
@@ -56,7 +56,10 @@ export async function openFormatFile(
   })
 }
 
-/** Both passes give the same bytes, or the digest of the second is another one. */
+/**
+ * Reads the tar once for its digest. It is made again when it is served: both passes give the same bytes, or the digest
+ * of the second is another one.
+ */
 async function readLayer(tar: IndexedTar, { signal }: AbortOptions): Promise<PlainLayer> {
   const hash = createHash('sha256')
   let length = 0
@@ -80,7 +83,7 @@ async function wholeFile(path: string): Promise<FileRange> {
   return { path, offset: 0, length: (await file.stat()).size }
 }
 
-/** The file as a blob, named by its bytes. */
+/** Describes the file as a blob, named by its bytes. */
 async function fileBlob(range: FileRange, { signal }: SourceOptions): Promise<Descriptor> {
   const hash = createHash('sha256')
   for await (const chunk of readRange(range, { signal, lent: true })) hash.update(chunk)
@@ -112,7 +115,7 @@ function checkSizes(index: ContentIndex, maxBytes: number, path: string): void {
   })
 }
 
-/** The entries of an index as a tar, the same bytes each time as long as nobody writes to the file. */
+/** Tar of the entries of an index, the same bytes each time as long as nobody writes to the file. */
 class IndexedTar {
   readonly #index: ContentIndex
   readonly #ranges: RangeSource

@@ -12,15 +12,15 @@ export interface MadeBlob {
   read(options: BlobOptions): AsyncIterable<Uint8Array>
 }
 
-/** Where a blob is: in a file, in memory, or nowhere until it is read. */
+/** Place of a blob: in a file, in memory, or nowhere until it is read. */
 export type Located = FileRange | Uint8Array | MadeBlob
 
-/** What differs between sources on this machine; `localSource` makes a Source of it. */
+/** Parts that differ between sources on this machine; `localSource` makes a Source of them. */
 export interface LocalParts {
   readonly name: string
   readonly kind: LayerKind
   resolve(options: AbortOptions): Promise<Artifact>
-  /** Undefined when the source has no such blob. */
+  /** Finds a blob; undefined when the source has no such one. */
   locate(descriptor: Descriptor): Promise<Located | undefined>
   related?(what: Related): Promise<Artifact | undefined>
   close(): Promise<void>
@@ -81,7 +81,7 @@ async function* read(found: Located, options: BlobOptions): AsyncGenerator<Uint8
   else if (end > offset) yield found.slice(offset, end)
 }
 
-/** The first `length` bytes of what is made in order. */
+/** Yields the first `length` bytes of chunks that are made in order. */
 async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
   let left = length
   if (left <= 0) return
@@ -92,7 +92,7 @@ async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): AsyncGe
   }
 }
 
-/** `size` bytes at most: more than a descriptor says is never kept. */
+/** Collects at most `size` bytes: more than a descriptor says is never kept. */
 async function collect(chunks: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(size)
   let filled = 0
@@ -103,7 +103,9 @@ async function collect(chunks: AsyncIterable<Uint8Array>, size: number): Promise
   return bytes
 }
 
-/** A blob of the promised length. The length is compared before a byte is read: it is the cheapest lie to find. */
+/**
+ * Finds a blob of the promised length. The length is compared before a byte is read: it is the cheapest lie to find.
+ */
 async function locateBlob(parts: LocalParts, descriptor: Descriptor): Promise<Located> {
   const found = await parts.locate(descriptor)
   if (found === undefined)

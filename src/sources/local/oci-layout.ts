@@ -9,7 +9,7 @@ import { localSource } from './local-source.ts'
 import { type Artifact, type FileRange, type Related, type Source, referrersTag } from '../source.ts'
 
 /**
- * An OCI image layout (image-spec "image-layout.md"), in a directory or in a tar:
+ * Choice of an image in an OCI image layout (image-spec "image-layout.md"), which is a directory or a tar:
  *
  *     oci-layout              {"imageLayoutVersion": "1.0.0"}
  *     index.json              an image index: one entry per image, its name in an annotation
@@ -20,10 +20,10 @@ export interface LayoutChoice {
   readonly digest?: Digest | undefined
 }
 
-/** Where tools put the name of an image: most the first, containerd and Docker both. */
+/** Annotations in which tools put the name of an image: most the first, containerd and Docker both. */
 const nameAnnotations = ['org.opencontainers.image.ref.name', 'io.containerd.image.name']
 
-/** Makes the source; it owns `files` from here on. */
+/** Makes the source, which owns `files` from here on. */
 export async function openLayout(name: string, files: FileSet, choice: LayoutChoice): Promise<Source> {
   await checkVersion(files)
   return localSource({
@@ -71,13 +71,17 @@ async function readRelated(files: FileSet, { image }: LayoutChoice, what: Relate
   }
 }
 
-/** A layout has no referrers API: what registries do without one, tools do here too. */
+/**
+ * Returns the name of a related document. A layout has no referrers API: tools do here what registries do without one.
+ */
 function relatedName(image: string | undefined, what: Exclude<Related, { digest: Digest }>): string | undefined {
   if ('referrersOf' in what) return referrersTag(what.referrersOf)
   return image === undefined ? undefined : image + what.tagSuffix
 }
 
-/** An index.json that lists the platforms of one image, instead of images, is itself the image's index. */
+/**
+ * Tells whether an index.json is itself an image's index: one that lists the platforms of one image, instead of images.
+ */
 function isWholeIndex(index: Index): boolean {
   const { manifests } = index
   return manifests.length > 1 && manifests.every((entry) => entry.platform !== undefined && namesOf(entry).length === 0)
@@ -112,7 +116,9 @@ function onlyEntry(files: FileSet, index: Index): Descriptor {
   )
 }
 
-/** A manifest that the layout's index names, or any other that lies among the blobs, such as one inside an index. */
+/**
+ * Reads a manifest that the layout's index names, or any other that lies among the blobs, such as one inside an index.
+ */
 async function byDigest(files: FileSet, index: Index, digest: Digest): Promise<Artifact> {
   const entry = index.manifests.find((candidate) => candidate.digest === digest)
   if (entry !== undefined) return readEntry(files, entry)
@@ -139,7 +145,7 @@ async function locateBlob(files: FileSet, digest: Digest): Promise<FileRange | u
   return files.locate(blobName(digest))
 }
 
-/** Safe as a path: a Digest is an algorithm we know and hex digits, whoever wrote it. */
+/** Returns the path of a blob, which is safe: a Digest is an algorithm we know and hex digits, whoever wrote it. */
 function blobName(digest: Digest): string {
   return `blobs/${algorithmOf(digest)}/${hexOf(digest)}`
 }
@@ -148,7 +154,7 @@ function namesOf(entry: Descriptor): string[] {
   return nameAnnotations.flatMap((key) => entry.annotations?.[key] ?? [])
 }
 
-/** Tools append an entry for every copy: equal digests are one image. */
+/** Leaves one entry of each digest: tools append an entry for every copy. */
 function distinct(entries: readonly Descriptor[]): Descriptor[] {
   return [...new Map(entries.map((entry) => [entry.digest, entry])).values()]
 }

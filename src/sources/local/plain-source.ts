@@ -8,7 +8,7 @@ import { hostPlatform } from '../../formats/oci/platform.ts'
 import { type Located, localSource, once } from './local-source.ts'
 import type { Artifact, Source } from '../source.ts'
 
-/** The one layer of a plain tree, once it has been read through. */
+/** The only layer of a plain tree, once it has been read through. */
 export interface PlainLayer {
   readonly mediaType: string
   readonly digest: Digest
@@ -17,12 +17,12 @@ export interface PlainLayer {
 }
 
 /**
- * A source for a tree that is no image: it becomes one of a single layer, with a config that says nothing but the
+ * Makes a source for a tree that is no image: it becomes one of a single layer, with a config that says nothing but the
  * platform. `read` is called once, when something is first asked for: it hashes the whole tree.
  */
 export function plainSource(parts: {
   readonly name: string
-  /** What names in the tree mean; default 'plain'. */
+  /** Meaning of names in the tree; default 'plain'. */
   readonly kind?: Source['kind']
   readonly platform: Platform | undefined
   read(options: AbortOptions): Promise<PlainLayer>

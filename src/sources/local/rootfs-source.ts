@@ -9,7 +9,7 @@ import type { Source } from '../source.ts'
 import { walkEntries } from '../../scan/walk-entries.ts'
 import { type TarName, type TreeWalk, readWalked } from './walked-tar.ts'
 
-/** A directory as a plain tree. */
+/** Opens a directory as a plain tree. */
 export async function openRootfs(name: string, path: string, options: SourceOptions): Promise<Source> {
   const root = await directoryRoot(path)
   const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
@@ -27,14 +27,14 @@ export async function openRootfs(name: string, path: string, options: SourceOpti
   })
 }
 
-/** The path of a directory as walkEntries() takes it. */
+/** Returns the path of a directory as walkTree() takes it. */
 export async function directoryRoot(path: string): Promise<string> {
   const stats = await attempt(path, async () => statSync(path))
   if (!stats.isDirectory()) throw new OnefoldError('BAD_FORMAT', `Cannot read "${path}" as a tree: it is no directory`)
   return pathFromUtf8(path.replace(/(?<=.)\/+$/, ''))
 }
 
-/** The identities of what the paths lead to, where they lead to anything. */
+/** Returns the keys, by device and inode, of the paths that exist. */
 export function inodesOf(paths: readonly string[]): Set<string> {
   const stat = new StatRecord()
   return new Set(paths.flatMap((path) => (stat.readPath(pathFromUtf8(path)) ? [stat.identity] : [])))

@@ -1,17 +1,17 @@
 const batchBytes = 1024 * 1024
 
-/** Joins the small pieces of a tar that is being made: whoever takes them pays for each. */
+/** Joins the small pieces of a tar that is being made, since each chunk costs its reader something. */
 export class TarBatch {
   readonly #isLent: boolean
   #batch = new Uint8Array(batchBytes)
   #used = 0
 
-  /** @param isLent whether what `add` and `rest` give need only be good until they are called again */
+  /** @param isLent whether the bytes that `add` and `rest` give need only be good until they are called again */
   constructor(isLent: boolean) {
     this.#isLent = isLent
   }
 
-  /** Takes a piece; gives what has to be handed on before the next one. */
+  /** Takes a piece; gives the bytes that have to be handed on before the next one. */
   *add(piece: Uint8Array): Generator<Uint8Array> {
     if (this.#used + piece.length > batchBytes) yield* this.rest()
     if (piece.length > batchBytes) {

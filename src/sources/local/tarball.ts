@@ -10,12 +10,14 @@ import { type PlainLayer, plainSource } from './plain-source.ts'
 import type { FileRange, Source } from '../source.ts'
 import { keepTemporarily } from '../temporary.ts'
 
-/** A tar of a plain tree, compressed or not; the path `-` is standard input, which is kept in a temporary file. */
+/**
+ * Opens a tar of a plain tree, compressed or not; the path `-` is standard input, which is kept in a temporary file.
+ */
 export async function openTarball(name: string, path: string, options: SourceOptions): Promise<Source> {
   return plainSource({ name, platform: options.platform, ...(await openTarLayer(path, options)) })
 }
 
-/** The tar as the layer that it is; to be closed. */
+/** Opens a tar as the layer that it is; the caller closes it. */
 export async function openTarLayer(
   path: string,
   options: SourceOptions,
@@ -37,7 +39,7 @@ const layerTypes: Readonly<Record<Compression, string>> = {
   zstd: mediaTypes.layerZstd,
 }
 
-/** Both digests in one reading. */
+/** Reads a tar once for both of its digests. */
 async function readLayer(range: FileRange, what: string, maxBytes: number, options: AbortOptions): Promise<PlainLayer> {
   const blob = createHash('sha256')
   const tar = createHash('sha256')

@@ -11,23 +11,23 @@ import type { WalkedEntry } from '../../scan/walk-entries.ts'
 import { pathInTree } from '../../scan/walk-tree.ts'
 import { TarBatch } from './tar-batch.ts'
 
-/** A name of a tar that is being made; its bytes are read before the next name is asked for. */
+/** Name of a tar that is being made; its bytes are read before the next name is asked for. */
 export interface TarName {
   readonly entry: Entry
-  /** Gives exactly as many bytes as `entry.content` says; a chunk is good until the next one. */
+  /** Yields exactly as many bytes as `entry.content` says; a chunk is good until the next one. */
   content(): Iterable<Uint8Array>
 }
 
 /**
  * Walks a directory from its beginning. Everything that is found goes through `seen` before its bytes are read, also
- * what gets no name in the tar.
+ * files that get no name in the tar.
  */
 export type TreeWalk = (onWarning: (message: string) => void, seen: (found: WalkedEntry) => void) => Iterable<TarName>
 
 /**
- * A directory as one uncompressed tar, made while it is read and kept nowhere. It is made twice, once for its digest and
- * once to be served; a tree that changes in between is noticed by the change times of its inodes.
- * @param root for errors, one char per byte
+ * Reads a directory as one uncompressed tar, made while it is read and kept nowhere. It is made twice, once for its
+ * digest and once to be served; a tree that changes in between is noticed by the change times of its inodes.
+ * @param root path for errors, one char per byte
  */
 export async function readWalked(
   root: string,

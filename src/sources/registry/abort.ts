@@ -1,4 +1,7 @@
-/** `promise`, or the signal's reason if that comes first: for work that several wait for and no one may stop. */
+/**
+ * Settles as `promise` does, or with the signal's reason if that comes first: for work that several wait for and no one
+ * may stop.
+ */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
   return new Promise((resolve, reject) => {

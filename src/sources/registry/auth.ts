@@ -11,11 +11,11 @@ import { type Request, type Response, Transport } from './transport.ts'
 
 export interface AuthorizerOptions {
   readonly transport: Transport
-  /** As in the reference, for hints: what to log in to. */
+  /** Host as in the reference, for hints: what to log in to. */
   readonly host: string
   readonly repository: string
   readonly access: 'pull' | 'push'
-  /** Asked once, and only when the registry wants to know who we are. */
+  /** Finds the credentials; called once, and only when the registry wants to know who we are. */
   readonly credentials: () => Promise<Credentials | undefined>
   readonly retry: RetryOptions
 }
@@ -23,8 +23,9 @@ export interface AuthorizerOptions {
 const tokenMax = 1024 * 1024
 
 /**
- * The Authorization of one repository. What works is kept and shared by all requests; a 401 makes a new one, once for
- * everybody who was refused with the same old one. A token's own `expires_in` is not asked: clocks differ, 401 does not.
+ * Keeps the Authorization of one repository. A header that works is shared by all requests; a 401 makes a new one, once
+ * for everybody who was refused with the same old one. A token's own `expires_in` is not looked at: clocks differ, 401
+ * does not.
  */
 export class Authorizer {
   readonly #options: AuthorizerOptions
@@ -36,7 +37,7 @@ export class Authorizer {
     this.#options = options
   }
 
-  /** The header to send now; undefined as long as nobody asked for one. */
+  /** Header to send now; undefined as long as nobody asked for one. */
   get header(): string | undefined {
     return this.#header
   }
@@ -52,7 +53,7 @@ export class Authorizer {
     await abortable(this.#renewal, request.signal)
   }
 
-  /** The error for a 401 that a fresh header did not cure. */
+  /** Returns the error for a 401 that a fresh header did not cure. */
   async refused(request: Pick<Request, 'action'>, found: string): Promise<OnefoldError> {
     const known = await this.#known().catch(() => undefined)
     const who = known === undefined ? 'without credentials' : 'with the credentials found for it'
@@ -101,7 +102,10 @@ export class Authorizer {
     return bearerHeader(readToken(bytes, request), request)
   }
 
-  /** Plain HTTP would show the secret to anyone on the way; the registry's own host has been chosen as insecure. */
+  /**
+   * Throws DENIED where plain HTTP would show the secret to anyone on the way; the registry's own host has been chosen
+   * as insecure.
+   */
   #checkRealm(realm: URL, asked: URL, request: Request): void {
     if (realm.protocol === 'https:' || isLoopback(realm.host)) return
     if (this.#options.transport.insecure && realm.hostname === asked.hostname) return
@@ -112,8 +116,9 @@ export class Authorizer {
   }
 
   /**
-   * The registry's own words when they are about this repository: some send a fixed example. Who pushes needs to pull as
-   * well, and asks for both at once; what else the registry names (where a blob is to be mounted from) comes along.
+   * Returns the scopes to ask for: the registry's own words when they are about this repository, since some send a
+   * fixed example. A push needs to pull as well, and asks for both at once; other scopes that the registry names (where
+   * a blob is to be mounted from) come along.
    */
   #scopes(challenge: Challenge): string[] {
     const { repository, access } = this.#options
@@ -154,7 +159,7 @@ function tokenRequest(realm: URL, question: Question, credentials: Credentials |
   return { ...request, method: 'GET', url, headers }
 }
 
-/** OAuth2 (RFC 6749, 6) as docker uses it: the refresh token goes in the body of a POST. */
+/** Makes an OAuth2 request (RFC 6749, 6) as docker does: the refresh token goes in the body of a POST. */
 function refreshRequest(realm: URL, question: Question, refreshToken: string, request: Request): Request {
   const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'onefold', refresh_token: refreshToken })
   // Several scopes are one field here, and a field each in a query.

@@ -7,9 +7,9 @@ import { Attempts, TransientError } from './retry.ts'
 import type { Response } from './transport.ts'
 
 /**
- * The bytes of a blob from `offset` to `end`, exactly so many, unverified. A broken connection goes on at the byte where
- * it stopped, by a range request; a registry that has no ranges is read from the start and skipped, unless the bytes are
- * wanted exactly: then it is UNSUPPORTED.
+ * Yields the bytes of a blob from `offset` to `end`, exactly so many, unverified. A broken connection goes on at the
+ * byte where it stopped, by a range request; a registry that has no ranges is read from the start and skipped, unless
+ * the bytes are wanted exactly: then it is UNSUPPORTED.
  */
 export async function* readBlob(
   client: RegistryClient,
@@ -31,11 +31,11 @@ export async function* readBlob(
   }
 }
 
-/** How far one blob has come, over all its connections. */
+/** Progress of one blob, over all its connections. */
 class Reading {
   position: number
   readonly end: number
-  /** Cleared by an answer to a range that made no sense. */
+  /** True until an answer to a range made no sense. */
   #ranges = true
   readonly #client: RegistryClient
   readonly #action: string
@@ -86,7 +86,10 @@ class Reading {
     return `bytes=${this.position}-${this.end < this.#descriptor.size ? this.end - 1 : ''}`
   }
 
-  /** Where nothing is left out of the blob, a whole one is what was asked for. */
+  /**
+   * True when other bytes than these may not come: where nothing is left out of the blob, a whole one is what was asked
+   * for.
+   */
   get #isExact(): boolean {
     const { exact, offset = 0 } = this.#options
     return exact === true && (offset > 0 || this.end < this.#descriptor.size)
@@ -97,7 +100,7 @@ class Reading {
     return new OnefoldError('UNSUPPORTED', `Cannot ${this.#action}: ${found}`)
   }
 
-  /** Which bytes of the blob the body claims to be; `end` is where it must stop. */
+  /** Returns the bytes of the blob that the body claims to be; `end` is where it must stop. */
   #extent(response: Response, ranged: boolean): { start: number; end: number } {
     const { size } = this.#descriptor
     const { status, headers } = response
@@ -136,7 +139,10 @@ class Reading {
     )
   }
 
-  /** 416: either the blob is shorter than its descriptor says, or the registry does not do ranges. */
+  /**
+   * Returns the error for a 416: either the blob is shorter than its descriptor says, or the registry does not do
+   * ranges.
+   */
   #rangeRefused(contentRange: string | undefined): OnefoldError {
     const total = /^bytes \*\/(\d{1,16})$/.exec(contentRange ?? '')?.[1]
     if (total !== undefined && Number(total) !== this.#descriptor.size) return this.#mismatch(`${total} bytes`)

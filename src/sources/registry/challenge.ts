@@ -1,13 +1,13 @@
 /**
- * One way in that a 401 offers (RFC 9110, 11.6.1). Several stand in one header, split by the same commas as their
+ * Way to authorize that a 401 offers (RFC 9110, 11.6.1). Several stand in one header, split by the same commas as their
  * parameters, and the quoted values have commas of their own:
  *
  *     Bearer realm="https://auth.example/token",scope="repository:a/b:pull,push", Basic realm="x"
  */
 export interface Challenge {
-  /** Lower case: `bearer`, `basic`, … */
+  /** Name in lower case: `bearer`, `basic`, … */
   readonly scheme: string
-  /** Names in lower case; of two equal ones the first counts. */
+  /** Parameters with names in lower case; of two equal ones the first counts. */
   readonly parameters: ReadonlyMap<string, string>
 }
 
@@ -18,7 +18,10 @@ const quoted = /"((?:[^"\\]|\\[^])*)"/y
 const bareValue = /[^\s,"]*/y
 const token68 = /[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/y
 
-/** What a WWW-Authenticate header offers, in its order. What cannot be read ends the list; it never throws. */
+/**
+ * Parses the challenges of a WWW-Authenticate header, in its order. Text that cannot be read ends the list; it never
+ * throws.
+ */
 export function parseChallenges(header: string): Challenge[] {
   const challenges: { scheme: string; parameters: Map<string, string> }[] = []
   let at = 0

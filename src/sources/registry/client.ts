@@ -11,31 +11,31 @@ import type { RequestBody } from './request-body.ts'
 import { type Method, type Request, type Response, Transport, type TransportOptions } from './transport.ts'
 
 export interface RegistryOptions extends TransportOptions, CredentialOptions {
-  /** Instead of what the files and helpers of docker and podman know. */
+  /** Credentials to use instead of those that the files and helpers of docker and podman know. */
   readonly credentials?: Credentials | undefined
   readonly retry?: RetryOptions | undefined
-  /** What we want to be allowed to do; default pull. */
+  /** Access that we want; default pull. */
   readonly access?: 'pull' | 'push' | undefined
 }
 
-/** One question to the registry about one repository. */
+/** One read request to the registry about one repository. */
 export interface Question {
-  /** Below `/v2/NAME/`. */
+  /** Path below `/v2/NAME/`. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly action: string
   readonly signal?: AbortSignal | undefined
-  /** As in a Request. */
+  /** As `lent` of a Request. */
   readonly lent?: boolean | undefined
 }
 
-/** A request of another kind than reading. */
+/** Request of another kind than reading. */
 export interface RegistryCommand extends Omit<Question, 'path'> {
   readonly method: Method
-  /** Below `/v2/NAME/`, or a whole URL that the registry gave us; credentials go to its own origin alone. */
+  /** Path below `/v2/NAME/`, or a whole URL that the registry gave us; credentials go to its own origin alone. */
   readonly path: string | URL
   readonly body?: string | RequestBody | undefined
-  /** The statuses that are an answer; all others are thrown. */
+  /** Statuses that are an answer; all others are thrown. */
   readonly expected: readonly number[]
 }
 
@@ -44,7 +44,7 @@ type Asking = Pick<Question, 'action' | 'signal'>
 const readStatuses = [200, 206, 416]
 const errorBodyMax = 64 * 1024
 
-/** The OCI distribution API (1.1) and Docker's registry API v2, for one repository. */
+/** Client of the OCI distribution API (1.1) and Docker's registry API v2, for one repository. */
 export class RegistryClient {
   readonly transport: Transport
   readonly retry: RetryOptions
@@ -66,7 +66,7 @@ export class RegistryClient {
     this.#authorizer = new Authorizer({ transport, host, repository, access, credentials, retry })
   }
 
-  /** A small document, whole; tried until it is. */
+  /** Reads a small document as a whole; tries until it has all of it. */
   async document(question: Question, limit: number): Promise<{ bytes: Buffer; response: Response }> {
     return retrying(this.retry, question.signal, async () => {
       const response = await this.open(question)
@@ -76,14 +76,14 @@ export class RegistryClient {
   }
 
   /**
-   * One try, authorized. Returns 200 and 206 (and 416, which a range may meet) with the body still to come; everything
-   * else is thrown, as a TransientError when another try may help.
+   * Makes one try, authorized. Returns 200 and 206 (and 416, which a range may meet) with the body still to come;
+   * everything else is thrown, as a TransientError when another try may help.
    */
   async open(question: Question): Promise<Response> {
     return this.ask({ ...question, method: 'GET', expected: readStatuses })
   }
 
-  /** As open(), for any request. */
+  /** Does what open() does, for any request. */
   async ask(command: RegistryCommand): Promise<Response> {
     const origin = await this.#findOrigin(command)
     const { path } = command
@@ -105,7 +105,7 @@ export class RegistryClient {
     }
   }
 
-  /** The URL of the registry's own that `location` names, relative to who said it. */
+  /** Returns the registry's own URL that `location` names, relative to the response it came with. */
   resolve(location: string | undefined, { url }: Response, action: string): URL {
     const next = location === undefined ? null : URL.parse(location, url)
     const isUpgrade = next?.protocol === 'https:' || next?.protocol === url.protocol || this.transport.insecure
@@ -121,7 +121,10 @@ export class RegistryClient {
     await this.transport[Symbol.asyncDispose]()
   }
 
-  /** `https://…`, unless the host is this machine or was declared insecure: then what it really speaks. */
+  /**
+   * Returns the origin: `https://…`, unless the host is this machine or was declared insecure: then the one that it
+   * really speaks.
+   */
   #findOrigin(question: Asking): Promise<string> {
     const host = transportHost(this.#reference.host)
     const loopback = isLoopback(host)
@@ -174,7 +177,7 @@ export class RegistryClient {
     return new RefusedError(code, message, { ...hint, status, said })
   }
 
-  /** The error list of the distribution spec as `: CODE message`, or nothing. */
+  /** Reads the error list of the distribution spec as `: CODE message`, or nothing. */
   async #readErrors(question: Asking, { body, headers }: Response): Promise<string> {
     if (Number(headers['content-length'] ?? 0) > errorBodyMax) return ''
     const options = { ...question, stallTimeout: Math.min(5000, this.transport.stallTimeout) }
@@ -188,14 +191,14 @@ export class RegistryClient {
 
 export interface RefusedDetails extends ErrorDetails {
   readonly status: number
-  /** `: CODE message`, or nothing. */
+  /** Error of the registry as `: CODE message`, or nothing. */
   readonly said: string
 }
 
-/** The registry said no, and would again. */
+/** Error for a registry that said no, and would again. */
 export class RefusedError extends OnefoldError {
   readonly status: number
-  /** A manifest that was put names what the registry does not have. */
+  /** True when a manifest that was put names blobs that the registry does not have. */
   readonly isMissingBlob: boolean
 
   constructor(code: Code, message: string, { status, said, ...details }: RefusedDetails) {
@@ -209,7 +212,7 @@ function isTransient(status: number): boolean {
   return [408, 425, 429, 500, 502, 503, 504].includes(status)
 }
 
-/** What the server says is shown as one line of printable characters: it may hold anything. */
+/** Describes the registry's errors as one line of printable characters: they may hold anything. */
 function describeErrors(bytes: Uint8Array): string {
   try {
     const [first] = readJson(bytes, 'errors').objects('errors') ?? []

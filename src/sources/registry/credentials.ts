@@ -7,7 +7,7 @@ import { type JsonMembers, isJsonObject } from '../../formats/json.ts'
 import { parseSecret } from './secret-json.ts'
 
 /**
- * What a registry knows the user by, as `docker login` and `podman login` leave it in JSON:
+ * Credentials of a user at a registry, as `docker login` and `podman login` leave them in JSON:
  *
  *     { "auths": { "HOST[:PORT][/NAMESPACE…]": { "auth": base64("user:password"), "identitytoken": "…" } },
  *       "credHelpers": { "HOST": "NAME" },     → program docker-credential-NAME
@@ -23,7 +23,7 @@ export type Credentials =
   | { readonly kind: 'bearer'; readonly token: string }
 
 export interface CredentialOptions extends AbortOptions {
-  /** Where the files and helpers are found; default `process.env`. */
+  /** Environment by which files and helpers are found; default `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
 }
 
@@ -35,7 +35,7 @@ interface AuthConfig {
 
 const hubKeys = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io', 'registry-1.docker.io']
 
-/** The credentials for a repository, from the first file that has any; undefined means anonymous. */
+/** Finds the credentials for a repository, in the first file that has any; undefined means anonymous. */
 export async function findCredentials(
   host: string,
   repository: string,
@@ -51,7 +51,7 @@ export async function findCredentials(
   return undefined
 }
 
-/** Most specific first, as podman and skopeo look; docker's own file last. */
+/** Returns the configuration files, the most specific first, as podman and skopeo look; docker's own file last. */
 function configPaths(env: Readonly<Record<string, string | undefined>>): string[] {
   const home = env['HOME'] || homeOfUser()
   const runtime = env['XDG_RUNTIME_DIR']
@@ -68,7 +68,7 @@ function folder(named: string | undefined, home: string | undefined, name: strin
   return home === undefined ? [] : [join(home, name)]
 }
 
-/** A user that /etc/passwd does not know, as in many containers, has none. */
+/** Returns the home directory; none for a user that /etc/passwd does not know, as in many containers. */
 function homeOfUser(): string | undefined {
   try {
     return homedir()
@@ -96,7 +96,10 @@ async function readConfig(path: string): Promise<AuthConfig | undefined> {
   }
 }
 
-/** A helper for this host goes before the store for all hosts, and both before what the file itself says. */
+/**
+ * Asks the credential helpers: one for this host goes before the store for all hosts, and both before what the file
+ * itself says.
+ */
 async function fromHelpers(
   config: AuthConfig,
   host: string,
@@ -137,12 +140,12 @@ function fromAuth(auth: JsonMembers, path: string): Credentials | undefined {
   return { kind: 'basic', username, password: password.replace(/\0+$/, '') }
 }
 
-/** The names a host has as a key, the one that `docker login` writes first. */
+/** Returns the keys that a host has, the one that `docker login` writes first. */
 function keysOf(host: string): readonly string[] {
   return host === 'docker.io' ? hubKeys : [host]
 }
 
-/** HOST/a/b, HOST/a, HOST, and for Docker Hub the same with its other names. */
+/** Returns HOST/a/b, HOST/a, HOST, and for Docker Hub the same with its other names. */
 function placesOf(host: string, repository: string): string[] {
   const parts = repository.split('/')
   const prefixes = parts.map((_, index) => `/${parts.slice(0, parts.length - index).join('/')}`)
@@ -150,14 +153,14 @@ function placesOf(host: string, repository: string): string[] {
   return hosts.flatMap((name) => [...prefixes.map((prefix) => name + prefix), name])
 }
 
-/** A key of `auths` without the URL that old versions of docker wrapped it in. */
+/** Returns a key of `auths` without the URL that old versions of docker wrapped it in. */
 function placeOf(key: string): string {
   const url = /^https?:\/\//.test(key)
   const bare = key.replace(/^https?:\/\//, '').replace(/\/+$/, '')
   return url ? bare.replace(/\/v[12]$/, '') : bare
 }
 
-/** The docker-credential-* protocol: the key on stdin of `get`, JSON on stdout. */
+/** Asks a helper by the docker-credential-* protocol: the key on stdin of `get`, JSON on stdout. */
 async function askHelper(
   helper: string,
   key: string,

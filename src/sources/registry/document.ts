@@ -5,7 +5,7 @@ import { detectMediaType } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { documentMax } from '../source.ts'
 
-/** The Accept header for manifests and indexes. */
+/** Accept header for manifests and indexes. */
 export const documentTypes = [
   mediaTypes.index,
   mediaTypes.manifest,
@@ -14,8 +14,8 @@ export const documentTypes = [
 ].join(', ')
 
 /**
- * The media type that a document itself shows; undefined for what is no manifest and no index. Registries and the proxies
- * before them send all sorts of Content-Type, the bytes are what was hashed.
+ * Returns the media type that a document itself shows; undefined for what is no manifest and no index. Registries and
+ * the proxies before them send all sorts of Content-Type, the bytes are what was hashed.
  */
 export function shownMediaType(bytes: Uint8Array): string | undefined {
   try {
@@ -27,8 +27,9 @@ export function shownMediaType(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Documents are asked for as they are, and some servers compress them all the same. The bytes as served win when they
- * have the digest that was asked for (a blob that is gzip, labelled so); JSON never begins with gzip's magic.
+ * Returns the decoded bytes of a document. Documents are asked for as they are, and some servers compress them all the
+ * same. The bytes as served win when they have the digest that was asked for (a blob that is gzip, labelled so); JSON
+ * never begins with gzip's magic.
  */
 export function decodeDocument(
   bytes: Buffer,

@@ -2,30 +2,33 @@ import type { IncomingMessage } from 'node:http'
 import { OnefoldError } from '../../error.ts'
 import { TransientError } from './retry.ts'
 
-/** The body of an answer as it comes in, pushed by the other side and pulled by us. */
+/** Body of an answer as it comes in, pushed by the other side and pulled by us. */
 export interface Feed {
-  /** 'ended' once all has come as announced; there may still be something to take. */
+  /** 'ended' once all bytes have come as announced; there may still be some to take. */
   readonly state: 'open' | 'ended' | 'broken'
-  /** What is there, without waiting. */
+  /** Returns the bytes that are there, without waiting. */
   take(): Uint8Array | undefined
   /** Called when there is more to take or the state has changed. */
   notify: () => void
-  /** Nobody wants the rest. */
+  /** Gives up the rest, which nobody wants. */
   drop(): void
 }
 
 export interface ReadOptions {
-  /** For errors: what is being done, as in "Cannot ⟨…⟩". */
+  /** Action for errors, as in "Cannot ⟨…⟩". */
   readonly action: string
-  /** Milliseconds that the other side may stay silent while we wait for it; a slow reader of ours does not count. */
+  /**
+   * Time in milliseconds that the other side may stay silent while we wait for it; a slow reader of ours does not
+   * count.
+   */
   readonly stallTimeout: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** So much is read ahead of the reader before the connection is held back. */
+/** Number of bytes that are read ahead of the reader before the connection is held back. */
 const aheadMax = 1024 * 1024
 
-/** The chunks of a feed until it ends; one that breaks off or falls silent is a TransientError. */
+/** Yields the chunks of a body until it ends; one that breaks off or falls silent throws a TransientError. */
 export async function* feedChunks(feed: Feed, options: ReadOptions): AsyncGenerator<Uint8Array> {
   const { action, stallTimeout, signal } = options
   let wake: (() => void) | undefined
@@ -61,7 +64,7 @@ export async function* feedChunks(feed: Feed, options: ReadOptions): AsyncGenera
   }
 }
 
-/** A whole small body; LIMIT when it is longer than `limit` bytes. */
+/** Reads a small body as a whole; throws LIMIT when it is longer than `limit` bytes. */
 export async function readFeed(feed: Feed, limit: number, options: ReadOptions): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let length = 0
@@ -77,7 +80,7 @@ export async function readFeed(feed: Feed, limit: number, options: ReadOptions):
   return Buffer.concat(chunks, length)
 }
 
-/** A body as node:http parses it. Its chunks are new buffers, which the reader may keep. */
+/** Body as node:http parses it. Its chunks are new buffers, which the reader may keep. */
 export class MessageFeed implements Feed {
   state: Feed['state'] = 'open'
   notify = (): void => undefined
@@ -101,7 +104,7 @@ export class MessageFeed implements Feed {
     return chunk
   }
 
-  /** A short rest is read, which keeps the connection for the next request. */
+  /** Gives up the rest; a short one is read, which keeps the connection for the next request. */
   drop(): void {
     this.#message.removeAllListeners('data')
     // The answer to a HEAD tells the length of a body that does not come.

@@ -2,7 +2,7 @@ import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 
 /**
- * An image in a registry, `HOST[:PORT]/NAME[:TAG][@DIGEST]` in the grammar of docker/distribution:
+ * Image in a registry, `HOST[:PORT]/NAME[:TAG][@DIGEST]` in the grammar of docker/distribution:
  *
  *     localhost:5000/team/app:1.2@sha256:0123…
  *     └─── host ───┘ └ name ┘ └tag┘ └─ digest ─┘
@@ -11,10 +11,10 @@ import { OnefoldError } from '../../error.ts'
  * whole is a name on docker.io, and one without any slash lies under `library/` there.
  */
 export interface Reference {
-  /** Lower case, port included, brackets kept: `docker.io`, `localhost:5000`, `[::1]:5000`. */
+  /** Host in lower case, port included, brackets kept: `docker.io`, `localhost:5000`, `[::1]:5000`. */
   readonly host: string
   readonly repository: string
-  /** Undefined only when there is a digest. With both, the digest decides and the tag is for people. */
+  /** Tag; undefined only when there is a digest. With both, the digest decides and the tag is for people. */
   readonly tag: string | undefined
   readonly digest: Digest | undefined
 }
@@ -40,19 +40,21 @@ export function parseReference(text: string): Reference {
   return { host, repository, tag: tag ?? (digest === undefined ? 'latest' : undefined), digest }
 }
 
-/** The full form: host, repository, and every one of tag and digest that is there. `parseReference` gives it back. */
+/**
+ * Returns the full form: host, repository, and tag and digest as far as they are there. `parseReference` gives it back.
+ */
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? '' : `:${reference.tag}`
   const digest = reference.digest === undefined ? '' : `@${reference.digest}`
   return `${reference.host}/${reference.repository}${tag}${digest}`
 }
 
-/** Where a registry is really served: Docker Hub's name is not its API's host. */
+/** Returns the host that serves a registry: Docker Hub's name is not its API's host. */
 export function transportHost(host: string): string {
   return host === 'docker.io' ? 'registry-1.docker.io' : host
 }
 
-/** A host (with or without port) that can only be this machine: 127.0.0.0/8, ::1, localhost. */
+/** Tells whether a host (with or without port) can only be this machine: 127.0.0.0/8, ::1, localhost. */
 export function isLoopback(host: string): boolean {
   const bare = host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '')
   if (bare === 'localhost' || bare === '::1') return true
@@ -68,7 +70,10 @@ function splitDigest(text: string): [rest: string, digest: Digest | undefined] {
   return [text.slice(0, at), digest]
 }
 
-/** A colon after the last slash starts a tag, unless there is no slash and the rest can only be a port. */
+/**
+ * Splits off the tag: a colon after the last slash starts one, unless there is no slash and the rest can only be a
+ * port.
+ */
 function splitTag(text: string, rest: string): [name: string, tag: string | undefined] {
   const slash = rest.lastIndexOf('/')
   const colon = rest.indexOf(':', slash + 1)
@@ -100,7 +105,9 @@ function namedHost(host: string, repository: string): [host: string, repository:
   return ['docker.io', repository.includes('/') || repository === '' ? repository : `library/${repository}`]
 }
 
-/** The host as URLs write it. A name that they take for another spelling of an IPv4 address (`127.1`) is none. */
+/**
+ * Returns the host as URLs write it. A name that they take for another spelling of an IPv4 address (`127.1`) is none.
+ */
 function checkHost(text: string, host: string): string {
   const [, name, port] = hostSyntax.exec(host) ?? []
   const labels = name?.startsWith('[') === false ? name.split('.') : []

@@ -1,12 +1,12 @@
 import { type ErrorDetails, OnefoldError, errnoOf } from '../../error.ts'
 import { TransientError } from './retry.ts'
 
-/** How one exchange failed before there was an answer. */
+/** Failure of one exchange before there was an answer. */
 export class Failure {
   readonly error: Error
-  /** We gave up waiting; `error` is only what that led to. */
+  /** True when we gave up waiting; `error` is only what that led to. */
   readonly stalled: boolean
-  /** The connection had served other requests before. */
+  /** True when the connection had served other requests before. */
   readonly reused: boolean
 
   constructor(error: Error, stalled: boolean, reused: boolean) {
@@ -15,22 +15,22 @@ export class Failure {
     this.reused = reused
   }
 
-  /** The certificate is fine but for who signed it. */
+  /** True when the certificate is fine but for who signed it. */
   get unknownAuthority(): boolean {
     return unknownAuthority.has(errnoOf(this.error) ?? '')
   }
 }
 
 export interface FailureContext {
-  /** As in "Cannot ⟨…⟩". */
+  /** Action for errors, as in "Cannot ⟨…⟩". */
   readonly action: string
   readonly url: URL
   readonly stallTimeout: number
-  /** This origin has answered before: its refusing a connection now is a matter of time. */
+  /** True when this origin has answered before: its refusing a connection now is a matter of time. */
   readonly answered: boolean
 }
 
-/** The error to throw; a TransientError when the next try may do better. */
+/** Returns the error to throw; a TransientError when the next try may do better. */
 export function explain({ error, stalled }: Failure, context: FailureContext): OnefoldError {
   const { url, action, stallTimeout, answered } = context
   const code = errnoOf(error) ?? 'no reason given'
@@ -44,12 +44,12 @@ export function explain({ error, stalled }: Failure, context: FailureContext): O
   return new (known ? TransientError : OnefoldError)('NETWORK', `Cannot ${action}: ${found}`, details)
 }
 
-/** The other side answered our TLS greeting with something else. */
+/** Tells whether the other side answered our TLS greeting with something else. */
 export function speaksNoTls(error: OnefoldError): boolean {
   return noTls.has(errnoOf(error.cause) ?? '')
 }
 
-/** Scheme, host and path: a query may be a signature, userinfo a password. */
+/** Returns scheme, host and path of a URL: a query may be a signature, userinfo a password. */
 export function shownUrl(url: URL): string {
   return `${url.origin}${url.pathname.length > 300 ? `${url.pathname.slice(0, 300)}…` : url.pathname}`
 }

@@ -10,11 +10,11 @@ import { decodeDocument, documentTypes, shownMediaType } from './document.ts'
 import { type Reference, formatReference, parseReference } from './reference.ts'
 
 export interface RegistrySourceOptions extends RegistryOptions {
-  /** As the user wrote it; default the reference in full. */
+  /** Name as the user wrote it; default the reference in full. */
   readonly name?: string | undefined
 }
 
-/** An image in a registry. No connection is made before something is asked for. */
+/** Makes a source of an image in a registry. No connection is made before something is asked for. */
 export function registrySource(reference: Reference | string, options: RegistrySourceOptions = {}): Source {
   const place = typeof reference === 'string' ? parseReference(reference) : reference
   const client = new RegistryClient(place, options)
@@ -30,7 +30,10 @@ export function registrySource(reference: Reference | string, options: RegistryS
   }
 }
 
-/** With a digest the bytes are checked against it; a tag has only our own hash, whatever Docker-Content-Digest says. */
+/**
+ * Reads the manifest. With a digest the bytes are checked against it; a tag has only our own hash, whatever
+ * Docker-Content-Digest says.
+ */
 async function resolve(client: RegistryClient, reference: Reference, options: AbortOptions = {}): Promise<Artifact> {
   const { digest, tag = '' } = reference
   const subject = formatReference(reference)
@@ -65,7 +68,7 @@ async function related(
   return place.tag === undefined ? undefined : read({ tag: place.tag + what.tagSuffix })
 }
 
-/** Registries from before the API answer it in every way. */
+/** Reads the referrers API; undefined where there is none, as registries from before it answer in every way. */
 async function readReferrers(
   client: RegistryClient,
   place: Reference,

@@ -1,16 +1,16 @@
 import type { ClientRequest } from 'node:http'
 
-/** What goes up, from the first byte each time it is asked for; the chunks are the request's until it is over. */
+/** Body of a request, from the first byte each time it is asked for; the chunks are the request's until it is over. */
 export interface RequestBody {
-  /** Bytes, exactly. */
+  /** Exact number of bytes. */
   readonly length: number
   chunks(): AsyncIterable<Uint8Array>
 }
 
 /**
- * Writes a body as fast as the other side takes it. One that answers or closes before it has everything gets no more: it
- * has made up its mind.
- * @param onProgress hears of every chunk that is handed over
+ * Writes a body as fast as the other side takes it. One that answers or closes before it has everything gets no more:
+ * it has made its decision.
+ * @param onProgress called for every chunk that is handed over
  */
 export async function sendBody(sent: ClientRequest, body: RequestBody, onProgress: () => void): Promise<void> {
   let isOver = false

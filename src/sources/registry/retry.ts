@@ -5,11 +5,11 @@ export interface RetryOptions {
   readonly attempts?: number | undefined
   /** Pause after the first failure, in milliseconds; doubled after each further one; default 200. */
   readonly firstDelay?: number | undefined
-  /** No pause of our own is longer, in milliseconds; default 15,000. */
+  /** Longest pause of our own, in milliseconds; default 15,000. */
   readonly maxDelay?: number | undefined
-  /** No Retry-After of the other side is honoured beyond this, in milliseconds; default 60,000. */
+  /** Longest Retry-After of the other side that is honoured, in milliseconds; default 60,000. */
   readonly maxRetryAfter?: number | undefined
-  /** A number in [0, 1) that spreads the pauses of many clients; default Math.random. */
+  /** Source of numbers in [0, 1) that spread the pauses of many clients; default Math.random. */
   readonly jitter?: (() => number) | undefined
   /** Waits; default a timer that the signal ends early. */
   readonly sleep?: ((milliseconds: number, signal: AbortSignal | undefined) => Promise<void>) | undefined
@@ -20,11 +20,11 @@ export interface TransientDetails extends ErrorDetails {
   readonly attempts?: number
 }
 
-/** A failure that may not happen again: the connection broke, or the server asked for patience. */
+/** Failure that may not happen again: the connection broke, or the server asked for patience. */
 export class TransientError extends OnefoldError {
-  /** What the server asked for, in milliseconds. */
+  /** Pause that the server asked for, in milliseconds. */
   readonly retryAfter: number | undefined
-  /** Where patience is less likely to help: fewer attempts than for others. */
+  /** Limit on attempts where patience is less likely to help than elsewhere. */
   readonly attempts: number
 
   constructor(code: Code, message: string, details: TransientDetails = {}) {
@@ -43,7 +43,7 @@ export class Attempts {
     this.#options = options
   }
 
-  /** Something new arrived: the next failure is the first again. */
+  /** Notes that something new arrived: the next failure is the first again. */
   progress(): void {
     this.#failed = 0
   }
@@ -80,7 +80,10 @@ export async function retrying<T>(
     }
 }
 
-/** Retry-After (RFC 9110, 10.2.3): seconds or an HTTP date; in milliseconds from `now`, undefined when it is neither. */
+/**
+ * Parses Retry-After (RFC 9110, 10.2.3), seconds or an HTTP date; returns milliseconds from `now`, undefined when it is
+ * neither.
+ */
 export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
   const text = value?.trim() ?? ''
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000

@@ -11,7 +11,7 @@ import { documentMax } from '../source.ts'
 import { shownMediaType } from './document.ts'
 
 /**
- * The read side of the distribution API over one OCI layout directory:
+ * Read side of the distribution API over one OCI layout directory:
  *
  *     GET /v2/                              200
  *     GET /v2/NAME/manifests/TAG|DIGEST     from index.json and blobs/
@@ -23,15 +23,15 @@ import { shownMediaType } from './document.ts'
 export interface ServeOptions {
   /** Address to listen on; default 127.0.0.1. Nobody is asked for a password: keep it on loopback. */
   readonly address?: string | undefined
-  /** Default: any free one. */
+  /** Port to listen on; default any free one. */
   readonly port?: number | undefined
 }
 
 export interface LayoutServer extends AsyncDisposable {
-  /** `127.0.0.1:PORT`, as it stands at the beginning of a reference. */
+  /** Address as it stands at the beginning of a reference: `127.0.0.1:PORT`. */
   readonly host: string
   readonly url: string
-  /** What was asked and sent so far; bytes are those of bodies. */
+  /** Totals of what was asked and sent so far; bytes are those of bodies. */
   readonly served: { requests: number; bytes: number }
   close(): Promise<void>
 }
@@ -46,7 +46,9 @@ interface Stored {
 const refName = 'org.opencontainers.image.ref.name'
 const route = /^\/v2\/(.+)\/(manifests|blobs|tags)\/([^/]+)$/
 
-/** Serves an OCI layout read-only over HTTP until closed. The folder may change meanwhile; it is read at each request. */
+/**
+ * Serves an OCI layout read-only over HTTP until closed. The folder may change meanwhile; it is read at each request.
+ */
 export async function serveLayout(folder: string, options: ServeOptions = {}): Promise<LayoutServer> {
   const { createServer } = await import('node:http')
   await readIndex(folder)
@@ -95,7 +97,7 @@ async function findManifest(folder: string, reference: string): Promise<Stored |
   return contentType === undefined ? undefined : { ...blob, contentType }
 }
 
-/** The digest's syntax leaves no room for a path that leads elsewhere. */
+/** Finds a blob; the digest's syntax leaves no room for a path that leads elsewhere. */
 async function findBlob(folder: string, digest: string): Promise<Stored | undefined> {
   if (!isDigest(digest)) return undefined
   const path = join(folder, 'blobs', algorithmOf(digest), hexOf(digest))
@@ -115,7 +117,7 @@ async function readIndex(folder: string): Promise<readonly Descriptor[]> {
   return parseIndex(bytes, JSON.stringify(path)).manifests
 }
 
-/** A ref name is a tag, or a whole reference as some tools write it. */
+/** Returns the tag of an entry: a ref name is a tag, or a whole reference as some tools write it. */
 function tagOf({ annotations }: Descriptor): string | undefined {
   const name = annotations?.[refName]
   return name?.slice(name.lastIndexOf(':') + 1)
@@ -156,7 +158,7 @@ function send(
   return sendFile(response, stored.path, first, last)
 }
 
-/** The client may leave at any time, which ends the reading and is no failure of ours. */
+/** Sends a part of a file. The client may leave at any time, which ends the reading and is no failure of ours. */
 function sendFile(response: ServerResponse, path: string, start: number, end: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const file = createReadStream(path, { start, end, highWaterMark: 1024 * 1024 })
@@ -169,7 +171,7 @@ function sendFile(response: ServerResponse, path: string, start: number, end: nu
   })
 }
 
-/** One range of bytes (RFC 9110, 14.1.2). Several, or another unit, may be ignored, which sends everything. */
+/** Parses one range of bytes (RFC 9110, 14.1.2). Several, or another unit, may be ignored, which sends everything. */
 function parseRange(
   header: string | undefined,
   size: number,

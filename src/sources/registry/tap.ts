@@ -4,8 +4,8 @@ import { Duplex } from 'node:stream'
 import type { Feed } from './feed.ts'
 
 /**
- * A connection for node:http whose body can be read around it. Node allocates 64 KiB for every read of a socket and
- * frees it again, which costs four times what reading costs. So a tap reads into one buffer for all connections; heads
+ * Connection for node:http whose body can be read around it. Node allocates 64 KiB for every read of a socket and
+ * frees it again, which costs four times what reading costs. So this reads into one buffer for all connections; heads
  * are copied for the parser of node:http, and the body goes from there straight into the buffers of its reader.
  *
  *     network → shared ─┬→ head, and bodies nobody took → node:http
@@ -16,7 +16,7 @@ import type { Feed } from './feed.ts'
 export class Tap extends Duplex {
   #socket: Socket | undefined
   #state: 'pass' | 'head' | 'decide' | 'raw' = 'pass'
-  /** Bytes that have come and went nowhere yet. */
+  /** Bytes that have come and were not passed on yet. */
   #held: Uint8Array = none
   #feed: RawFeed | undefined
 
@@ -38,7 +38,7 @@ export class Tap extends Duplex {
     return this
   }
 
-  /** From now on the head of an answer is passed on alone, and what follows waits for takeBody() or passBody(). */
+  /** Passes only the head of the next answer on; the bytes after it wait for takeBody() or passBody(). */
   holdBody(): void {
     this.#state = 'head'
     this.receive(none)
@@ -57,7 +57,7 @@ export class Tap extends Duplex {
     this.receive(none)
   }
 
-  /** Takes what came; `bytes` are only lent. Returns false when the connection should wait. */
+  /** Takes bytes that came; they are only lent. Returns false when the connection should wait. */
   receive(bytes: Uint8Array): boolean {
     const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes])
     this.#held = none
@@ -139,7 +139,7 @@ export class Tap extends Duplex {
   }
 }
 
-/** A body of known length in two buffers that take turns: a chunk is the reader's until it takes the next. */
+/** Body of known length in two buffers that take turns: a chunk is the reader's until it takes the next. */
 class RawFeed implements Feed {
   state: Feed['state'] = 'open'
   notify = (): void => undefined
@@ -156,7 +156,10 @@ class RawFeed implements Feed {
     if (length === 0) this.state = 'ended'
   }
 
-  /** TLS goes on for a while after it was told to wait, so the buffer grows where it must. */
+  /**
+   * Takes bytes; returns false when the connection should wait. TLS goes on for a while after it was told to wait, so
+   * the buffer grows where it must.
+   */
   fill(bytes: Uint8Array): boolean {
     const taken = bytes.subarray(0, this.#remaining)
     if (this.#used + taken.length > this.#filling.length) this.#grow(this.#used + taken.length)
@@ -203,14 +206,17 @@ class RawFeed implements Feed {
 const none = new Uint8Array(0)
 const headMax = 64 * 1024
 const bufferSize = 512 * 1024
-/** Where every read of every tap arrives. What is in it is copied before anything else can happen. */
+/** Buffer that every read of every connection goes into. Its bytes are copied before anything else can happen. */
 const shared = emptyBuffer(256 * 1024)
 
 function emptyBuffer(size: number): Buffer {
   return Buffer.allocUnsafeSlow(size)
 }
 
-/** Makes an agent connect by taps. Not for one with a proxy: its tunnel would be built through the tap. */
+/**
+ * Makes an agent connect in this way. It is not for one with a proxy: its tunnel would be built through the same
+ * connection.
+ */
 export function tapConnections(agent: Agent): void {
   type Connect = (options: object, done: (error: Error | null, socket: Duplex) => void) => Duplex | null | undefined
   const connect: Connect = agent.createConnection.bind(agent)

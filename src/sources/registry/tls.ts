@@ -5,7 +5,7 @@ import { OnefoldError, errnoOf } from '../../error.ts'
 import { attempt } from '../local/file-set.ts'
 
 /**
- * Certificates for one host, in the places docker and podman look at:
+ * Places of certificates for one host, where docker and podman look too:
  *
  *     FOLDER/HOST[:PORT]/*.crt          authorities, trusted besides the usual ones
  *     FOLDER/HOST[:PORT]/NAME.cert      our own certificate …
@@ -15,7 +15,7 @@ export interface TlsFiles {
   readonly host: string
   readonly caFile?: string | undefined
   readonly certificateFolders?: readonly string[] | undefined
-  /** Also trust the authorities of the operating system. */
+  /** Trusts the authorities of the operating system as well. */
   readonly system: boolean
 }
 

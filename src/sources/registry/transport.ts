@@ -10,15 +10,18 @@ import { Tap, tapConnections } from './tap.ts'
 import { type TlsFiles, tlsContext } from './tls.ts'
 
 export interface TransportOptions {
-  /** Certificates are not checked, plain HTTP is spoken where TLS is not, and a redirect from https to http is followed. */
+  /**
+   * Turns the checks off: certificates are not checked, plain HTTP is spoken where TLS is not, and a redirect from
+   * https to http is followed.
+   */
   readonly insecure?: boolean | undefined
-  /** A PEM file with certificate authorities to trust besides the usual ones. */
+  /** Path of a PEM file with certificate authorities to trust besides the usual ones. */
   readonly caFile?: string | undefined
   /** Folders with one folder per HOST[:PORT]; default docker's and podman's under /etc. */
   readonly certificateFolders?: readonly string[] | undefined
-  /** A connection without a single byte for so long is given up, in milliseconds; default 60,000. */
+  /** Time in milliseconds after which a connection without a single byte is given up; default 60,000. */
   readonly stallTimeout?: number | undefined
-  /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY; default `process.env`. */
+  /** Environment with HTTP_PROXY, HTTPS_PROXY and NO_PROXY; default `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
 }
 
@@ -29,26 +32,28 @@ export interface Request {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string | RequestBody | undefined
-  /** For errors: what is being done, as in "Cannot ⟨…⟩". */
+  /** Action for errors, as in "Cannot ⟨…⟩". */
   readonly action: string
   readonly signal?: AbortSignal | undefined
-  /** The chunks of a large body may be lent: good only until the next one is taken. */
+  /** Lets the chunks of a large body be lent: good only until the next one is taken. */
   readonly lent?: boolean | undefined
 }
 
 export interface Response {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** Who answered, after redirects. */
+  /** URL that answered, after redirects. */
   readonly url: URL
-  /** It was not the origin that was asked: credentials stayed behind, and a refusal says nothing about them. */
+  /**
+   * True when it was not the origin that was asked: credentials stayed behind, and a refusal says nothing about them.
+   */
   readonly foreign: boolean
   readonly body: Feed
 }
 
 interface Connections {
   readonly agent: HttpAgent | HttpsAgent
-  /** They trust the authorities of the operating system as well. */
+  /** True when they trust the authorities of the operating system as well. */
   readonly system: boolean
 }
 
@@ -57,20 +62,20 @@ interface Answer {
   readonly body: Feed
 }
 
-/** Lending a body ends its connection, which is a price that short ones are not worth. */
+/** Shortest body that is lent: lending ends the connection, a price that short bodies are not worth. */
 const lentMin = 1024 * 1024
 const redirectMax = 10
-/** Times as long as for anything else the answer to an upload may take. */
+/** Factor by which the answer to an upload may take longer than any other. */
 const uploadPatience = 5
 const reading: ReadonlySet<Method> = new Set(['GET', 'HEAD'])
 const redirects = new Set([301, 302, 303, 307, 308])
 
-/** HTTP to any number of hosts over kept connections; ends them on dispose. */
+/** Sends HTTP requests to any number of hosts over kept connections; ends them on dispose. */
 export class Transport {
   readonly #options: TransportOptions
   readonly #agents = new Map<string, Promise<Connections>>()
   readonly #answered = new Set<string>()
-  /** The system's own authorities, which cost 60 ms to load, are asked once the built-in ones fail. */
+  /** True once the built-in authorities failed: those of the system cost 60 ms to load. */
   #systemAuthorities = false
   #closed = false
 
@@ -128,7 +133,7 @@ export class Transport {
     return next
   }
 
-  /** One exchange; authorities of the system are added when the built-in ones do not know the certificate's. */
+  /** Makes one exchange; authorities of the system are added when the built-in ones do not know the certificate's. */
   async #exchange(request: Request): Promise<Answer> {
     const { action, url } = request
     for (;;) {
@@ -213,7 +218,7 @@ export class Transport {
   }
 }
 
-/** The body must be held before its first byte comes; informational answers have heads of their own. */
+/** Holds the body before its first byte comes; informational answers have heads of their own. */
 function holdBody(sent: ClientRequest): void {
   sent.on('socket', (socket: unknown) => {
     if (!(socket instanceof Tap)) return
@@ -245,7 +250,10 @@ function failed(request: Request, url: URL, found: string): OnefoldError {
   return new OnefoldError('NETWORK', `Cannot ${request.action}: asked ${shownUrl(url)}, and ${found}`)
 }
 
-/** Only what concerns proxies, and undefined when there is none: connections without are tapped. */
+/**
+ * Returns the variables that concern proxies, and undefined when there is no proxy: connections without one are made by
+ * RawConnection.
+ */
 function proxiesOf(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> | undefined {
   const named = Object.entries(env).filter(([name, value]) => /^(?:https?|no)_proxy$/i.test(name) && value !== '')
   return named.some(([name]) => /^http/i.test(name)) ? Object.fromEntries(named) : undefined

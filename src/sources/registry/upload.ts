@@ -5,19 +5,19 @@ import type { BlobName } from '../targets/target.ts'
 import { otherDigest } from './stored.ts'
 import type { Response } from './transport.ts'
 
-/** Bytes of the blob, `length` from `offset`; may be asked for again. */
+/** Reads `length` bytes of the blob from `offset`; may be called again for the same. */
 export type BlobReader = (offset: number, length: number) => AsyncIterable<Uint8Array>
 
 export interface UploadOptions {
   readonly signal?: AbortSignal | undefined
-  /** Bytes that are on their way, or have arrived. */
+  /** Called with the number of bytes that are on their way, or have arrived. */
   readonly onProgress?: ((sent: number) => void) | undefined
 }
 
 /**
- * Takes a blob up (distribution-spec "Pushing blobs"): in one PUT, which every registry knows; what breaks off goes on
- * where the registry says that it stopped, or from the start with a new session. Where a PUT is refused, or broke twice,
- * the blob goes in chunks; where chunks are refused, in one PUT.
+ * Uploads a blob (distribution-spec "Pushing blobs"): in one PUT, which every registry knows; an upload that breaks off
+ * goes on where the registry says that it stopped, or from the start with a new session. Where a PUT is refused, or
+ * broke twice, the blob goes in chunks; where chunks are refused, in one PUT.
  */
 export async function uploadBlob(
   client: RegistryClient,
@@ -42,12 +42,12 @@ export async function uploadBlob(
 type Way = 'whole' | 'chunks'
 
 const chunkBytes = 16 * 1024 * 1024
-/** A registry that wants larger chunks than this wants none. */
+/** Largest chunk: a registry that wants larger ones wants none. */
 const chunkMax = 1024 * 1024 * 1024
 const done = [200, 201, 202, 204]
-/** Answers to a body that say something of the way it was sent, and perhaps of nothing else. */
+/** Statuses that say something of the way the body was sent, and perhaps of nothing else. */
 const wayRefused = [400, 405, 411, 413, 415, 501]
-/** The session is gone, or somewhere else than we thought. */
+/** Statuses for a session that is gone, or somewhere else than we thought. */
 const sessionLost = [404, 409, 410, 416]
 
 class Upload {
@@ -57,12 +57,12 @@ class Upload {
   readonly #read: BlobReader
   readonly #options: UploadOptions
   #session: URL | undefined
-  /** So many bytes the registry has, by its own word. */
+  /** Number of bytes that the registry has, as it reports. */
   #offset = 0
   #furthest = 0
   #chunk = chunkBytes
   #way: Way = 'whole'
-  /** What a session that was broken off goes on in is chunks, whatever the way. */
+  /** Way of the last try: a session that was broken off goes on in chunks, whatever `#way` is. */
   #tried: Way = 'whole'
   #broken = 0
   readonly #refused = new Set<Way>()
@@ -75,7 +75,7 @@ class Upload {
     this.#options = options
   }
 
-  /** Goes on as far as it gets; returns when the registry has the blob. */
+  /** Sends as much as it can; returns when the registry has the blob. */
   async attempt(): Promise<void> {
     this.#session ??= await this.#begin()
     this.#tried = this.#offset === 0 ? this.#way : 'chunks'
@@ -84,7 +84,7 @@ class Upload {
     return this.#finish(this.#session, 0)
   }
 
-  /** Whether the registry had more after the last failure than ever before. */
+  /** Tells whether the registry had more after the last failure than ever before. */
   get advanced(): boolean {
     return this.#offset > this.#furthest
   }
@@ -115,7 +115,7 @@ class Upload {
     return this.#next(response)
   }
 
-  /** The last request of a session: with all of the blob, or with nothing more. */
+  /** Makes the last request of a session: with all of the blob, or with nothing more. */
   async #finish(session: URL, length: number): Promise<void> {
     const url = new URL(session)
     // Not by searchParams: that would spell what the registry put there in another way.
@@ -183,7 +183,7 @@ class Upload {
     this.#offset = 0
   }
 
-  /** `Range: 0-N`; a session that has nothing says so by 0-0, or not at all. */
+  /** Reads `Range: 0-N`; a session that has nothing says so by 0-0, or not at all. */
   #heldBy({ headers }: Response): number | undefined {
     const last = /^(?:bytes=)?0-(\d{1,16})$/.exec(headers['range'] ?? '')?.[1]
     if (last === undefined) return undefined

@@ -27,14 +27,14 @@ export class WritableRepository implements AsyncDisposable {
     return formatReference(this.reference)
   }
 
-  /** Whether it says that it has the blob, with the size it must have. */
+  /** Tells whether the registry says that it has the blob, with the size it must have. */
   async hasBlob(blob: BlobName, options: AbortOptions = {}): Promise<boolean> {
     const asked = `look for blob ${blob.digest} in ${this.#place}`
     const answer = await this.#look(`blobs/${blob.digest}`, asked, options)
     return answer !== undefined && hasSize(answer, blob.size) && otherDigest(answer, blob.digest) === undefined
   }
 
-  /** Has the registry take a blob from another of its repositories; false when it does not. */
+  /** Has the registry take a blob from another of its repositories; returns false when it does not. */
   async mountBlob({ digest }: BlobName, from: string, { signal }: AbortOptions = {}): Promise<boolean> {
     const action = `mount blob ${digest} from ${from} in ${this.#place}`
     const question = new URLSearchParams({ mount: digest, from }).toString()
@@ -58,7 +58,10 @@ export class WritableRepository implements AsyncDisposable {
     await uploadBlob(this.#client, `blob ${blob.digest} to ${this.#place}`, blob, read, options)
   }
 
-  /** Throws a RefusedError when the registry does not want it, for one because it lacks what the manifest names. */
+  /**
+   * Stores a manifest. Throws a RefusedError when the registry does not want it, for one because it lacks blobs that
+   * the manifest names.
+   */
   async putManifest(
     manifest: Descriptor,
     bytes: Uint8Array,
@@ -125,7 +128,7 @@ export class WritableRepository implements AsyncDisposable {
   }
 }
 
-/** A server that does not tell is believed. */
+/** Tells whether the answer has the size; a server that reports none is believed. */
 function hasSize({ status, headers }: Response, size: number): boolean {
   const told = status === 206 ? /\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] : headers['content-length']
   return told === undefined || Number(told) === size
