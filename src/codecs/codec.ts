@@ -50,7 +50,8 @@ export function encodedMax(length: number): number {
 const nothing = new Uint8Array(0)
 
 /**
- * Drains a decoder, which it owns: takes input in pieces of any size, and fills rooms of any size with what they decode to.
+ * Drains a decoder, which it owns: takes input in pieces of any size, and fills rooms of any size with what they decode
+ * to.
  *
  *     drain.give(piece)
  *     for (let length = drain.read(room); length > 0; length = drain.read(room)) use(room.subarray(0, length))

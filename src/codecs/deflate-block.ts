@@ -10,8 +10,8 @@ const { Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, Z_FINISH, Z_BLOCK } = constants
  * before it as dictionary, make one stream when they are joined, as pigz does it.
  *
  * What comes out depends on nothing but what goes in and the parameters below, on every machine whose processor has CRC
- * instructions (x86-64 since 2011, all of arm64 but the very first): zlib looks for matches with them. Without, it finds
- * others in places, and the stream is as good and another one.
+ * instructions (x86-64 since 2011, all of arm64 but the very first): zlib looks for matches with them. Without, it
+ * finds others in places, and the stream is as good and another one.
  */
 
 /** Version of the encoder's output, raised with every change of it: of the parameters, the blocks or their order. */
@@ -28,7 +28,10 @@ const tunedLevel = 6
 const tuning = [4, 5, 32, 16] as const
 /** Twice the hash table that zlib takes unasked, for fewer chains with bytes that only hash alike. */
 const memLevel = 9
-/** Bytes of input between two sets of Huffman codes: a tar changes with every file. zlib alone would wait for 32,768 symbols. */
+/**
+ * Bytes of input between two sets of Huffman codes: a tar changes with every file. zlib alone would wait for 32,768
+ * symbols.
+ */
 const codeBytes = 16 * 1024
 const rawWindowBits = -15
 

@@ -8,8 +8,8 @@ const windowBits = 15 + 16
 const nothingDone: Step = { consumed: 0, produced: 0 }
 
 /**
- * Decodes gzip (RFC 1952), any number of members. zlib itself checks CRC and length of each member. As gzip(1) and Go do not
- * agree on what may follow the last member, zero padding is let through and everything else is refused.
+ * Decodes gzip (RFC 1952), any number of members. zlib itself checks CRC and length of each member. As gzip(1) and Go
+ * do not agree on what may follow the last member, zero padding is let through and everything else is refused.
  */
 export class GzipDecoder implements Decoder {
   readonly #zlib: Zlib

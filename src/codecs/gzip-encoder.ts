@@ -6,7 +6,9 @@ import { ZStream, requireCode } from './z-stream.ts'
 const { Z_OK, Z_STREAM_END, Z_FINISH } = constants
 /** Number to add to the window bits so that zlib writes a header and a trailer of gzip. */
 const gzipWrapper = 16
-/** Offset of the byte in a member's header that names the system which made it (RFC 1952, section 2.3.1); 255: unknown. */
+/**
+ * Offset of the byte in a member's header that names the system which made it (RFC 1952, section 2.3.1); 255: unknown.
+ */
 const systemAt = 9
 const unknownSystem = 255
 /** `gz_header` of zlib.h: no name, no time; the system is the int at 20. */
@@ -64,7 +66,9 @@ export class GzipEncoder implements MemberEncoder {
   }
 }
 
-/** Makes the same members by way of node:zlib, where this Node does not export its zlib; costs a buffer and a copy each. */
+/**
+ * Makes the same members by way of node:zlib, where this Node does not export its zlib; costs a buffer and a copy each.
+ */
 export class NodeGzipEncoder implements MemberEncoder {
   readonly #level: number
 

@@ -10,9 +10,9 @@ const inLastBlock = 64
 const atBlockEnd = 128
 
 /**
- * Decodes a whole gzip blob and notes where a GzipSpanDecoder could start: behind each header with no output before it, and
- * wherever a block ends that is not the last of its member and lies more than `spanSize` bytes of output behind the point
- * before. These are SOCI's rules, to the byte.
+ * Decodes a whole gzip blob and notes where a GzipSpanDecoder could start: behind each header with no output before it,
+ * and wherever a block ends that is not the last of its member and lies more than `spanSize` bytes of output behind the
+ * point before. These are SOCI's rules, to the byte.
  */
 export class GzipIndexer implements IndexingDecoder {
   readonly #members: GzipDecoder

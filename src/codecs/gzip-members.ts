@@ -9,7 +9,8 @@
  *     deflate…  nothing but inflating it tells where it ends
  *     crc32     u32 of the inflated bytes        isize  u32, their number modulo 2^32
  *
- * After the last member zero bytes may follow (tapes and blocks are filled up so; gzip lets them pass) and nothing else.
+ * After the last member zero bytes may follow (tapes and blocks are filled up so; gzip lets them pass) and nothing
+ * else.
  */
 import { crc32, inflateRawSync } from 'node:zlib'
 import { OnefoldError } from '../error.ts'

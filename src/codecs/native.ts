@@ -1,6 +1,6 @@
 /**
- * zlib and zstd, called directly on memory that threads share. Node's own streams cost a third more: a buffer allocated,
- * zeroed and collected for every chunk, and a trip through the event loop.
+ * zlib and zstd, called directly on memory that threads share. Node's own streams cost a third more: a buffer
+ * allocated, zeroed and collected for every chunk, and a trip through the event loop.
  *
  * Each library is looked for in this process first. Nearly every Node exports the copy it uses, one that is linked with
  * the system's libraries included. Where it is hidden, the copy of the system decodes in its place: any copy gives the

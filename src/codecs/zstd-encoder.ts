@@ -27,8 +27,8 @@ export class ZstdEncoder implements MemberEncoder {
 }
 
 /**
- * Makes the same frames by way of node:zlib, where this Node does not export its zstd; costs a buffer and a copy each. The
- * bytes are the same only because all input and room for all output are given at once.
+ * Makes the same frames by way of node:zlib, where this Node does not export its zstd; costs a buffer and a copy each.
+ * The bytes are the same only because all input and room for all output are given at once.
  */
 export class NodeZstdEncoder implements MemberEncoder {
   readonly #level: number

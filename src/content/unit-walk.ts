@@ -13,8 +13,8 @@ export interface ByteSpan {
 const repeatedMax = 64 * 2 ** 20
 
 /**
- * Follows extents through the units as a reader will: on from where the last read of a unit ended, or from its beginning
- * again. A hostile table could have every byte of a large unit decoded for each byte that it wants.
+ * Follows extents through the units as a reader will: on from where the last read of a unit ended, or from its
+ * beginning again. A hostile table could have every byte of a large unit decoded for each byte that it wants.
  */
 export class UnitWalk {
   /** Reason why the extents cannot be read at all. */

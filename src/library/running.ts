@@ -6,8 +6,8 @@ import { requireSound } from '../transfer/verify/proof.ts'
 import { type ImageChoice, type TrustOptions, chosenImage } from './image-choice.ts'
 
 /**
- * Runs a program in a container made from a stored image, as its config says where the options say nothing, and waits for
- * its end. Standard streams and signals are the program's meanwhile.
+ * Runs a program in a container made from a stored image, as its config says where the options say nothing, and waits
+ * for its end. Standard streams and signals are the program's meanwhile.
  */
 export async function run(
   store: Store,

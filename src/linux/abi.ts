@@ -1,6 +1,6 @@
 /**
- * The parts of the Linux ABI that are used here, x86-64 and arm64 side by side: the one place where system call numbers,
- * constants and structure layouts stand.
+ * The parts of the Linux ABI that are used here, x86-64 and arm64 side by side: the one place where system call
+ * numbers, constants and structure layouts stand.
  *
  * Sources (linux/include/uapi unless said otherwise): arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h
  * (which arm64 uses), asm-generic/fcntl.h with arch/arm64/include/uapi/asm/fcntl.h (arm64 gives four open flags other

@@ -1,7 +1,7 @@
 /**
- * A layer as stored: every byte of its tar that is not file content, and for each file what holds its content. That is enough to
- * build the tar again bit for bit, and to read its entries by running the tar parser over the same framing. RECIPE.md in
- * this folder has the picture; this file is version 1.
+ * A layer as stored: every byte of its tar that is not file content, and for each file what holds its content. That is
+ * enough to build the tar again bit for bit, and to read its entries by running the tar parser over the same framing.
+ * RECIPE.md in this folder has the picture; this file is version 1.
  */
 import { createHash } from 'node:crypto'
 import { type RecipeDigest, type VerityDigest, parseRecipeDigest } from '../digest.ts'

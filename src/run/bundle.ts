@@ -1,9 +1,9 @@
 /**
  * The config.json of an OCI runtime bundle (runtime-spec 1.0), for crun, runc and their like.
  *
- * The container is isolated by its own mounts, processes, IPC, host name and cgroup view; the capabilities podman leaves
- * root; /proc and /sys with the parts masked or read-only that reach into the host. There is no seccomp filter and no
- * network of its own: by default it shares the host's, since nobody here would connect another one.
+ * The container is isolated by its own mounts, processes, IPC, host name and cgroup view; the capabilities podman
+ * leaves root; /proc and /sys with the parts masked or read-only that reach into the host. There is no seccomp filter
+ * and no network of its own: by default it shares the host's, since nobody here would connect another one.
  *
  * An image's labels do not become annotations: runtimes take orders from some of those.
  */

@@ -1,7 +1,7 @@
 /**
- * User that the program runs as: an image says `user[:group]`, each by name or number, and its own /etc/passwd and /etc/group
- * say what that means. Both files come from the image, so a line that makes no sense is passed over, as every program
- * that reads them does.
+ * User that the program runs as: an image says `user[:group]`, each by name or number, and its own /etc/passwd and
+ * /etc/group say what that means. Both files come from the image, so a line that makes no sense is passed over, as
+ * every program that reads them does.
  */
 import { OnefoldError } from '../error.ts'
 

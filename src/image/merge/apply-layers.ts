@@ -10,8 +10,8 @@ export interface MergeOptions {
 }
 
 /**
- * Merges layers, bottom first, into one tree by the rules of docs/tree.md. Time is linear in the entries; memory is that
- * of the tree and of one layer.
+ * Merges layers, bottom first, into one tree by the rules of docs/tree.md. Time is linear in the entries; memory is
+ * that of the tree and of one layer.
  */
 export class Merge {
   readonly #root: Directory
@@ -48,8 +48,8 @@ interface Name {
 }
 
 /**
- * Counts links and puts every inode under its first name. Only inodes in `linked` can have more than one name; everything
- * else costs one visit.
+ * Counts links and puts every inode under its first name. Only inodes in `linked` can have more than one name;
+ * everything else costs one visit.
  */
 export function settleLinks(root: Directory, linked: ReadonlySet<Inode>): void {
   const names = new Map<Inode, Name[]>()

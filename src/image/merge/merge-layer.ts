@@ -64,7 +64,10 @@ export class Layer {
     return this.#linked
   }
 
-  /** Lays this layer over the lower tree, changing it in place. Costs time for the layer's entries, not the lower tree's. */
+  /**
+   * Lays this layer over the lower tree, changing it in place. Costs time for the layer's entries, not the lower
+   * tree's.
+   */
   settle(): void {
     if (this.#kind === 'layer') hideOwnFiles(this.#root)
     const pending: [lower: Directory, upper: Directory][] = [[this.#lower, this.#root]]

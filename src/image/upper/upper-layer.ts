@@ -76,7 +76,9 @@ interface Level {
   readonly lower: Directory | undefined
   /** Directory that the image below has at this place, as far as the layer has not hidden it. */
   readonly under: Directory | undefined
-  /** Names of `lower` that the layer has to repeat, as it lies elsewhere in the image: all but those of the upper one. */
+  /**
+   * Names of `lower` that the layer has to repeat, as it lies elsewhere in the image: all but those of the upper one.
+   */
   readonly repeated: readonly string[]
   next: number
 }

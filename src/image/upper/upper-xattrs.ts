@@ -3,8 +3,8 @@ import { pathFromBytes } from '../../paths.ts'
 
 /**
  * Attributes by which overlayfs keeps its own account of an upper directory (Documentation/filesystems/overlayfs.rst).
- * They lie below `trusted.overlay.`, which nobody in a container can write, or below `user.overlay.` where the mount was
- * made with `userxattr`. In the other kind of upper directory `user.overlay.*` is what some program wrote: data.
+ * They lie below `trusted.overlay.`, which nobody in a container can write, or below `user.overlay.` where the mount
+ * was made with `userxattr`. In the other kind of upper directory `user.overlay.*` is what some program wrote: data.
  */
 export type OverlayPrefix = 'trusted' | 'user'
 
