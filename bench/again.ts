@@ -1,4 +1,4 @@
-import { serveLayout } from '../src/sources/registry/serve.ts'
+import { serveLayout } from '../src/sources/registry/serve-layout.ts'
 import { buildImages, layout } from './build.ts'
 import { output } from './command.ts'
 import { app } from './images.ts'

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../../error.ts'
 import { abortable } from './abort.ts'
 import { shownUrl } from './registry-failure.ts'
-import { readFeed } from './feed.ts'
+import { readBody } from './response-body.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import { isLoopback } from './reference.ts'
@@ -133,7 +133,7 @@ export class Authorizer {
     const { transport } = this.#options
     const response = await transport.send(sent)
     if (response.status === 200)
-      return readFeed(response.body, tokenMax, { ...sent, stallTimeout: transport.stallTimeout })
+      return readBody(response.body, tokenMax, { ...sent, stallTimeout: transport.stallTimeout })
     response.body.drop()
     const found = `the token server ${shownUrl(response.url)} answers ${response.status}`
     if (response.status === 429 || response.status >= 500)

@@ -2,7 +2,7 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { BlobOptions } from '../source.ts'
 import type { RegistryClient } from './client.ts'
-import { feedChunks } from './feed.ts'
+import { bodyChunks } from './response-body.ts'
 import { Attempts, TransientError } from './retry.ts'
 import type { Response } from './transport.ts'
 
@@ -65,7 +65,7 @@ class Reading {
     }
     const { start, end } = this.#extent(response, ranged)
     let at = start
-    for await (const chunk of feedChunks(response.body, {
+    for await (const chunk of bodyChunks(response.body, {
       ...common,
       stallTimeout: this.#client.transport.stallTimeout,
     })) {

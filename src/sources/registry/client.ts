@@ -4,7 +4,7 @@ import { abortable } from './abort.ts'
 import { Authorizer } from './auth.ts'
 import { type CredentialOptions, type Credentials, findCredentials } from './credentials.ts'
 import { shownUrl, speaksNoTls } from './registry-failure.ts'
-import { readFeed } from './feed.ts'
+import { readBody } from './response-body.ts'
 import { type Reference, isLoopback, transportHost } from './reference.ts'
 import { type RetryOptions, TransientError, parseRetryAfter, retrying } from './retry.ts'
 import type { RequestBody } from './request-body.ts'
@@ -70,7 +70,7 @@ export class RegistryClient {
   async document(question: Question, limit: number): Promise<{ bytes: Buffer; response: Response }> {
     return retrying(this.retry, question.signal, async () => {
       const response = await this.open(question)
-      const bytes = await readFeed(response.body, limit, { ...question, stallTimeout: this.transport.stallTimeout })
+      const bytes = await readBody(response.body, limit, { ...question, stallTimeout: this.transport.stallTimeout })
       return { bytes, response }
     })
   }
@@ -160,9 +160,9 @@ export class RegistryClient {
 
   async #statusError(question: Asking, response: Response): Promise<OnefoldError> {
     const { status, headers, foreign } = response
-    const said = foreign ? '' : await this.#readErrors(question, response)
+    const errors = foreign ? '' : await this.#readErrors(question, response)
     response.body.drop()
-    const found = `${foreign ? shownUrl(response.url) : this.#reference.host} answers ${status}${said}`
+    const found = `${foreign ? shownUrl(response.url) : this.#reference.host} answers ${status}${errors}`
     const message = `Cannot ${question.action}: ${found}`
     if (isTransient(status))
       return new TransientError('NETWORK', message, {
@@ -171,17 +171,17 @@ export class RegistryClient {
       })
     // Where the registry sent us the permission may have run out: asked again, it gives a new one.
     if (foreign && status >= 400) return new TransientError('NETWORK', `${message} on a redirect`, { attempts: 3 })
-    if (status === 401 || status === 403) return this.#authorizer.refused(question, ` (${status}${said})`)
+    if (status === 401 || status === 403) return this.#authorizer.refused(question, ` (${status}${errors})`)
     const code = status === 404 ? 'NOT_FOUND' : 'NETWORK'
     const hint = status === 404 ? { hint: 'Check the repository and the tag or digest.' } : {}
-    return new RefusedError(code, message, { ...hint, status, said })
+    return new RefusedError(code, message, { ...hint, status, errors })
   }
 
   /** Reads the error list of the distribution spec as `: CODE message`, or nothing. */
   async #readErrors(question: Asking, { body, headers }: Response): Promise<string> {
     if (Number(headers['content-length'] ?? 0) > errorBodyMax) return ''
     const options = { ...question, stallTimeout: Math.min(5000, this.transport.stallTimeout) }
-    const bytes = await readFeed(body, errorBodyMax, options).catch((error: unknown) => {
+    const bytes = await readBody(body, errorBodyMax, options).catch((error: unknown) => {
       if (error instanceof OnefoldError) return undefined
       throw error
     })
@@ -192,7 +192,7 @@ export class RegistryClient {
 export interface RefusedDetails extends ErrorDetails {
   readonly status: number
   /** Error of the registry as `: CODE message`, or nothing. */
-  readonly said: string
+  readonly errors: string
 }
 
 /** Error for a registry that said no, and would again. */
@@ -201,10 +201,10 @@ export class RefusedError extends OnefoldError {
   /** True when a manifest that was put names blobs that the registry does not have. */
   readonly isMissingBlob: boolean
 
-  constructor(code: Code, message: string, { status, said, ...details }: RefusedDetails) {
+  constructor(code: Code, message: string, { status, errors, ...details }: RefusedDetails) {
     super(code, message, details)
     this.status = status
-    this.isMissingBlob = /^: (?:MANIFEST_BLOB_UNKNOWN|BLOB_UNKNOWN|MANIFEST_UNKNOWN)\b/.test(said)
+    this.isMissingBlob = /^: (?:MANIFEST_BLOB_UNKNOWN|BLOB_UNKNOWN|MANIFEST_UNKNOWN)\b/.test(errors)
   }
 }
 

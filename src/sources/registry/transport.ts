@@ -3,10 +3,10 @@ import type { Agent as HttpsAgent } from 'node:https'
 import type { SecureContext } from 'node:tls'
 import { OnefoldError } from '../../error.ts'
 import { Failure, explain, shownUrl } from './registry-failure.ts'
-import { type Feed, MessageFeed } from './feed.ts'
+import { type ResponseBody, MessageBody } from './response-body.ts'
 import { isLoopback } from './reference.ts'
 import { type RequestBody, sendBody } from './request-body.ts'
-import { Tap, tapConnections } from './tap.ts'
+import { RawConnection, useRawConnections } from './raw-connection.ts'
 import { type TlsFiles, tlsContext } from './tls.ts'
 
 export interface TransportOptions {
@@ -48,7 +48,7 @@ export interface Response {
    * True when it was not the origin that was asked: credentials stayed behind, and a refusal says nothing about them.
    */
   readonly foreign: boolean
-  readonly body: Feed
+  readonly body: ResponseBody
 }
 
 interface Connections {
@@ -59,7 +59,7 @@ interface Connections {
 
 interface Answer {
   readonly message: IncomingMessage
-  readonly body: Feed
+  readonly body: ResponseBody
 }
 
 /** Shortest body that is lent: lending ends the connection, a price that short bodies are not worth. */
@@ -208,7 +208,7 @@ export class Transport {
       url.protocol === 'http:'
         ? new (await import('node:http')).Agent(options)
         : new (await import('node:https')).Agent({ ...options, ...(await this.#tls(url)) })
-    if (proxyEnv === undefined) tapConnections(agent)
+    if (proxyEnv === undefined) useRawConnections(agent)
     return { agent, system }
   }
 
@@ -221,7 +221,7 @@ export class Transport {
 /** Holds the body before its first byte comes; informational answers have heads of their own. */
 function holdBody(sent: ClientRequest): void {
   sent.on('socket', (socket: unknown) => {
-    if (!(socket instanceof Tap)) return
+    if (!(socket instanceof RawConnection)) return
     socket.holdBody()
     sent.on('information', () => socket.holdBody())
   })
@@ -231,19 +231,19 @@ function bodyLength(body: string | RequestBody): number {
   return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
 
-function bodyOf(message: IncomingMessage, request: Request): Feed {
-  const tap: unknown = message.socket
-  if (request.lent !== true || !(tap instanceof Tap)) return new MessageFeed(message)
+function bodyOf(message: IncomingMessage, request: Request): ResponseBody {
+  const socket: unknown = message.socket
+  if (request.lent !== true || !(socket instanceof RawConnection)) return new MessageBody(message)
   const { statusCode = 0, headers } = message
   const length = Number(headers['content-length'] ?? 0)
   if ([200, 206].includes(statusCode) && length >= lentMin && headers['transfer-encoding'] === undefined) {
     // Its parser takes the body for lost when the connection ends, and we know better.
     message.on('error', () => undefined)
-    return tap.takeBody(length)
+    return socket.takeBody(length)
   }
   // The parser is at work on the head and cannot be given more before it has returned.
-  process.nextTick(() => tap.passBody())
-  return new MessageFeed(message)
+  process.nextTick(() => socket.passBody())
+  return new MessageBody(message)
 }
 
 function failed(request: Request, url: URL, found: string): OnefoldError {

@@ -147,7 +147,7 @@ class Upload {
     this.#session = this.#next(response)
     this.#offset = this.#heldBy(response) ?? from + length
     if (this.#offset <= from || this.#offset > from + length)
-      throw this.#lost(`it was sent bytes ${from} to ${from + length}, and says that it has ${this.#offset}`)
+      throw this.#sessionError(`it was sent bytes ${from} to ${from + length}, and says that it has ${this.#offset}`)
   }
 
   #body(from: number, length: number): { length: number; chunks: () => AsyncIterable<Uint8Array> } {
@@ -200,7 +200,7 @@ class Upload {
     return response
   }
 
-  #lost(found: string): TransientError {
+  #sessionError(found: string): TransientError {
     return new TransientError('NETWORK', `Cannot ${this.#action}: ${found}`)
   }
 }

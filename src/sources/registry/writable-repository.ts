@@ -5,7 +5,7 @@ import type { BlobName } from '../targets/target.ts'
 import { RefusedError, RegistryClient, type RegistryOptions } from './client.ts'
 import { type Reference, formatReference } from './reference.ts'
 import { retrying } from './retry.ts'
-import { otherDigest } from './stored.ts'
+import { otherDigest } from './stored-digest.ts'
 import type { Response } from './transport.ts'
 import { type BlobReader, type UploadOptions, uploadBlob } from './upload.ts'
 
@@ -130,6 +130,6 @@ export class WritableRepository implements AsyncDisposable {
 
 /** Tells whether the answer has the size; a server that reports none is believed. */
 function hasSize({ status, headers }: Response, size: number): boolean {
-  const told = status === 206 ? /\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] : headers['content-length']
-  return told === undefined || Number(told) === size
+  const reported = status === 206 ? /\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] : headers['content-length']
+  return reported === undefined || Number(reported) === size
 }

@@ -3,7 +3,7 @@ import { type Server, type Socket, createServer } from 'node:net'
 import { test } from 'node:test'
 import { noise } from '../../../test/servers/registry.ts'
 import { OnefoldError } from '../../error.ts'
-import { feedChunks } from './feed.ts'
+import { bodyChunks } from './response-body.ts'
 import { Transport } from './transport.ts'
 
 const body = noise(1_200_000)
@@ -38,7 +38,7 @@ async function serving(answer: (socket: Socket) => void): Promise<AsyncDisposabl
 async function read(transport: Transport, url: URL, lent = true): Promise<{ bytes: Buffer; chunks: number }> {
   const response = await transport.send({ method: 'GET', url, headers: {}, action: 'read', lent })
   const chunks: Uint8Array[] = []
-  for await (const chunk of feedChunks(response.body, options)) chunks.push(Buffer.from(chunk))
+  for await (const chunk of bodyChunks(response.body, options)) chunks.push(Buffer.from(chunk))
   return { bytes: Buffer.concat(chunks), chunks: chunks.length }
 }
 
@@ -121,7 +121,7 @@ test('a slow reader holds the connection back and loses nothing', async () => {
   const { url } = server
   const response = await transport.send({ method: 'GET', url, headers: {}, action: 'read', lent: true })
   let at = 0
-  for await (const chunk of feedChunks(response.body, options)) {
+  for await (const chunk of bodyChunks(response.body, options)) {
     if (at % 5 === 0) await new Promise((resolve) => setTimeout(resolve, 3))
     // Lent until the next one is asked for, whatever has come in meanwhile.
     assert.ok(large.subarray(at, at + chunk.length).equals(chunk))
@@ -138,7 +138,7 @@ test('a given body is read to its end after the server has closed', async () => 
   await using transport = new Transport({ env: {} })
   const response = await transport.send({ method: 'GET', url: server.url, headers: {}, action: 'read' })
   let at = 0
-  for await (const chunk of feedChunks(response.body, options)) {
+  for await (const chunk of bodyChunks(response.body, options)) {
     if (at % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 3))
     assert.ok(large.subarray(at, at + chunk.length).equals(chunk))
     at += chunk.length

@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http'
 import type { OnReadOpts, Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { Feed } from './feed.ts'
+import type { ResponseBody } from './response-body.ts'
 
 /**
  * Connection for node:http whose body can be read around it. Node allocates 64 KiB for every read of a socket and
@@ -9,16 +9,16 @@ import type { Feed } from './feed.ts'
  * are copied for the parser of node:http, and the body goes from there straight into the buffers of its reader.
  *
  *     network → shared ─┬→ head, and bodies nobody took → node:http
- *                       └→ a body that was taken (known length) → RawFeed → reader
+ *                       └→ a body that was taken (known length) → RawBody → reader
  *
  * The parser never learns that the body has come, so a connection whose body was taken is closed after it.
  */
-export class Tap extends Duplex {
+export class RawConnection extends Duplex {
   #socket: Socket | undefined
   #state: 'pass' | 'head' | 'decide' | 'raw' = 'pass'
   /** Bytes that have come and were not passed on yet. */
   #held: Uint8Array = none
-  #feed: RawFeed | undefined
+  #body: RawBody | undefined
 
   constructor() {
     super({ allowHalfOpen: false })
@@ -29,7 +29,7 @@ export class Tap extends Duplex {
     let ended = false
     socket.on('end', () => {
       ended = true
-      if (this.#feed === undefined) this.push(null)
+      if (this.#body === undefined) this.push(null)
       else this.destroy()
     })
     socket.on('error', (error) => this.destroy(error))
@@ -44,12 +44,12 @@ export class Tap extends Duplex {
     this.receive(none)
   }
 
-  takeBody(length: number): Feed {
+  takeBody(length: number): ResponseBody {
     this.#state = 'raw'
-    const feed = new RawFeed(this, length)
-    this.#feed = feed
+    const body = new RawBody(this, length)
+    this.#body = body
     this.receive(none)
-    return feed
+    return body
   }
 
   passBody(): void {
@@ -63,7 +63,7 @@ export class Tap extends Duplex {
     this.#held = none
     switch (this.#state) {
       case 'raw':
-        return this.#feed?.fill(all) ?? true
+        return this.#body?.fill(all) ?? true
       case 'pass':
         return all.length === 0 || this.push(Buffer.from(all))
       case 'head':
@@ -107,7 +107,7 @@ export class Tap extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#socket?.destroy()
-    this.#feed?.close()
+    this.#body?.close()
     done(error)
   }
 
@@ -140,18 +140,18 @@ export class Tap extends Duplex {
 }
 
 /** Body of known length in two buffers that take turns: a chunk is the reader's until it takes the next. */
-class RawFeed implements Feed {
-  state: Feed['state'] = 'open'
+class RawBody implements ResponseBody {
+  state: ResponseBody['state'] = 'open'
   notify = (): void => undefined
-  readonly #tap: Tap
+  readonly #connection: RawConnection
   #remaining: number
   #filling = emptyBuffer(bufferSize)
   #spare: Buffer | undefined
   #used = 0
   #full = false
 
-  constructor(tap: Tap, length: number) {
-    this.#tap = tap
+  constructor(connection: RawConnection, length: number) {
+    this.#connection = connection
     this.#remaining = length
     if (length === 0) this.state = 'ended'
   }
@@ -168,7 +168,7 @@ class RawFeed implements Feed {
     this.#remaining -= taken.length
     if (this.#remaining === 0 && this.state === 'open') {
       this.state = 'ended'
-      this.#tap.destroy()
+      this.#connection.destroy()
     }
     if (this.#used > 0 || this.state === 'ended') this.notify()
     this.#full = this.#used > this.#filling.length - shared.length
@@ -182,13 +182,13 @@ class RawFeed implements Feed {
     this.#spare = this.#filling
     this.#filling = next
     this.#used = 0
-    if (this.#full) this.#tap.resumeSocket()
+    if (this.#full) this.#connection.resumeSocket()
     this.#full = false
     return chunk
   }
 
   drop(): void {
-    this.#tap.destroy()
+    this.#connection.destroy()
   }
 
   close(): void {
@@ -217,15 +217,15 @@ function emptyBuffer(size: number): Buffer {
  * Makes an agent connect in this way. It is not for one with a proxy: its tunnel would be built through the same
  * connection.
  */
-export function tapConnections(agent: Agent): void {
+export function useRawConnections(agent: Agent): void {
   type Connect = (options: object, done: (error: Error | null, socket: Duplex) => void) => Duplex | null | undefined
   const connect: Connect = agent.createConnection.bind(agent)
-  const tapped: Connect = (options, done) => {
-    const tap = new Tap()
-    const receive = (length: number, buffer: Uint8Array): boolean => tap.receive(buffer.subarray(0, length))
+  const connectRaw: Connect = (options, done) => {
+    const connection = new RawConnection()
+    const receive = (length: number, buffer: Uint8Array): boolean => connection.receive(buffer.subarray(0, length))
     const onread: OnReadOpts = { buffer: shared, callback: receive }
     const socket = connect({ ...options, onread }, done)
-    return socket === null || socket === undefined ? socket : tap.attach(socket as Socket)
+    return socket === null || socket === undefined ? socket : connection.attach(socket as Socket)
   }
-  agent.createConnection = tapped
+  agent.createConnection = connectRaw
 }

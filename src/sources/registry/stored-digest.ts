@@ -6,7 +6,8 @@ import type { Response } from './transport.ts'
  * that reports none is believed.
  */
 export function otherDigest({ headers }: Response, digest: Digest): string | undefined {
-  const told = headers['docker-content-digest']
-  if (typeof told !== 'string' || !told.startsWith(`${algorithmOf(digest)}:`) || told === digest) return undefined
-  return told.slice(0, 80).replace(/[^\x20-\x7e]/g, ' ')
+  const reported = headers['docker-content-digest']
+  if (typeof reported !== 'string' || !reported.startsWith(`${algorithmOf(digest)}:`) || reported === digest)
+    return undefined
+  return reported.slice(0, 80).replace(/[^\x20-\x7e]/g, ' ')
 }

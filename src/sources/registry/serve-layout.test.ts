@@ -8,7 +8,7 @@ import { type TestImage, makeImage, noise } from '../../../test/servers/registry
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { registrySource } from './registry.ts'
-import { type LayoutServer, serveLayout } from './serve.ts'
+import { type LayoutServer, serveLayout } from './serve-layout.ts'
 
 const run = promisify(execFile)
 

@@ -3,7 +3,7 @@ import { OnefoldError } from '../../error.ts'
 import { TransientError } from './retry.ts'
 
 /** Body of an answer as it comes in, pushed by the other side and pulled by us. */
-export interface Feed {
+export interface ResponseBody {
   /** 'ended' once all bytes have come as announced; there may still be some to take. */
   readonly state: 'open' | 'ended' | 'broken'
   /** Returns the bytes that are there, without waiting. */
@@ -29,7 +29,7 @@ export interface ReadOptions {
 const aheadMax = 1024 * 1024
 
 /** Yields the chunks of a body until it ends; one that breaks off or falls silent throws a TransientError. */
-export async function* feedChunks(feed: Feed, options: ReadOptions): AsyncGenerator<Uint8Array> {
+export async function* bodyChunks(body: ResponseBody, options: ReadOptions): AsyncGenerator<Uint8Array> {
   const { action, stallTimeout, signal } = options
   let wake: (() => void) | undefined
   let stalled = false
@@ -38,18 +38,18 @@ export async function* feedChunks(feed: Feed, options: ReadOptions): AsyncGenera
     stalled = wake !== undefined
     wake?.()
   }, stallTimeout)
-  feed.notify = stop
+  body.notify = stop
   signal?.addEventListener('abort', stop)
   try {
     for (;;) {
       signal?.throwIfAborted()
-      const chunk = feed.take()
+      const chunk = body.take()
       if (chunk !== undefined) {
         yield chunk
         continue
       }
-      if (feed.state === 'ended') return
-      if (feed.state === 'broken') throw transient(action, 'the connection broke off')
+      if (body.state === 'ended') return
+      if (body.state === 'broken') throw transient(action, 'the connection broke off')
       if (stalled) throw transient(action, `nothing came for ${stallTimeout / 1000} s`)
       const { promise, resolve } = Promise.withResolvers<void>()
       wake = resolve
@@ -60,15 +60,15 @@ export async function* feedChunks(feed: Feed, options: ReadOptions): AsyncGenera
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', stop)
-    if (feed.state !== 'ended') feed.drop()
+    if (body.state !== 'ended') body.drop()
   }
 }
 
 /** Reads a small body as a whole; throws LIMIT when it is longer than `limit` bytes. */
-export async function readFeed(feed: Feed, limit: number, options: ReadOptions): Promise<Buffer> {
+export async function readBody(body: ResponseBody, limit: number, options: ReadOptions): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let length = 0
-  for await (const chunk of feedChunks(feed, options)) {
+  for await (const chunk of bodyChunks(body, options)) {
     length += chunk.length
     if (length > limit)
       throw new OnefoldError(
@@ -81,8 +81,8 @@ export async function readFeed(feed: Feed, limit: number, options: ReadOptions):
 }
 
 /** Body as node:http parses it. Its chunks are new buffers, which the reader may keep. */
-export class MessageFeed implements Feed {
-  state: Feed['state'] = 'open'
+export class MessageBody implements ResponseBody {
+  state: ResponseBody['state'] = 'open'
   notify = (): void => undefined
   readonly #message: IncomingMessage
   readonly #chunks: Uint8Array[] = []
@@ -120,7 +120,7 @@ export class MessageFeed implements Feed {
     this.notify()
   }
 
-  #close(state: Feed['state']): void {
+  #close(state: ResponseBody['state']): void {
     if (this.state === 'open') this.state = state
     this.notify()
   }
