@@ -6,16 +6,19 @@ import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction/transaction.ts'
 import { type Composed, Composer } from '../image/composer.ts'
 
-/** Images are a cache: what is missing is composed again from the recipes, and must come out the same. */
+/**
+ * Composed images, which are a cache: one that is missing is composed again from the recipes, and must come out the
+ * same.
+ */
 
-/** Stored layers, the lowest first, and where their recipes are to be had. */
+/** Stored layers, the lowest first, and a way to read their recipes. */
 export interface StoredLayers {
   readonly layers: readonly Pick<LayerRecord, 'recipe' | 'kind'>[]
-  /** Uncompressed. */
+  /** Returns the uncompressed recipe. */
   readRecipe(digest: RecipeDigest): Uint8Array
 }
 
-/** `sink` gets the image in pieces that are good until the next one. */
+/** Composes the image of stored layers; `sink` gets it in pieces that are good until the next one. */
 export function composeLayers(
   stored: StoredLayers,
   keepSelinux: boolean,
@@ -37,7 +40,7 @@ export function composeRecord(
   return composeLayers({ layers, readRecipe: (digest) => transaction.readRecipe(digest) }, keepSelinux, sink)
 }
 
-/** The digest of the record's image, which lies in the store when this returns. */
+/** Returns the digest of the record's image, which lies in the store when this returns. */
 export async function ensureImage(store: Store, record: ImageRecord): Promise<VerityDigest> {
   const want = record.images.default
   if (want !== undefined && existsSync(store.imagePath(want))) return want
@@ -54,7 +57,7 @@ export async function ensureImage(store: Store, record: ImageRecord): Promise<Ve
   return composed.digest
 }
 
-/** The bytes of the record's image. */
+/** Returns the bytes of the record's image. */
 export async function imageBytes(store: Store, record: ImageRecord): Promise<Uint8Array> {
   const digest = await ensureImage(store, record)
   const bytes = store.image(digest)

@@ -1,8 +1,8 @@
 import type { Digest } from '../digest.ts'
 
-/** What a long operation tells while it goes on. */
+/** Event of a long operation while it goes on. */
 export type PullEvent =
-  /** `done` of `size` compressed bytes have been taken in; `finished` when the layer is staged. */
+  /** Progress of a layer: `done` of `size` compressed bytes have been taken in; `finished` when the layer is staged. */
   | {
       readonly type: 'layer'
       readonly digest: Digest
@@ -10,7 +10,7 @@ export type PullEvent =
       readonly done: number
       readonly finished: boolean
     }
-  /** What happens now, in a word or two. */
+  /** Step that begins now, in a word or two. */
   | { readonly type: 'step'; readonly step: ProgressStep }
 
 export type ProgressStep =

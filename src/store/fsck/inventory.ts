@@ -8,23 +8,23 @@ import { decodeRef, formatRef, listRefFiles, readRef } from '../records/refs.ts'
 import { listFolder, readWhole } from '../store-files.ts'
 import { digestOfName } from '../store-layout.ts'
 
-/** Digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */
+/** Number of digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */
 const digitsNeeded = 24
 
-/** A document that a name can stand for, and the images of the store below it. */
+/** Document that a name can stand for, and the images of the store below it. */
 export interface Top {
   readonly descriptor: Descriptor
   readonly images: ReadonlySet<Digest>
 }
 
-/** The images and indexes of a store, which names can stand for, as far as they can be read. */
+/** Images and documents of a store that can be named, as far as they can be read. */
 export class Inventory {
   readonly records = new Map<Digest, ImageRecord>()
   /** Indexes with an image below them, and images. */
   readonly tops: readonly Top[]
-  /** Descriptors of documents, also of those that are missing, as refs and indexes have them. */
+  /** Descriptors of documents in refs and indexes, also of those that are missing. */
   readonly #descriptors = new Map<Digest, Descriptor>()
-  /** Digests that refs stand for, as far as these can be read. */
+  /** Digests that refs which can be read stand for. */
   readonly #named = new Set<Digest>()
   readonly #root: string
 
@@ -49,15 +49,15 @@ export class Inventory {
     this.tops = [...this.#indexes(), ...images]
   }
 
-  /** The descriptor of a document, as what leads to it has it. */
+  /** Returns the descriptor of a document in whatever leads to it. */
   descriptor(digest: Digest): Descriptor | undefined {
     return this.records.get(digest)?.manifest ?? this.#descriptors.get(digest)
   }
 
   /**
-   * Guesses what a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was
+   * Returns what a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was
    * pulled by this very name: an index that nothing else names, whose images may have come by other names as well, or
-   * else the only thing all of which did.
+   * else the only thing of which all images did.
    */
   topOf(name: string, file: string): Descriptor | undefined {
     const remains = remainsOf(this.#root, file)

@@ -14,9 +14,10 @@ export interface ChangedTreeOptions {
 }
 
 /**
- * The tree that an image becomes with the changes of an upper directory: the tree of the image that a commit would make.
- * Nothing is stored; changed files are read for their digests.
- * @param lower the tree of the image, which is left as it is; `base` another copy of it, which is changed
+ * Returns the tree that an image becomes with the changes of an upper directory: the tree of the image that a commit
+ * would make. Nothing is stored; changed files are read for their digests.
+ * @param lower the tree of the image, which is left as it is
+ * @param base another copy of `lower`, which is changed
  */
 export async function changedTree(
   lower: Directory,

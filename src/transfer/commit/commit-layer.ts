@@ -12,17 +12,17 @@ import { OnefoldError } from '../../error.ts'
 import type { Store } from '../../store/store.ts'
 import { objectBytes } from '../send/tree-tar.ts'
 
-/** What becomes a layer. */
+/** Source of a new layer. */
 export type LayerFrom =
-  /** The upper directory of an overlay over the image; `userXattrs` when it was mounted with `userxattr`. */
+  /** Upper directory of an overlay over the image; `userXattrs` when it was mounted with `userxattr`. */
   | { readonly kind: 'upper'; readonly path: string; readonly userXattrs?: boolean | undefined }
-  /** A directory in which every name is data. */
+  /** Directory in which every name is data. */
   | { readonly kind: 'directory'; readonly path: string }
-  /** A tar, compressed or not, as it is; the path `-` is standard input. */
+  /** Tar, compressed or not, as it is; the path `-` is standard input. */
   | { readonly kind: 'tar'; readonly path: string }
 
 export interface CommitLayerOptions {
-  /** The tree of the image below. */
+  /** Tree of the image below. */
   readonly lower: Directory | undefined
   readonly keepSelinux: boolean
   /** Directory for standard input while it is read; default $TMPDIR, else /var/tmp. */
@@ -31,7 +31,7 @@ export interface CommitLayerOptions {
 }
 
 export interface OpenLayer extends AsyncDisposable {
-  /** Reads all of it once, for its digests. */
+  /** Reads all of the layer once, for its digests. */
   read(options: AbortOptions): Promise<PlainLayer>
 }
 
@@ -49,7 +49,7 @@ export async function openLayer(store: Store, from: LayerFrom, options: CommitLa
   return { read: ({ signal }) => readWalked(root, walk, { signal, onWarning }), async [Symbol.asyncDispose]() {} }
 }
 
-/** The names of the layer that a walk through a directory makes. */
+/** Yields the names of the layer that a walk through a directory makes. */
 export function changesIn(
   found: Iterable<WalkedEntry>,
   from: Exclude<LayerFrom, { kind: 'tar' }>,
@@ -74,7 +74,7 @@ function tarName(store: Store, { entry, found }: LayerName<WalkedEntry>): TarNam
 const bufferBytes = 1024 * 1024
 let buffer: Buffer | undefined
 
-/** Bytes of the image below that the layer has to repeat. */
+/** Yields bytes of the image below that the layer has to repeat. */
 function* storedBytes(store: Store, path: string, content: Content): Generator<Uint8Array> {
   if (content.kind === 'inline') yield content.bytes
   else if (content.kind === 'object')

@@ -24,17 +24,17 @@ import { type LayerFrom, openLayer } from './commit-layer.ts'
 export interface DeriveOptions {
   /** Instructions of a Dockerfile for the config: `CMD ["/bin/app"]`, `ENV A=1`. */
   readonly changes?: readonly string[] | undefined
-  /** Goes to the history. */
+  /** Message for the history. */
   readonly message?: string | undefined
   readonly author?: string | undefined
-  /** Seconds since 1970; default $SOURCE_DATE_EPOCH, else now. */
+  /** Creation time in seconds since 1970; default $SOURCE_DATE_EPOCH, else now. */
   readonly created?: number | undefined
-  /** Of an image without a base; default this machine. */
+  /** Platform of an image without a base; default this machine. */
   readonly platform?: Platform | undefined
   readonly limits?: Partial<ImportLimits> | undefined
   /** Directory for standard input while it is read; default $TMPDIR, else /var/tmp. */
   readonly temporary?: string | undefined
-  /** Hears what was left out, and why. */
+  /** Called with what was left out, and why. */
   readonly onWarning?: ((message: string) => void) | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: OnProgress | undefined
@@ -46,20 +46,20 @@ export interface DerivedImage {
   readonly config: Digest
   readonly image: VerityDigest
   readonly platform: string
-  /** Of the new layer; undefined when nothing was changed, so that there is none. */
+  /** diffID of the new layer; undefined when nothing was changed, so that there is none. */
   readonly layer: DiffId | undefined
   readonly stats: PullStats
 }
 
-/** How an image came to be, for its history and its record. */
+/** Origin of an image, for its history and its record. */
 export interface Provenance {
   readonly createdBy: string
   readonly origin: string
 }
 
 /**
- * A new image: the layers of `base`, if there is one, and one more. It is brought in like a pulled one, in one transaction;
- * the new layer's tar goes straight into objects and a recipe.
+ * Makes a new image: the layers of `base`, if there is one, and one more. It is brought in like a pulled one, in one
+ * transaction; the new layer's tar goes straight into objects and a recipe.
  */
 export async function deriveImage(
   store: Store,
@@ -92,10 +92,10 @@ export async function deriveImage(
   return { name, ...image, layer: layer?.diffId, stats: pulled.stats }
 }
 
-/** What a tar ends with, and nothing else. */
+/** Digest of a tar without entries, which consists of its trailer alone. */
 const emptyTar = digestOf(tarTrailer())
 
-/** https://reproducible-builds.org/specs/source-date-epoch/ */
+/** Returns the default creation time; https://reproducible-builds.org/specs/source-date-epoch/ */
 function defaultTime(): number {
   const text = process.env['SOURCE_DATE_EPOCH'] ?? ''
   if (text === '') return Math.floor(Date.now() / 1000)
@@ -111,7 +111,9 @@ interface Parts extends Provenance {
   readonly platform?: Platform | undefined
 }
 
-/** The new image as a source: its documents and its new layer. What the base has, a pull finds in the store. */
+/**
+ * Returns the new image as a source: its documents and its new layer. A pull finds the layers of the base in the store.
+ */
 function imageSource(
   store: Store,
   base: ImageRecord | undefined,

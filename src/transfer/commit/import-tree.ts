@@ -7,10 +7,10 @@ import { type DeriveOptions, type DerivedImage, deriveImage } from './derive-ima
 import type { LayerFrom } from './commit-layer.ts'
 
 export interface ImportOptions extends DeriveOptions {
-  /** The image that the layer lies on, as found or by its name in the store; without one it is an image's only layer. */
+  /** Image that the layer lies on, as found or by its name in the store; without one it is an image's only layer. */
   readonly base?: StoredImage | string | undefined
   /**
-   * The directory is the upper directory of an overlay over `base`: `user` when it was mounted with `userxattr`, as
+   * Makes the directory the upper directory of an overlay over `base`: `user` when it was mounted with `userxattr`, as
    * engines without root do, else `trusted`.
    */
   readonly upper?: 'trusted' | 'user' | undefined

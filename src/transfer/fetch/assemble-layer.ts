@@ -17,7 +17,7 @@ export interface AssembleOptions {
   readonly units: UnitReader
   readonly arena: Arena
   readonly intake: FileIntake
-  /** Everything assembled so far, by the name of its content; grows. */
+  /** Contents assembled so far, by the name of their content; grows. */
   readonly assembled: Map<string, Content>
   readonly signal: AbortSignal | undefined
 }
@@ -70,7 +70,9 @@ export class FileAssembly implements Disposable {
     this.#work = { store, units, arena }
   }
 
-  /** Stages a file whose pieces all have the digests of the index; throws DIGEST_MISMATCH, and stages nothing, if not. */
+  /**
+   * Stages a file whose pieces all have the digests of the index; throws DIGEST_MISMATCH, and stages nothing, if not.
+   */
   async file(file: IndexedFile, pieces: readonly Piece[]): Promise<Content> {
     const size = sizeOf(file.entry.content)
     if (pieces.some(({ origin }) => origin.isShared)) this.#intake.beginShared(size)
@@ -94,7 +96,7 @@ export class FileAssembly implements Disposable {
     this.#open.clear()
   }
 
-  /** Returns in how many pieces of memory the file came. */
+  /** Writes the pieces of a file; returns the number of pieces of memory in which they came. */
   async #fill(file: IndexedFile, pieces: readonly Piece[]): Promise<number> {
     const check = new FileCheck(file, pieces.length === 1)
     const sink = new CheckedSink(this.#intake, check)
@@ -117,7 +119,7 @@ export class FileAssembly implements Disposable {
   }
 }
 
-/** Checks what an origin gives, and stages it. */
+/** Checks the bytes that an origin delivers, and stages them. */
 class CheckedSink implements PieceSink {
   parts = 0
   readonly #intake: FileIntake
@@ -140,11 +142,13 @@ class CheckedSink implements PieceSink {
   }
 }
 
-/** Compares every extent with its digests, and the file with its own. Where both are of the same bytes, one is enough. */
+/**
+ * Compares every extent with its digests, and the file with its own. Where both cover the same bytes, one is enough.
+ */
 class FileCheck {
   readonly #what: string
   readonly #whole: ContentCheck | undefined
-  /** The file's digests say all that those of its only extent do. */
+  /** True when the file's digests cover all that those of its only extent do. */
   readonly #isSingle: boolean
   #extent: ContentCheck | undefined
 

@@ -1,4 +1,4 @@
-/** Indexes of layers, read and compared with what the store holds: what would have to be fetched of each. */
+/** Reads the indexes of layers and compares them with what the store holds: what would have to be fetched of each. */
 import type { Digest } from '../../digest.ts'
 import { areProving } from '../../formats/content-digests.ts'
 import type { ContentIndex } from '../../formats/content-index.ts'
@@ -19,7 +19,7 @@ import { type Held, type PartialLayer, planLayers, wantedFiles } from './plan-la
 import { readIndex } from './read-index.ts'
 import { SourceAnswers } from './source-answers.ts'
 
-/** Indexes that are read side by side. */
+/** Number of indexes that are read side by side. */
 const indexLanes = 6
 
 export async function compareWithStore(
@@ -70,7 +70,10 @@ async function readIndexes(
   await Promise.all(Array.from({ length: indexLanes }, lane))
 }
 
-/** An index without digests of files saves nothing: only who asks for parts is served by it. */
+/**
+ * Returns the claims on indexes. An index without digests of files saves nothing: only a caller that asks for parts is
+ * served by it.
+ */
 async function claimsOn(
   source: Source,
   layers: readonly WantedLayer[],
@@ -105,7 +108,7 @@ function hasDigests({ files }: ContentIndex): boolean {
   return files.every(({ entry, digests }) => areProving(digests) || sizeOf(entry.content) === 0)
 }
 
-/** What the store holds of these layers: files first, then chunks of what is not there. */
+/** Returns what the store holds of these layers: files first, then chunks of the files that it does not hold. */
 async function lookFor(layers: readonly PartialLayer[], contents: Contents, options: OutlookOptions): Promise<Held> {
   const files: ReadonlyMap<Digest, HeldFile> = await contents.files(wantedFiles(layers), options)
   const chunks = new Map<Digest, ChunkPlace>()

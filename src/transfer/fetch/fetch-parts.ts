@@ -28,16 +28,16 @@ export interface FetchOptions {
   readonly signal: AbortSignal | undefined
   readonly onProgress: OnProgress | undefined
   readonly onLayer: (layer: PartialOutlook, result: LayerResult) => void
-  /** Hears of a layer that has to be pulled whole after all. */
+  /** Called for a layer that has to be pulled whole after all. */
   readonly onFailed: (layer: PartialOutlook, error: OnefoldError) => Promise<void>
 }
 
 export type PartialOutlook = LayerOutlook & { readonly plan: LayerPlan }
 
 /**
- * Carries out plans, the lowest layer first: what one assembles, those above it take. A layer whose parts are not what
- * its table says, or that its source does not give out in parts, is left for a whole pull, which says what is wrong.
- * Returns what was assembled, by the name of its content.
+ * Carries out plans, the lowest layer first: files that one assembles, those above it reuse. A layer whose parts are
+ * not what its table says, or that its source does not give out in parts, is left for a whole pull, which says what is
+ * wrong. Returns the assembled contents, by the name of their content.
  */
 export async function fetchParts(
   layers: readonly PartialOutlook[],
@@ -80,7 +80,10 @@ function sizesOf(blob: Descriptor, layers: readonly PartialOutlook[]): { digest:
   return { digest: blob.digest, size: layer?.plan.count.fetchBytes ?? blob.size }
 }
 
-/** What a whole pull may do better, or says better. A network that fails, or a full disk, is neither. */
+/**
+ * Tells whether a whole pull may do better, or say better what is wrong. A network that fails, or a full disk, is no
+ * such error.
+ */
 function isLayersFault(error: unknown): error is OnefoldError {
   const codes = ['BAD_FORMAT', 'DIGEST_MISMATCH', 'LIMIT', 'UNSUPPORTED', 'NOT_FOUND', 'CORRUPT'] as const
   return codes.some((code) => hasCode(error, code))
@@ -147,7 +150,10 @@ class PartWork implements Disposable {
     })
   }
 
-  /** The index says which object has which sha256, and is not believed; where no diffID will show it, it is hashed. */
+  /**
+   * Hashes held files where no diffID will show that they are right: the index says which object has which sha256, and
+   * is not believed.
+   */
   async #checkHeld({ index, files }: LayerPlan): Promise<void> {
     const checked = new Set<Digest>()
     for (const [number, plan] of files.entries()) {

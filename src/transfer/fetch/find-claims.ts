@@ -1,4 +1,4 @@
-/** Which indexes there are of an image's layers, asked of every format that may have one. */
+/** Finds the indexes of an image's layers, by asking every format that may have one. */
 import { loadFormats } from '../../formats/all.ts'
 import type { Binding } from '../../formats/binding.ts'
 import { bindingOn } from '../../formats/claims.ts'
@@ -6,10 +6,11 @@ import type { Claim, DescribedImage } from '../../formats/format.ts'
 import { type Answers, driveReading } from '../../content/drive-reading.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 
-/** The indexes that are claimed to be of each layer. */
+/** Indexes that are claimed to be of each layer. */
 export type LayerClaims = ReadonlyMap<Descriptor, readonly Claim[]>
 
 /**
+ * Finds the claims on indexes of these layers.
  * @param options `unbound`: also indexes that nothing in the manifest binds, and those by which nothing is recognised
  */
 export async function findClaims(
@@ -30,7 +31,7 @@ export async function findClaims(
   return byLayer(found)
 }
 
-/** What a layer's descriptor binds an index by, in whatever format; BAD_FORMAT when it binds two. */
+/** Returns the binding of an index in a layer's descriptor, in whatever format; throws BAD_FORMAT when it binds two. */
 export async function bindingOf(layer: Descriptor): Promise<Binding | undefined> {
   // Most layers say nothing, and then nothing has to be loaded.
   return layer.annotations === undefined ? undefined : bindingOn(layer, await loadFormats())

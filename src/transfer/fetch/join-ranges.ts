@@ -1,15 +1,15 @@
 import type { ByteSpan } from '../../content/unit-walk.ts'
 
-/** A request costs about this many bytes of head in each direction: a smaller gap is cheaper to read than to skip. */
+/** Size of a request's head in each direction, about: a smaller gap is cheaper to read than to skip. */
 const headBytes = 512
-/** Of what is wanted, so much may be spent on gaps to save requests. */
+/** Share of the wanted bytes that may be spent on gaps to save requests. */
 const gapShare = 0.02
-/** Longer ones are cut, so that several connections share them and no answer takes much memory. */
+/** Longest request; longer ones are cut, so that several connections share them and no answer takes much memory. */
 const requestMax = 4 * 1024 * 1024
 
 /**
- * The requests for spans that are sorted and may touch or overlap: neighbours are joined over the smallest gaps as long
- * as these are a fiftieth of what is wanted.
+ * Returns the requests for spans that are sorted and may touch or overlap: neighbours are joined over the smallest gaps
+ * as long as these are a fiftieth of what is wanted.
  */
 export function requestsFor(spans: readonly ByteSpan[]): ByteSpan[] {
   const merged = joined(spans, headBytes)
@@ -21,7 +21,9 @@ export function spanBytes(spans: readonly ByteSpan[]): number {
   return spans.reduce((sum, { start, end }) => sum + end - start, 0)
 }
 
-/** The largest gap to read over: the budget goes to the smallest gaps first, and to all of one length or none. */
+/**
+ * Returns the largest gap to read over: the budget goes to the smallest gaps first, and to all of one length or none.
+ */
 function gapAllowed(spans: readonly ByteSpan[]): number {
   const gaps = spans.slice(1).map(({ start }, i) => start - (spans[i]?.end ?? start))
   let budget = spanBytes(spans) * gapShare

@@ -8,26 +8,26 @@ import type { OnProgress } from '../progress.ts'
 import type { LayerPlan, Planned } from './plan-layers.ts'
 import { type IndexCost, noCost } from './source-answers.ts'
 
-/** How layers that bring a table of contents are pulled. */
+/** Policy for layers that bring a table of contents. */
 export type PartialPolicy =
-  /** By parts where that saves enough. */
+  /** Pulls by parts where that saves enough. */
   | 'auto'
-  /** By parts wherever there is a table, whether or not anything binds it: what is not proven says so. */
+  /** Pulls by parts wherever there is a table, whether or not anything binds it: a layer that is not proven says so. */
   | 'always'
-  /** Whole: every layer is proven. */
+  /** Pulls whole: every layer is proven. */
   | 'never'
 
-/** What will be done about one layer, and why. */
+/** Decision about one layer, with the reason. */
 export interface LayerOutlook {
   readonly blob: Descriptor
   readonly diffId: DiffId
   readonly how: 'present' | 'parts' | 'whole'
-  /** For people. */
+  /** Reason, for people. */
   readonly why: string
   readonly toc?: LayerToc
-  /** Whether the tar can be rebuilt and hashed at once. */
+  /** State of proof: whether the tar can be rebuilt and hashed at once. */
   readonly proof: 'proven' | 'toc-only'
-  /** What reading the index took. */
+  /** Cost of reading the index. */
   readonly table: IndexCost
   readonly plan?: LayerPlan
 }
@@ -38,15 +38,15 @@ export interface OutlookOptions {
   readonly image: DescribedImage
   readonly policy: PartialPolicy
   readonly limits: ImportLimits
-  /** Keeps objects safe from garbage collection before they are looked for; does nothing for who only wants to know. */
+  /** Keeps objects safe from garbage collection before they are looked for; does nothing where a plan is only shown. */
   readonly hold: (objects: readonly VerityDigest[]) => void
   readonly signal: AbortSignal | undefined
   readonly onProgress?: OnProgress | undefined
 }
 
-/** A request that waits its turn costs about as much as this many bytes that come without one. */
+/** Bytes that come while a request waits its turn, about. */
 const requestBytes = 16 * 1024
-/** A part of the blob that has to be saved before parts are worth it: of what can be proven, and of what cannot. */
+/** Shares of the blob below which parts are worth it: for a layer that can be proven, and for one that cannot. */
 const provenShare = 0.8
 const believedShare = 0.5
 
@@ -58,14 +58,14 @@ export interface Candidate {
   readonly table: IndexCost
 }
 
-/** An outlook on a layer that is pulled whole, whatever index it may have. */
+/** Returns the outlook on a layer that is pulled whole, whatever index it may have. */
 export function wholeLayer({ blob, diffId }: Pick<Candidate, 'blob' | 'diffId'>, why: string): LayerOutlook {
   return { blob, diffId, how: 'whole', why, proof: 'proven', table: noCost }
 }
 
 /**
- * Parts or the whole. Whole layers are quicker per byte, since they are imported by several threads in one pass, and they
- * are proven; so parts have to save something, and more where they leave the proof for later.
+ * Decides between parts and the whole. Whole layers are quicker per byte, since they are imported by several threads in
+ * one pass, and they are proven; so parts have to save something, and more where they leave the proof for later.
  */
 export function decide(candidate: Candidate, planned: Planned, policy: PartialPolicy): LayerOutlook {
   if ('refused' in planned)

@@ -3,10 +3,10 @@ import type { WantedLayer } from '../pull/import-layers.ts'
 import { bindingOf } from './find-claims.ts'
 import { type LayerOutlook, type OutlookOptions, type PartialPolicy, wholeLayer } from './layer-outlook.ts'
 
-/** Below this a whole blob is there before its index could be read. */
+/** Smallest blob worth a look at its index: a smaller one arrives before its index could be read. */
 const blobMin = 64 * 1024
 
-/** What is best done about each of these layers, in their order. */
+/** Decides for each of these layers what is best done, in their order. */
 export async function lookAtLayers(
   source: Source,
   layers: readonly WantedLayer[],
@@ -24,7 +24,7 @@ export async function lookAtLayers(
   return layers.map((layer) => outlooks.get(layer) ?? wholeLayer(layer, 'nothing is known of it'))
 }
 
-/** Loaded when there is an index to read: most layers have none. */
+/** Compares with the store. The code is loaded when there is an index to read: most layers have none. */
 async function compare(
   source: Source,
   layers: readonly WantedLayer[],
@@ -35,7 +35,7 @@ async function compare(
   return await compareWithStore(source, layers, options)
 }
 
-/** Why a layer is pulled whole without a look at its index. */
+/** Returns why a layer is pulled whole without a look at its index; undefined for one that is worth it. */
 async function notWorthIt(
   source: Source,
   { blob }: WantedLayer,

@@ -1,8 +1,9 @@
 /**
- * What of an image has to be fetched, and what the store has already: plain data, made before a byte of content moves.
+ * Plans what of an image has to be fetched, and what the store has already: plain data, made before a byte of content
+ * moves.
  *
- * A file that the store holds is taken as it is; of one that it does not hold, extents may lie in other objects, such as
- * the last version of the same file; the rest is in units of blobs, and neighbouring units become one request.
+ * A file that the store holds is taken as it is; of one that it does not hold, extents may lie in other objects, such
+ * as the last version of the same file; the rest is in units of blobs, and neighbouring units become one request.
  */
 import type { BlobRange } from '../../content/range-scheduler.ts'
 import { type ByteSpan, UnitWalk } from '../../content/unit-walk.ts'
@@ -18,20 +19,20 @@ import { holes } from './origins/holes.ts'
 import { objectChunks } from './origins/object-chunks.ts'
 import { type Origin, type Piece, findPiece } from './origins/origin.ts'
 
-/** What the store holds of the files and extents that were asked for, by their sha256. */
+/** Files and extents that the store holds of those that were asked for, by their sha256. */
 export interface Held {
   readonly files: ReadonlyMap<Digest, HeldFile>
   readonly chunks: ReadonlyMap<Digest, ChunkPlace>
 }
 
-/** A layer that could be fetched by parts. */
+/** Layer that could be fetched by parts. */
 export interface PartialLayer {
   readonly blob: Descriptor
   readonly index: ContentIndex
 }
 
 export interface LayerPlan extends PartialLayer {
-  /** One for each file of the index; undefined for what has no content. */
+  /** Plan for each file of the index; undefined for files without content. */
   readonly files: readonly (FilePlan | undefined)[]
   /** Indices of the files to assemble, in the order in which their bytes lie in the blobs. */
   readonly order: readonly number[]
@@ -41,39 +42,40 @@ export interface LayerPlan extends PartialLayer {
 
 export type FilePlan =
   | { readonly kind: 'held'; readonly file: HeldFile }
-  /** Equal to a file that is assembled before it, in this layer or a lower one. */
+  /** File equal to one that is assembled before it, in this layer or a lower one. */
   | { readonly kind: 'same' }
   | { readonly kind: 'assemble'; readonly pieces: readonly Piece[] }
 
-/** Bytes of file content by where they come from, and what goes over the wire. */
+/** Bytes of file content by where they come from, and the bytes that go over the wire. */
 export interface PlanCount {
   readonly heldFiles: number
   readonly heldBytes: number
-  /** In files that occur more than once in the image. */
+  /** Bytes in files that occur more than once in the image. */
   readonly sameBytes: number
-  /** In chunks of objects of the store. */
+  /** Bytes in chunks of objects of the store. */
   readonly chunkBytes: number
   readonly zeroBytes: number
-  /** Content that has to be fetched. */
+  /** Number of files with content that has to be fetched. */
   readonly missingFiles: number
   readonly missingBytes: number
-  /** Bytes of blobs in units that hold some of it, and those that are fetched, gaps between units included. */
+  /** Bytes of blobs in units that hold some of the missing content. */
   readonly unitBytes: number
+  /** Bytes of blobs that are fetched, gaps between units included. */
   readonly fetchBytes: number
   readonly requests: number
 }
 
-/** What a plan may ask for; a table of a few kilobytes can claim anything. */
+/** Limits on what a plan may ask for; a table of a few kilobytes can claim anything. */
 export interface PlanLimits {
-  /** Bytes of content, and bytes to decode, of one layer. */
+  /** Limit on bytes of content, and on bytes to decode, of one layer. */
   readonly layerBytes: number
   readonly layerEntries: number
 }
 
-/** A layer whose index cannot be followed has a reason instead of a plan. */
+/** Plan of a layer, or the reason why its index cannot be followed. */
 export type Planned = LayerPlan | { readonly refused: string }
 
-/** Plans for the layers of an image, the lowest first. What one assembles, those above it do not fetch again. */
+/** Plans the layers of an image, the lowest first. Files that one assembles, those above it do not fetch again. */
 export function planLayers(layers: readonly PartialLayer[], held: Held, limits: PlanLimits): Planned[] {
   const origins = [holes, objectChunks(held.chunks), blobUnits]
   const assembled = new Set<string>()
@@ -85,7 +87,7 @@ export function planLayers(layers: readonly PartialLayer[], held: Held, limits: 
   })
 }
 
-/** The sha256 of every file with content, and its size: what to look for in the store. */
+/** Returns the sha256 of every file with content, and its size: what to look for in the store. */
 export function wantedFiles(layers: readonly PartialLayer[]): Map<Digest, number> {
   const wanted = new Map<Digest, number>()
   for (const { index } of layers)
@@ -185,7 +187,7 @@ class Planner {
     return pieces
   }
 
-  /** Files by the first unit that they need; files that need none come as they stand in the index. */
+  /** Orders files by the first unit that they need; files that need none come as they stand in the index. */
   #order(): number[] {
     const indices = [...this.#files.keys()].filter((index) => this.#files[index]?.kind === 'assemble')
     const units = new Map(indices.map((index) => [index, firstUnit(this.#files[index])]))

@@ -5,10 +5,10 @@ import { readRecipe } from '../../recipe/recipe.ts'
 import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 
-/** Bytes between two looks at what else there is to do. */
+/** Number of bytes after which other work gets a turn. */
 const turnBytes = 32 * 1024 * 1024
 
-/** Builds the tar and hashes it: DIGEST_MISMATCH unless it is the one that the config names. */
+/** Builds the tar and hashes it; throws DIGEST_MISMATCH unless it is the one that the config names. */
 export async function proveRecipe(
   transaction: Transaction,
   bytes: Uint8Array,

@@ -14,11 +14,11 @@ export interface PartsOptions {
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
   readonly onProgress: OnProgress | undefined
-  /** Hears of every layer that came by parts, as soon as it is staged; the others are to be pulled whole. */
+  /** Called for every layer that came by parts, as soon as it is staged; the others are to be pulled whole. */
   readonly onLayer: (layer: LayerOutlook, result: LayerResult) => void
 }
 
-/** Brings in those of the layers that are planned by parts. */
+/** Brings in the layers that are planned by parts. */
 export async function pullParts(
   source: Source,
   outlooks: readonly LayerOutlook[],

@@ -4,14 +4,14 @@ import type { ContentIndex } from '../../formats/content-index.ts'
 import type { Claim, IndexLimits } from '../../formats/format.ts'
 import { type Answers, driveReading } from '../../content/drive-reading.ts'
 
-/** An index, or why there is none to go by. */
+/** Index of a layer, or why there is none to go by. */
 export type IndexReading =
   | { readonly index: ContentIndex; readonly claim: Claim }
   | { readonly index: undefined; readonly why: string }
 
 /**
- * Reads the index of a layer, by the first claim that has one; what is wrong with one is no error here, since the layer can
- * be pulled whole.
+ * Reads the index of a layer, by the first claim that has one; an error in one is not thrown, since the layer can be
+ * pulled whole.
  */
 export async function readIndex(
   answers: Answers,
@@ -30,7 +30,7 @@ export async function readIndex(
   }
 }
 
-/** What makes an index useless, other than a network that fails. */
+/** Tells whether an error makes an index useless, unlike a network that fails. */
 export function isUseless(error: unknown): error is Error {
   const codes = ['BAD_FORMAT', 'DIGEST_MISMATCH', 'LIMIT', 'UNSUPPORTED', 'NOT_FOUND'] as const
   return codes.some((code) => hasCode(error, code))

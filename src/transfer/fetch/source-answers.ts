@@ -3,7 +3,7 @@ import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Artifact, Related } from '../../formats/reading.ts'
 import type { Source } from '../../sources/source.ts'
 
-/** What reading an index took. */
+/** Cost of reading an index. */
 export interface IndexCost {
   readonly bytes: number
   readonly requests: number
@@ -11,7 +11,10 @@ export interface IndexCost {
 
 export const noCost: IndexCost = { bytes: 0, requests: 0 }
 
-/** A footer says where its table begins: so much of the blob is read with it, as the table may be in there already. */
+/**
+ * Share of the blob that is read with its footer: that says where its table begins, and the table may be in there
+ * already.
+ */
 const tailShare = 1 / 64
 const tailMin = 8 * 1024
 const tailMax = 256 * 1024
@@ -20,7 +23,7 @@ const tailMax = 256 * 1024
 export class SourceAnswers implements Answers {
   readonly #source: Source
   readonly #signal: AbortSignal | undefined
-  /** The ends of blobs, kept so that the next question may find its answer there. */
+  /** Ends of blobs, kept so that the next question may find its answer there. */
   readonly #tails = new Map<Descriptor, { readonly start: number; readonly bytes: Uint8Array }>()
   #cost: IndexCost = noCost
 

@@ -4,7 +4,7 @@ import { RecipeWriter } from '../../recipe/recipe.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
 import type { ContentIndex, TarSplit } from '../../formats/content-index.ts'
 
-/** The recipe of the tar that the tar-split was taken from; `contents` are those of the table's files. */
+/** Returns the recipe of the tar that the tar-split was taken from; `contents` are those of the table's files. */
 export function splitRecipe(split: TarSplit, contents: readonly Content[], diffId: DiffId): Uint8Array {
   const recipe = new RecipeWriter()
   let from = 0
@@ -20,8 +20,8 @@ export function splitRecipe(split: TarSplit, contents: readonly Content[], diffI
 }
 
 /**
- * A recipe that says what the table says, as a tar of our own making: the layer's real headers were not seen. `diffId` is
- * what the config claims, and not the hash of this tar.
+ * Returns a recipe with the entries of the table, as a tar of our own making: the layer's real headers were not seen.
+ * `diffId` is what the config claims, and not the hash of this tar.
  */
 export function tableRecipe({ files }: ContentIndex, contents: readonly Content[], diffId: DiffId): Uint8Array {
   const recipe = new RecipeWriter()

@@ -4,10 +4,10 @@ import { VerityHasher, verityDigest } from '../../formats/fsverity/verity-digest
 import type { TarBody } from '../../formats/tar/tar-parser.ts'
 import type { StagedFile, Staging } from '../../store/transaction/staging.ts'
 
-/** Files up to this size are hashed before anything is written, so that one the store holds costs no write at all. */
+/** Largest file that is hashed before anything is written, so that one the store holds costs no write at all. */
 const bufferedMax = 8 * 1024 * 1024
 const zeros = new Uint8Array(1024 * 1024)
-/** As many zeros in a row are not written. */
+/** Shortest run of zeros that is not written. */
 const holeBytes = 64 * 1024
 const zeroBlock = zeros.subarray(0, holeBytes)
 
@@ -31,26 +31,26 @@ export class FileIntake {
       body.size <= bufferedMax ? new SmallFile(body, this.#scratch) : new LargeFile(body, this.#staging.openFile())
   }
 
-  /** As begin(), for a file without holes of which share() may give parts. */
+  /** Begins a file without holes of which share() may give parts. */
   beginShared(size: number): void {
     this.#file = new LargeFile({ stored: size, size, ranges: undefined }, this.#staging.openFile())
   }
 
   /**
-   * As data(), for bytes that also lie at `offset` of an open file, whose blocks may be shared. The file stays open until
-   * end().
+   * Takes bytes as data() does, when they also lie at `offset` of an open file, whose blocks may be shared. The file
+   * stays open until end().
    */
   share(bytes: Uint8Array, fd: number, offset: number): void {
     if (this.#file instanceof LargeFile) this.#file.share(bytes, fd, offset)
     else this.#file.data(bytes)
   }
 
-  /** `bytes` may be kept as they are until settle(). */
+  /** Takes the next bytes of the file, which may be kept as they are until settle(). */
   data(bytes: Uint8Array): void {
     this.#file.data(bytes)
   }
 
-  /** Instead of end(): the file that was begun will not come to its end. */
+  /** Drops the file that was begun, in place of end(): it will not come to its end. */
   abandon(): void {
     if (this.#file instanceof LargeFile) this.#file.staged.drop()
   }
@@ -77,7 +77,10 @@ export class FileIntake {
     return { kind: 'object', digest, size: file.size }
   }
 
-  /** Stages what end() gathered. One append to the holds covers them all; it must come before the first lookup. */
+  /**
+   * Stages the files that end() gathered. One append to the holds covers them all; it must come before the first
+   * lookup.
+   */
   settle(): void {
     if (this.#pending.length === 0) return
     this.#staging.hold(this.#pending.map(({ digest }) => digest))
@@ -99,9 +102,9 @@ interface Pending {
 }
 
 /**
- * Room for files that reach from one piece of the tar into the next. Of those at most one is still to be settled while
- * the next one begins, so two buffers serve them all, of one layer after the other; fresh memory would cost more than the
- * copy.
+ * Room for files that reach from one piece of the tar into the next. At most one such file is still to be settled while
+ * the next one begins, so two buffers serve them all, of one layer after the other; fresh memory would cost more than
+ * the copy.
  */
 export class Scratch {
   readonly #buffers: Uint8Array[] = []
@@ -114,7 +117,7 @@ export class Scratch {
   }
 }
 
-/** A file that fits in memory; most lie in one piece in the caller's buffer and are never copied. */
+/** File that fits in memory; most lie in one piece in the caller's buffer and are never copied. */
 class SmallFile {
   readonly size: number
   readonly #cursor: RangeCursor
@@ -142,7 +145,7 @@ class SmallFile {
   }
 }
 
-/** A file that goes to disk as it comes, holes included. */
+/** File that goes to disk as it comes, holes included. */
 class LargeFile {
   readonly size: number
   readonly staged: StagedFile
@@ -165,7 +168,7 @@ class LargeFile {
     }
   }
 
-  /** Holes of what was read from a directory arrive as zeros, and become holes again. */
+  /** Writes bytes to disk. Holes of a file that was read from a directory arrive as zeros, and become holes again. */
   #write(piece: Uint8Array): void {
     let written = 0
     for (let at = 0; at + holeBytes <= piece.length; at += holeBytes) {
@@ -205,7 +208,7 @@ class LargeFile {
   }
 }
 
-/** Says where the next stored bytes of a body lie in its file. The parser has checked the ranges: sorted, inside the file. */
+/** Places the stored bytes of a body in its file. The parser has checked the ranges: sorted, inside the file. */
 class RangeCursor {
   readonly dense: boolean
   readonly #ranges: readonly (readonly [offset: number, length: number])[]
@@ -233,7 +236,7 @@ class RangeCursor {
   }
 }
 
-/** Looks at a few bytes first: almost nothing is zeros. */
+/** Tells whether a block is zeros. It looks at a few bytes first: almost nothing is zeros. */
 function isZero(bytes: Uint8Array, at: number): boolean {
   if (bytes[at] !== 0 || bytes[at + holeBytes / 2] !== 0 || bytes[at + holeBytes - 1] !== 0) return false
   return Buffer.compare(bytes.subarray(at, at + holeBytes), zeroBlock) === 0

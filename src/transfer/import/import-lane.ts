@@ -4,17 +4,17 @@ import { startThread } from '../../threads/start.ts'
 import { Thread } from '../../threads/thread.ts'
 import type { LaneSetup, LayerJob, LayerResult } from './layer-job.ts'
 
-/** The ring between the threads of a lane that has two. */
+/** Slots of the ring between the threads of a lane that has two. */
 const inflatedSlots = 8
 const inflatedSlotBytes = 1024 * 1024
 const fetchedSlots = 8
 const fetchedSlotBytes = 256 * 1024
 
 /**
- * Takes one layer at a time. With two threads one inflates and checks blob and diffID, the other hashes files and stages
- * objects, and they meet in shared memory: a layer is there in half the time. With one thread nothing has to be handed
- * over, which is less work in all: right when there are other layers for the other cores. The main thread only feeds
- * bytes that come from the network.
+ * Imports one layer at a time. With two threads one inflates and checks blob and diffID, the other hashes files and
+ * stages objects, and they meet in shared memory: a layer is imported in half the time. With one thread nothing has to
+ * be handed over, which is less work in all: right when there are other layers for the other cores. The main thread
+ * only feeds bytes that come from the network.
  */
 export class Lane implements AsyncDisposable {
   readonly #inflated: Ring
@@ -34,7 +34,7 @@ export class Lane implements AsyncDisposable {
     this.#importer = new Thread(startThread('import-thread', import.meta.url, setup))
   }
 
-  /** Bytes of the current blob that have been taken in. */
+  /** Number of bytes of the current blob that have been taken in. */
   get blobBytes(): number {
     return Number(Atomics.load(this.#progress, 0))
   }
@@ -65,7 +65,10 @@ export class Lane implements AsyncDisposable {
     }
   }
 
-  /** A thread that dies gives nothing up itself: whoever waits for it at a ring would wait for ever. */
+  /**
+   * Has a thread do the job. A thread that dies does not end its rings, so this does: the other side would wait there
+   * for ever.
+   */
   async #ask<Result>(thread: Thread<LayerJob, Result>, job: LayerJob): Promise<Result> {
     try {
       return await thread.ask(job)

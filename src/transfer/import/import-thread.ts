@@ -7,7 +7,7 @@ import { LayerImport } from './layer-import.ts'
 import { Ring } from '../../threads/ring.ts'
 import { serveThread } from '../../threads/serve.ts'
 
-/** Second thread of a lane, or its only one: tar bytes in, staged objects and a recipe out. */
+/** Main module of the second thread of a lane, or its only one: tar bytes in, staged objects and a recipe out. */
 
 const setup = workerData as LaneSetup
 const inflated = new Ring(setup.inflated)

@@ -10,7 +10,7 @@ import type { Ring } from '../../threads/ring.ts'
 const readBytes = 1024 * 1024
 const fileBuffer = new Uint8Array(readBytes)
 
-/** Takes inflated bytes: gives room to put them, and is told how many there are. */
+/** Sink for inflated bytes: gives room to put them, and takes the number of bytes that were put. */
 export interface TarSink {
   claim(): Uint8Array
   publish(length: number): void
@@ -19,13 +19,13 @@ export interface TarSink {
 /** Source of a blob's bytes where they are in no local file: the main thread, by way of `fetched`. */
 export interface BlobIntake {
   readonly fetched: Ring
-  /** BigInt64[1]: bytes of the current blob that have been taken in. */
+  /** BigInt64[1]: number of bytes of the current blob that have been taken in. */
   readonly progress: BigInt64Array
 }
 
 /**
- * Inflates a layer's blob into the sink. It returns only when the blob was the one named and its tar has the diffID that
- * was claimed; what has gone into the sink before that is not to be believed.
+ * Inflates a layer's blob into the sink. It returns only when the blob was the one named and its tar has the diffID
+ * that was claimed; bytes that went into the sink before that are not to be believed.
  */
 export function inflateLayer(job: LayerJob, { fetched, progress }: BlobIntake, sink: TarSink): void {
   const blob = new DigestCheck(job.blob)
@@ -70,7 +70,7 @@ function* fetchedPieces(fetched: Ring): Generator<Uint8Array> {
   }
 }
 
-/** Fills one piece of the sink's room after the other with the tar, which it hashes on the way. */
+/** Inflates a layer into one piece of the sink's room after the other, and hashes the tar on the way. */
 class LayerInflater implements Disposable {
   readonly #job: LayerJob
   readonly #sink: TarSink
@@ -87,7 +87,9 @@ class LayerInflater implements Disposable {
     this.#tar = new DigestCheck(job.diffId)
   }
 
-  /** Takes the next piece of the blob; damage that it finds is reported by finish(), and nothing is decoded after it. */
+  /**
+   * Takes the next piece of the blob; damage that it finds is reported by finish(), and nothing is decoded after it.
+   */
   write(piece: Uint8Array): void {
     if (this.#damage !== undefined) return
     try {

@@ -4,7 +4,7 @@ import type { LaneSetup, LayerJob } from './layer-job.ts'
 import { Ring } from '../../threads/ring.ts'
 import { serveThread } from '../../threads/serve.ts'
 
-/** First thread of a lane that has two: blob bytes in, tar bytes out, both hashed on the way. */
+/** Main module of the first thread of a lane that has two: blob bytes in, tar bytes out, both hashed on the way. */
 
 const setup = workerData as LaneSetup
 const inflated = new Ring(setup.inflated)

@@ -23,14 +23,14 @@ export class LayerImport implements TarHandler {
     this.#parser = new TarParser(this, { maxEntries: job.limits.layerEntries, maxEntrySize: job.limits.layerBytes })
   }
 
-  /** The next bytes of the tar; they are the caller's again when this returns. */
+  /** Takes the next bytes of the tar; they are the caller's again when this returns. */
   write(bytes: Uint8Array): void {
     this.#tarSize += bytes.length
     this.#parser.write(bytes)
     this.#intake.settle()
   }
 
-  /** Only for a tar whose hash was found to be the diffID. */
+  /** Stages the recipe, which is only allowed for a tar whose hash was found to be the diffID. */
   finish(): LayerResult {
     const { diffId, blobSize } = this.#job
     this.#parser.end()

@@ -3,14 +3,14 @@ import type { FileRange } from '../../sources/source.ts'
 import type { StagingPlace } from '../../store/transaction/staging.ts'
 import type { RingMemory } from '../../threads/ring.ts'
 
-/** Setup of a lane's threads, told to them when they start. */
+/** Setup of a lane's threads, passed to them when they start. */
 export interface LaneSetup {
   readonly threads: 1 | 2
-  /** Inflated bytes, from the inflating to the importing thread; a lane of one thread uses its memory alone. */
+  /** Ring of inflated bytes, from the inflating to the importing thread; a lane of one thread uses its memory alone. */
   readonly inflated: RingMemory
-  /** Blob bytes, from the main to the inflating thread, when they come from the network. */
+  /** Ring of blob bytes, from the main to the inflating thread, when they come from the network. */
   readonly fetched: RingMemory
-  /** BigInt64[1]: bytes of the current blob that have been taken in. */
+  /** BigInt64[1]: number of bytes of the current blob that have been taken in. */
   readonly progress: SharedArrayBuffer
   /** Place in which objects and recipes are staged. */
   readonly place: StagingPlace
@@ -21,16 +21,16 @@ export interface LayerJob {
   readonly blob: Digest
   readonly blobSize: number
   readonly diffId: DiffId
-  /** The local file the blob lies in, or undefined when the main thread feeds the `fetched` ring. */
+  /** Local file that the blob lies in, or undefined when the main thread feeds the `fetched` ring. */
   readonly file: FileRange | undefined
   readonly limits: ImportLimits
 }
 
-/** Limits of what a layer may unfold to; a blob of a few kilobytes can claim to hold petabytes. */
+/** Limits on what a layer may unfold to; a blob of a few kilobytes can claim to hold petabytes. */
 export interface ImportLimits {
-  /** Bytes of one layer's uncompressed tar. */
+  /** Size of one layer's uncompressed tar, in bytes. */
   readonly layerBytes: number
-  /** Entries in one layer. */
+  /** Number of entries in one layer. */
   readonly layerEntries: number
   /** Largest zstd window, as a power of two: memory that one decoder may take. */
   readonly zstdWindowLog: number
@@ -45,12 +45,13 @@ export const defaultLimits: ImportLimits = {
 /** Result of importing a layer. */
 export interface LayerResult {
   readonly recipe: RecipeDigest
-  /** The recipe itself, uncompressed. */
+  /** Bytes of the recipe, uncompressed. */
   readonly recipeBytes: Uint8Array
   readonly files: number
   readonly blobBytes: number
   readonly tarBytes: number
-  /** Objects that were not in the store yet, and their bytes. */
+  /** Number of objects that were not in the store yet. */
   readonly newObjects: number
+  /** Total size of those objects, in bytes. */
   readonly newBytes: number
 }

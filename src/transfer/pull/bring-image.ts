@@ -55,8 +55,8 @@ export async function bringImage(job: PullJob, plan: NewImagePlan): Promise<Imag
 }
 
 /**
- * The layers of a manifest in its order: those the store knows, those that are fetched by parts, and those that are
- * imported whole, by plan or because their parts could not be had.
+ * Brings in the layers of a manifest in its order: those the store knows, those that are fetched by parts, and those
+ * that are imported whole, by plan or because their parts could not be had.
  */
 async function bringLayers(job: PullJob, { image, layers }: NewImagePlan, composer: Composer): Promise<LayerRecord[]> {
   const { source, transaction, stats } = job
@@ -84,7 +84,7 @@ async function takePresent({ transaction }: PullJob, steps: readonly LayerStep[]
   }
 }
 
-/** A layer that another image of the same pull has brought. */
+/** Finds a layer that another image of the same pull has brought. */
 async function comeMeanwhile(transaction: Transaction, { how, layer }: LayerStep): Promise<LayerRecord | undefined> {
   return how === 'again' ? await transaction.findLayer({ diffId: layer.diffId }) : undefined
 }

@@ -8,7 +8,7 @@ import type { ImportLimits, LayerJob, LayerResult } from '../import/layer-job.ts
 import { Lane } from '../import/import-lane.ts'
 import type { OnProgress } from '../progress.ts'
 
-/** A layer that a manifest names and the store does not hold. */
+/** Layer that a manifest names and the store does not hold. */
 export interface WantedLayer {
   readonly blob: Descriptor
   readonly diffId: DiffId
@@ -20,16 +20,19 @@ export interface ImportOptions {
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined
   readonly onProgress: OnProgress | undefined
-  /** Hears of every layer as soon as it is staged. */
+  /** Called for every layer as soon as it is staged. */
   readonly onLayer: (layer: WantedLayer, result: LayerResult) => void
 }
 
-/** Network transfers wait more than they work, so there may be more of them than cores. */
+/** Fewest lanes for a network source: transfers wait more than they work, so there may be more of them than cores. */
 const networkLanes = 4
 const lanesMax = 8
 const progressMs = 100
 
-/** Imports layers side by side; each diffID comes once. The first failure stops the others. Returns how many there were. */
+/**
+ * Imports layers side by side; each diffID comes once. The first failure stops the others. Returns the number of
+ * layers.
+ */
 export async function importLayers(
   source: Source,
   wanted: readonly WantedLayer[],
@@ -60,21 +63,24 @@ function laneCount(source: Source): number {
   return Math.min(lanesMax, source.blobFile === undefined ? Math.max(cores, networkLanes) : cores)
 }
 
-/** A layer that is more than its share of the work would keep one core busy when the others are done: it gets two threads. */
+/**
+ * Returns the number of threads for each lane. A layer that is more than its share of the work would keep one core busy
+ * when the others are done: it gets two threads.
+ */
 function threadsPerLane(queue: readonly LocatedLayer[]): 1 | 2 {
   const total = queue.reduce((sum, { blob }) => sum + blob.size, 0)
   const largest = queue[0]?.blob.size ?? 0
   return largest * availableParallelism() > total * 1.2 ? 2 : 1
 }
 
-/** The longest work first: what starts last should be short. Layers that occur twice are wanted once. */
+/** Sorts the longest work first: the last to start should be short. Layers that occur twice are wanted once. */
 function largestFirst(wanted: readonly WantedLayer[]): WantedLayer[] {
   const distinct = new Map(wanted.map((layer) => [layer.diffId, layer]))
   return [...distinct.values()].toSorted((a, b) => b.blob.size - a.blob.size)
 }
 
 interface LocatedLayer extends WantedLayer {
-  /** Undefined when the bytes come from elsewhere. */
+  /** Local file with the bytes; undefined when they come from elsewhere. */
   readonly file: FileRange | undefined
 }
 
@@ -82,7 +88,10 @@ async function locate(source: Source, layer: WantedLayer): Promise<LocatedLayer>
   return { ...layer, file: await source.blobFile?.(layer.blob) }
 }
 
-/** What a layer brought is taken while the lane is busy with the next one: of a hundred small layers none waits for that. */
+/**
+ * Imports layers until none is left. The result of a layer is taken while the lane is busy with the next one: of a
+ * hundred small layers none waits for that.
+ */
 async function runLane(lane: Lane, source: Source, queue: LocatedLayer[], options: ImportOptions): Promise<void> {
   let takeLast = (): void => {}
   for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
@@ -119,7 +128,10 @@ async function importLayer(
   })
 }
 
-/** Of many layers one is bad: the reader of the error wants to know which, and whose. */
+/**
+ * Adds layer and source to the error of a bad layer: of many layers one is bad, and the reader of the error wants to
+ * know which, and whose.
+ */
 function inLayer(error: unknown, { digest }: Descriptor, { name }: Source): unknown {
   if (!(error instanceof OnefoldError) || !badLayer.includes(error.code)) return error
   const { code, message, hint } = error
@@ -132,7 +144,7 @@ function inLayer(error: unknown, { digest }: Descriptor, { name }: Source): unkn
 
 const badLayer: readonly Code[] = ['BAD_FORMAT', 'LIMIT', 'UNSUPPORTED', 'DIGEST_MISMATCH']
 
-/** Tells now and then how far a lane has come with its blob. */
+/** Reports from time to time how far a lane has come with its blob. */
 function followProgress(lane: Lane, blob: Descriptor, onProgress: OnProgress | undefined): Disposable {
   if (onProgress === undefined) return { [Symbol.dispose]() {} }
   const tell = (): void =>

@@ -4,7 +4,7 @@ import type { LayerKind } from '../../formats/layer-kind.ts'
 import type { LayerRecord } from '../../store/records/image-record.ts'
 import type { WantedLayer } from './import-layers.ts'
 
-/** The places of an image's layers, filled in whatever order the layers come; the composer gets each as it comes. */
+/** Places of an image's layers, filled in whatever order the layers come; the composer gets each as it comes. */
 export class LayerSlots {
   readonly #wanted: readonly WantedLayer[]
   readonly #kindAt: (place: number) => LayerKind
@@ -32,7 +32,7 @@ export class LayerSlots {
     }
   }
 
-  /** The layers in the order of the manifest. */
+  /** Returns the layers in the order of the manifest. */
   records(): LayerRecord[] {
     return this.#wanted.map(({ diffId }, place) => {
       const record = this.#filled.get(place)
@@ -42,7 +42,10 @@ export class LayerSlots {
   }
 }
 
-/** Proven, a layer stands wherever its diffID does; otherwise only for the very blob whose table it was read by. */
+/**
+ * Tells whether a layer may stand for a blob. A proven one stands wherever its diffID does; any other only for the very
+ * blob whose table it was read by.
+ */
 function isFor(layer: LayerRecord, blob: Descriptor): boolean {
   return layer.proof === 'proven' || layer.blob.digest === blob.digest
 }

@@ -8,8 +8,8 @@ export interface ObtainOptions extends Omit<PullOptions, 'name'> {
 }
 
 /**
- * The image that somebody who wants to read it named: one of the store, by name or digest, or else a source, which is
- * pulled under the name as it was written.
+ * Finds the image that was named: one of the store, by name or digest, or else one of a source, which is pulled under
+ * the name as it was written.
  */
 export async function obtain(store: Store, name: string, options: ObtainOptions = {}): Promise<StoredImage> {
   const { platform } = options
@@ -25,7 +25,7 @@ export async function obtain(store: Store, name: string, options: ObtainOptions 
   return store.find(name, { platform })
 }
 
-/** A digest that is not in the store is no name of an image on Docker Hub. */
+/** Tells whether a name is a digest: one that is not in the store is no name of an image on Docker Hub. */
 function looksLikeDigest(name: string): boolean {
   return /^(?:sha(?:256|512):)?[0-9a-f]{12,}$/.test(name)
 }

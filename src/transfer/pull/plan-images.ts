@@ -1,4 +1,4 @@
-/** What a pull will do, as a value: made once, shown by `--plan`, and carried out by the pull. */
+/** Plan of a pull, as a value: made once, shown by `--plan`, and carried out by the pull. */
 import type { DiffId, VerityDigest } from '../../digest.ts'
 import { type ImageConfig, parseConfig } from '../../formats/oci/image-config.ts'
 import type { SealClaim } from '../../formats/oci/seal-claims.ts'
@@ -17,7 +17,7 @@ import { requirePlatform } from './select-images.ts'
 
 export type ImagePlan = PresentImagePlan | NewImagePlan
 
-/** An image that the store has as a whole. */
+/** Image that the store has as a whole. */
 export interface PresentImagePlan {
   readonly kind: 'present'
   readonly image: Selected
@@ -29,15 +29,15 @@ export interface NewImagePlan {
   readonly image: Selected
   readonly config: ImageConfig
   readonly configBytes: Uint8Array
-  /** What the image says of its own tree, to be checked when the layers are there. */
+  /** Digests that the image claims for its own tree, to be checked when the layers are there. */
   readonly claims: readonly SealClaim[]
-  /** One for each layer of the manifest, in its order. */
+  /** Step for each layer of the manifest, in its order. */
   readonly layers: readonly LayerStep[]
 }
 
 export type LayerStep =
   | { readonly how: 'present'; readonly layer: WantedLayer; readonly record: LayerRecord }
-  /** The same layer stands further down in this image, or in one that is pulled before it. */
+  /** Layer that stands further down in this image, or in one that is pulled before it. */
   | { readonly how: 'again'; readonly layer: WantedLayer }
   | { readonly how: 'fetch'; readonly layer: WantedLayer; readonly outlook: LayerOutlook }
 
@@ -46,7 +46,7 @@ export interface Planning {
   readonly source: Source
   readonly options: PullOptions
   readonly findLayer: FindLayer
-  /** Keeps objects safe from garbage collection before they are looked for; does nothing for who only wants to know. */
+  /** Keeps objects safe from garbage collection before they are looked for; does nothing where a plan is only shown. */
   readonly hold: (objects: readonly VerityDigest[]) => void
   /** Plans an image as if the store had no record of it. */
   readonly evenIfPresent?: boolean
@@ -116,7 +116,10 @@ class ComingLayers {
     return this.#proven.has(diffId)
   }
 
-  /** A layer that comes by parts may come whole after all, and is proven then; so this is never too much. */
+  /**
+   * Adds a layer that comes. One that comes by parts may come whole after all, and is proven then; so this never adds
+   * too much.
+   */
   add({ diffId, proof }: LayerOutlook): void {
     if (proof === 'proven') this.#proven.add(diffId)
   }

@@ -8,7 +8,7 @@ import { type ImagePlan, type LayerStep, planImages } from './plan-images.ts'
 import type { PullOptions } from './pull-options.ts'
 import { selectImages } from './select-images.ts'
 
-/** What a pull would do, found out without fetching content. */
+/** Plan of a pull for people, found out without fetching content. */
 export interface PullPlan {
   readonly name: string
   readonly top: Digest
@@ -26,10 +26,10 @@ export interface PlannedLayer extends PlannedTotal {
   readonly blob: Digest
   readonly size: number
   readonly how: LayerOutlook['how']
-  /** For people. */
+  /** Reason for `how`, for people. */
   readonly why: string
   readonly proof: LayerOutlook['proof']
-  /** Whose table it is, where there is one. */
+  /** Format of the layer's table, where there is one. */
   readonly format?: string
 }
 
@@ -37,21 +37,24 @@ export interface PlannedLayer extends PlannedTotal {
 export interface PlannedTotal {
   readonly fetchBytes: number
   readonly requests: number
-  /** The same without the gaps that are read to save requests. */
+  /** Bytes over the wire without the gaps that are read to save requests. */
   readonly leastBytes: number
-  /** Tables of contents, which were read for the plan: part of the above. */
+  /** Bytes of tables of contents, which were read for the plan: part of the above. */
   readonly tableBytes: number
-  /** In files that the store has. */
+  /** Bytes in files that the store has. */
   readonly fileBytes: number
-  /** In parts of other files of the store. */
+  /** Bytes in parts of other files of the store. */
   readonly chunkBytes: number
-  /** In files that the image has twice. */
+  /** Bytes in files that the image has twice. */
   readonly sameBytes: number
-  /** In holes. */
+  /** Bytes in holes. */
   readonly zeroBytes: number
 }
 
-/** Which bytes a pull would fetch and which it would not have to: the plan that a pull carries out, without doing so. */
+/**
+ * Tells which bytes a pull would fetch and which it would not have to: makes the plan that a pull carries out, without
+ * carrying it out.
+ */
 export async function planPull(store: Store, source: Source, options: PullOptions = {}): Promise<PullPlan> {
   const { signal } = options
   const top = await source.resolve({ signal })

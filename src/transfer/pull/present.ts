@@ -1,4 +1,7 @@
-/** What of an image is in the store already: decided here, for the plan that is shown and for the pull that follows it. */
+/**
+ * Finds the parts of an image that are in the store already: decided here, for the plan that is shown and for the pull
+ * that follows it.
+ */
 import { existsSync } from 'node:fs'
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
@@ -12,8 +15,8 @@ import type { PullOptions } from './pull-options.ts'
 import { requirePlatform } from './select-images.ts'
 
 /**
- * The image as the store has it, when all that its record names is there, objects as far as fsck has looked; what the
- * rest is worth, fsck checks.
+ * Returns the image's record when the store has all that it names, objects as far as fsck has looked; fsck checks
+ * whether the rest is sound.
  */
 export function presentImage(store: Store, selected: Selected, options: PullOptions): ImageRecord | undefined {
   const record = readable(() => store.record(selected.descriptor.digest))
@@ -35,7 +38,7 @@ export function presentImage(store: Store, selected: Selected, options: PullOpti
 /** Finds layers that the store knows. */
 export type FindLayer = (want: LayerKey) => Promise<LayerRecord | undefined>
 
-/** Tells of layers whether the store has them whole, by what is known of it. */
+/** Finds layers that the store has whole, by what is known of them. */
 export class PresentLayers {
   readonly #find: FindLayer
   readonly #missing: Missing
@@ -45,7 +48,10 @@ export class PresentLayers {
     this.#missing = store.missing()
   }
 
-  /** A layer of the store that stands for the wanted one: proven, or believed of this very blob where that is enough. */
+  /**
+   * Finds a layer of the store that stands for the wanted one: proven, or believed of this very blob where that is
+   * enough.
+   */
   async find({ blob, diffId }: WantedLayer, policy: PartialPolicy): Promise<LayerRecord | undefined> {
     const known = (await this.#find({ diffId })) ?? (await this.#believed({ blob, diffId }, policy))
     return known !== undefined && this.#missing.isWhole(known.recipe) ? { ...known, diffId } : undefined
@@ -58,18 +64,21 @@ export class PresentLayers {
   }
 }
 
-/** How layers may be pulled: what an image's tables say is not listened to again once they were found to lie. */
+/** Returns the policy for an image's layers: its tables are not used again once they were found to lie. */
 export function policyFor(store: Store, manifest: Digest, { partial = 'auto' }: PullOptions): PartialPolicy {
   const before = readable(() => store.record(manifest))
   return before?.layers.some(({ proof }) => proof === 'failed') === true ? 'never' : partial
 }
 
-/** Layers that were found to lie are pulled again, and those that are only believed when whole ones are asked for. */
+/**
+ * Tells whether a layer need not be pulled again: layers that were found to lie are, and those that are only believed
+ * when whole ones are asked for.
+ */
 function isEnough(proof: Proof, policy: PartialPolicy | undefined): boolean {
   return proof === 'proven' || (proof === 'toc-only' && policy !== 'never')
 }
 
-/** What `read` returns; undefined when it is damaged, since it is then brought in again. */
+/** Returns what `read` returns; undefined when it is damaged, since it is then brought in again. */
 export function readable<T>(read: () => T): T | undefined {
   try {
     return read()

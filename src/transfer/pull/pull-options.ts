@@ -8,13 +8,13 @@ import type { SealOptions } from '../seal/seal-check.ts'
 export interface PullOptions extends SealOptions {
   /** Name of the image in the store; default: the source as written. */
   readonly name?: string
-  /** Which image of an index; default: the one for this machine. */
+  /** Platform of the image to take from an index; default: that of this machine. */
   readonly platform?: Platform
   readonly allPlatforms?: boolean
-  /** Keep `security.selinux` from layers. */
+  /** Keeps `security.selinux` from layers. */
   readonly keepSelinux?: boolean
   readonly limits?: Partial<ImportLimits>
-  /** Whether layers that bring a table of contents are pulled by parts; default where that saves enough. */
+  /** Policy for layers that bring a table of contents; default: by parts where that saves enough. */
   readonly partial?: PartialPolicy
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
@@ -36,17 +36,18 @@ export interface PulledImage {
   readonly believed: number
 }
 
-/** What a pull did: of the layers that were pulled, files, bytes and how many came by parts; and what was new. */
+/** Totals of a pull: of the layers that were pulled, files, bytes and how many came by parts; and what was new. */
 export interface PullStats {
   readonly layersPulled: number
   readonly layersPresent: number
-  /** Layers of which only parts were fetched; they are among those that were pulled. */
+  /** Number of layers of which only parts were fetched; they are among those that were pulled. */
   readonly layersByParts: number
   readonly files: number
   readonly blobBytes: number
   readonly tarBytes: number
-  /** Objects the store did not hold before, and their bytes. */
+  /** Number of objects the store did not hold before. */
   readonly newObjects: number
+  /** Total size of those objects, in bytes. */
   readonly newBytes: number
 }
 

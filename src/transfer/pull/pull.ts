@@ -16,8 +16,8 @@ import { selectImages } from './select-images.ts'
 export type { PullOptions, PullResult, PullStats, PulledImage } from './pull-options.ts'
 
 /**
- * Brings an image from a source into the store, in one transaction. What the store holds already is not asked for; an
- * image that is there as a whole costs the manifest's round trip and, where it is new, a name.
+ * Brings an image from a source into the store, in one transaction. Parts that the store holds already are not asked
+ * for; an image that is there as a whole costs the manifest's round trip and, where it is new, a name.
  */
 export async function pull(store: Store, source: Source, options: PullOptions = {}): Promise<PullResult> {
   const { signal, onProgress } = options
@@ -62,7 +62,7 @@ export async function restore(
 
 const attempts = 3
 
-/** Tries again when what was relied on has been collected before there was a claim on it. */
+/** Tries again when data that was relied on has been collected before there was a claim on it. */
 async function repeated<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -97,7 +97,7 @@ async function bringIn(
   return { name, top: top.descriptor.digest, images: pulled, stats: job.stats }
 }
 
-/** Plans under a transaction: what they rely on is held from here on. */
+/** Plans under a transaction: objects that the plans rely on are held from here on. */
 async function plansFor(
   { store, source, transaction, options }: PullJob,
   images: readonly Selected[],
@@ -118,7 +118,7 @@ async function carryOut(job: PullJob, plan: ImagePlan): Promise<ImageRecord> {
   return record
 }
 
-/** Checks what is there by the terms of this pull: it may have been taken on others. */
+/** Checks an image that is in the store by the terms of this pull: it may have been taken on others. */
 async function checkPresent(store: Store, record: ImageRecord, options: PullOptions): Promise<void> {
   const { manifest, config } = storedDocuments(store, record)
   await checkSeal(digestSubject(store, record), claimsThatCount(manifest, config, options), options)

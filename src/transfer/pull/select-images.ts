@@ -33,7 +33,10 @@ async function findImages(
   return [await selectImage(top, platform ?? hostPlatform(), fetch)]
 }
 
-/** An image that stands alone is taken whatever it runs on, unless a platform was asked for by name. */
+/**
+ * Throws NOT_FOUND for an image of another platform than was asked for by name; one that stands alone is otherwise
+ * taken whatever it runs on.
+ */
 export function requirePlatform(wanted: Platform | undefined, image: Selected, platform: Platform): void {
   if (wanted === undefined || image.platform !== undefined || matchPlatform(wanted, platform) !== undefined) return
   const found = formatPlatform(platform)

@@ -7,7 +7,7 @@ import { pull } from '../pull/pull.ts'
 import type { RepairJob } from './repair-job.ts'
 import { isPlace, looksLikeSource } from './origin.ts'
 
-/** Names first, then the documents that they lead to, then what is still missing below them. */
+/** Mends names first, then the documents that they lead to, then what is still missing below them. */
 export async function mendNames(job: RepairJob, damage: readonly Damage[]): Promise<void> {
   const { signal } = job.options
   for (const { kind, name, file, state } of damage) {
@@ -26,7 +26,7 @@ export async function mendNames(job: RepairJob, damage: readonly Damage[]): Prom
     if (kind === 'ref' && state === 'untrue') await pullAgain(job, name, job.refOf(name))
 }
 
-/** An index: the names that lead to it, and those of any image, are places that may have it. */
+/** Fetches an index: the names that lead to it, and those of any image, are places that may have it. */
 async function fetchDocument(job: RepairJob, descriptor: Descriptor): Promise<void> {
   const { signal } = job.options
   const known = [...job.inventory.records.values()].map(({ origin }) => origin.source)
@@ -41,8 +41,8 @@ async function fetchDocument(job: RepairJob, descriptor: Descriptor): Promise<vo
 }
 
 /**
- * A name that leads to nothing: what it stood for is pulled as if for the first time. When the ref cannot be read, that
- * is what its origin has under that name now, if images came from there.
+ * Pulls a name that leads to nothing: what it stood for, as if for the first time. When the ref cannot be read, that is
+ * what its origin has under that name now, if images came from there.
  */
 async function pullAgain(job: RepairJob, name: string, top: Descriptor | undefined): Promise<void> {
   const { signal } = job.options

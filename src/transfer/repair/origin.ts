@@ -12,23 +12,23 @@ export class Origins implements AsyncDisposable {
   readonly #from: string | undefined
   readonly #opened = new Map<string, Promise<Source>>()
 
-  /** @param from in place of every origin */
+  /** @param from place to use instead of every origin */
   constructor(store: Store, options: SourceOptions, from: string | undefined) {
     this.#store = store
     this.#options = options
     this.#from = from
   }
 
-  /** Where an image may be fetched from, the likeliest first. */
+  /** Returns the places from which an image may be fetched, the likeliest first. */
   namesOf(candidates: readonly (string | undefined)[]): string[] {
     if (this.#from !== undefined) return [this.#from]
     return [...new Set(candidates.filter((name) => name !== undefined))]
   }
 
   /**
-   * A source that has what the store has, and asks the origin for the rest. It stays silent, and offline, as long as
-   * nothing is missing.
-   * @param record of the image that it is for, as far as that is known
+   * Returns a source that reads documents from the store, and asks the origin for the rest. It stays silent, and
+   * offline, as long as nothing is missing.
+   * @param record record of the image that it is for, as far as that is known
    */
   async source(origin: string, record: ImageRecord | undefined): Promise<Source> {
     const open = async (): Promise<Source> => await this.#open(origin)
@@ -73,7 +73,7 @@ export class Origins implements AsyncDisposable {
   }
 }
 
-/** What a damaged record still says of where the image came from. */
+/** Returns the origin that a damaged record still names. */
 export function originIn(remains: string): string | undefined {
   const [, text] = /"source": ("(?:[^"\\]|\\.)*")/.exec(remains) ?? []
   if (text === undefined) return undefined
@@ -85,12 +85,18 @@ export function originIn(remains: string): string | undefined {
   }
 }
 
-/** Written with a transport or a host, a name can only have been given by a pull from there. */
+/**
+ * Tells whether a name is a place: written with a transport or a host, it can only have been given by a pull from
+ * there.
+ */
 export function isPlace(name: string): boolean {
   return /^(?:docker:\/\/|oci:|oci-archive:|docker-archive:|dir:|rootfs:|tar:|[^/]+[.:][^/]*\/)/.test(name)
 }
 
-/** A short name that somebody gave is no place; asking Docker's registry for it would tell others what is here. */
+/**
+ * Tells whether a name may be asked for. A short name that somebody gave is no place; asking Docker's registry for it
+ * would tell others what is here.
+ */
 export function looksLikeSource(name: string): boolean {
   return /[/:]/.test(name)
 }

@@ -8,7 +8,7 @@ import type { PullEvent } from '../progress.ts'
 import { Origins } from './origin.ts'
 
 export interface RepairOptions extends Omit<FsckOptions, 'dryRun' | 'onProgress'> {
-  /** Where to fetch from, in place of where images came from. */
+  /** Source to fetch from, in place of where images came from. */
   readonly from?: string | undefined
   readonly source?: SourceOptions
   readonly limits?: Partial<ImportLimits>
@@ -16,12 +16,12 @@ export interface RepairOptions extends Omit<FsckOptions, 'dryRun' | 'onProgress'
 }
 
 export interface RepairFailure {
-  /** A name, or the digest of a manifest or index. */
+  /** Name, or the digest of a manifest or index. */
   readonly what: string
   readonly message: string
 }
 
-/** What the parts of a repair share: where things are and come from, and what was tried in vain. */
+/** State that the parts of a repair share: where things are and come from, and what was tried in vain. */
 export class RepairJob implements AsyncDisposable {
   readonly failures: RepairFailure[] = []
   readonly store: Store
@@ -42,7 +42,7 @@ export class RepairJob implements AsyncDisposable {
     return this.#inventory
   }
 
-  /** Looks again at what there is, when something was mended that other things can be told from. */
+  /** Reads the inventory anew, after something was mended from which other things can be told. */
   takeStock(): void {
     this.#inventory = this.mender.takeStock()
   }
@@ -56,7 +56,7 @@ export class RepairJob implements AsyncDisposable {
     }
   }
 
-  /** What a ref says; undefined when it cannot be read. */
+  /** Reads a ref; undefined when it cannot be read. */
   refOf(name: string): Descriptor | undefined {
     try {
       return this.store.ref(name)
@@ -66,12 +66,12 @@ export class RepairJob implements AsyncDisposable {
     }
   }
 
-  /** Names whose ref says this digest. */
+  /** Returns the names whose ref has this digest. */
   namesOf(digest: Digest): string[] {
     return this.store.refs().filter((name) => this.refOf(name)?.digest === digest)
   }
 
-  /** Does it with the first place where that works. */
+  /** Does the work with the first place where that succeeds. */
   async fromAny(what: string, places: readonly string[], work: (origin: string) => Promise<void>): Promise<void> {
     if (places.length === 0) return this.failed(what, 'nothing tells where it came from; say so with --from')
     const messages: string[] = []

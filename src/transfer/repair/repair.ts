@@ -9,20 +9,20 @@ import { imagesToRestore, restoreImage } from './restore.ts'
 export type { RepairFailure, RepairOptions } from './repair-job.ts'
 
 export interface RepairReport extends Omit<FsckReport, 'damage'> {
-  /** There is no damage any more, or was none. */
+  /** True when there is no damage any more, or was none. */
   readonly clean: boolean
-  /** What the first look found. */
+  /** Damage that the first look found. */
   readonly found: readonly Damage[]
-  /** What is damaged still. */
+  /** Damage that is still there. */
   readonly left: readonly Damage[]
-  /** What was tried in vain. */
+  /** Attempts to mend that were in vain. */
   readonly failures: readonly RepairFailure[]
 }
 
 /**
- * Checks the store, quarantines what is damaged, and mends what can be: modes where they are, images from their recipes,
- * everything else from the origin in the record. Layers that are whole are not fetched. A last check, of what was changed,
- * says what is left.
+ * Checks the store, quarantines damaged files, and mends what can be: modes where they are, images from their recipes,
+ * everything else from the origin in the record. Layers that are whole are not fetched. A last check, of what was
+ * changed, says what is left.
  */
 export async function repairStore(store: Store, options: RepairOptions = {}): Promise<RepairReport> {
   const mender = await store.mender()
@@ -72,7 +72,9 @@ async function checkAgain({ mender, options }: RepairJob, { report, state }: Che
   }
 }
 
-/** Records that no name leads to and that lack something: nobody misses them, and they would be found every time. */
+/**
+ * Drops records that no name leads to and that lack something: nobody misses them, and they would be found every time.
+ */
 async function dropUnneeded(job: RepairJob, { damage }: FsckReport): Promise<void> {
   // While a name leads nowhere, whatever it led to may look as if nobody needed it.
   if (damage.some(({ kind, file }) => kind === 'ref' || (kind === 'blob' && isDocument(job, file)))) return

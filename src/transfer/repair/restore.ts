@@ -8,7 +8,7 @@ import { restore } from '../pull/pull.ts'
 import type { RepairJob } from './repair-job.ts'
 import { looksLikeSource, originIn } from './origin.ts'
 
-/** Those that some name leads to, and that miss something. */
+/** Returns the images that some name leads to, and that miss something. */
 export function imagesToRestore(damage: readonly Damage[]): Set<Digest> {
   const images = new Set<Digest>()
   for (const { kind, name, state, affected, images: names } of damage) {
@@ -19,7 +19,7 @@ export function imagesToRestore(damage: readonly Damage[]): Set<Digest> {
   return images
 }
 
-/** Pulls an image by its digest: what the store has of it, it does not ask its origin for. */
+/** Pulls an image by its digest: parts that the store has, it does not ask its origin for. */
 export async function restoreImage(job: RepairJob, manifest: Digest, { damage }: FsckReport): Promise<void> {
   const record = job.inventory.records.get(manifest)
   const descriptor = job.inventory.descriptor(manifest)

@@ -8,16 +8,16 @@ import type { Store, WideDigests } from '../../store/store.ts'
 import type { StoredLayers } from '../ensure-image.ts'
 
 export interface ComposefsRsIdOptions {
-  /** Default sha512, as there. */
+  /** Digest algorithm; default sha512, as there. */
   readonly algorithm?: Algorithm | undefined
-  /** 1 is today's, 2 that of releases before it; default 1. */
+  /** Layout of the image: 1 is today's, 2 that of releases before it; default 1. */
   readonly layout?: 1 | 2 | undefined
-  /** Keep attributes that begin with `user.`; default, as there, all but `security.capability` are left out. */
+  /** Keeps attributes that begin with `user.`; by default, as there, all but `security.capability` are left out. */
   readonly keepUserXattrs?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** Layers whose objects can be read as well. */
+/** Stored layers whose objects can be read as well. */
 export interface StoredContents extends StoredLayers {
   wideDigests(objects: ReadonlySet<VerityDigest>, options: AbortOptions): Promise<WideDigests>
 }
@@ -32,8 +32,8 @@ export function storedContents(store: Store, { layers }: Pick<ImageRecord, 'laye
 }
 
 /**
- * What `cfsctl oci compute-id` says of the image: an fs-verity digest in hex, of another tree of the same layers than
- * onefold mounts.
+ * Computes the digest that `cfsctl oci compute-id` gives the image: an fs-verity digest in hex, of another tree of the
+ * same layers than onefold mounts.
  * @throws UNSUPPORTED where composefs-rs refuses the image
  */
 export async function composefsRsId(stored: StoredContents, options: ComposefsRsIdOptions = {}): Promise<string> {

@@ -7,19 +7,22 @@ import { type ComposefsRsIdOptions, type StoredContents, composefsRsId, storedCo
 import { composeLayers } from '../ensure-image.ts'
 
 /**
- * The digests that the layers of one image have: there is more than one way to make a tree of layers, and a tree into an
+ * Digests that the layers of one image have: there is more than one way to make a tree of layers, and a tree into an
  * image, and a digest that somebody sealed says nothing of how it came about. So it is compared with all that can be
  * computed here.
  */
 
-/** An image whose digests are wanted: in the store, or in a transaction. */
+/** Image whose digests are wanted: in the store, or in a transaction. */
 export interface DigestSubject extends StoredContents {
-  /** Of its composefs image as it is stored. */
+  /** Digest of its composefs image as it is stored. */
   readonly image: VerityDigest
   readonly keepSelinux: boolean
 }
 
-/** @throws CORRUPT when the record names no image */
+/**
+ * Returns the subject for an image of the store.
+ * @throws CORRUPT when the record names no image
+ */
 export function digestSubject(store: Store, record: ImageRecord): DigestSubject {
   const { keepSelinux } = record
   const image = record.images.default
@@ -28,16 +31,16 @@ export function digestSubject(store: Store, record: ImageRecord): DigestSubject 
   return { ...storedContents(store, record), image, keepSelinux }
 }
 
-/** One way to an image digest. */
+/** One way to compute an image digest. */
 export interface DigestKind {
-  /** Named in reports: `composefs`. */
+  /** Name for reports: `composefs`. */
   readonly name: string
   readonly algorithm: Algorithm
-  /** Lower-case hex; undefined where the layers have no digest of this kind. */
+  /** Returns lower-case hex; undefined where the layers have no digest of this kind. */
   compute(subject: DigestSubject): string | undefined | Promise<string | undefined>
 }
 
-/** The cheapest first. */
+/** All kinds of digests, the cheapest first. */
 export const digestKinds: readonly DigestKind[] = [
   { name: 'composefs', algorithm: 'sha256', compute: ({ image }) => image },
   {
@@ -49,7 +52,7 @@ export const digestKinds: readonly DigestKind[] = [
   ...composefsRsKinds(),
 ]
 
-/** Every way that composefs-rs has, but for bootable images, whose labels come from a policy. */
+/** Returns every way that composefs-rs has, but for bootable images, whose labels come from a policy. */
 function composefsRsKinds(): DigestKind[] {
   const layouts = [1, 2] as const
   return (['sha256', 'sha512'] as const).flatMap((algorithm) =>
@@ -72,7 +75,7 @@ async function idUnlessRefused(subject: DigestSubject, options: ComposefsRsIdOpt
   }
 }
 
-/** The kind of digest that `want` is of these layers; undefined when it is none. */
+/** Returns the kind of digest that `want` is of these layers; undefined when it is none. */
 export async function kindOfDigest(want: ImageDigest, subject: DigestSubject): Promise<DigestKind | undefined> {
   for (const kind of digestKinds)
     if (kind.algorithm === want.algorithm && (await kind.compute(subject)) === want.hex) return kind

@@ -12,17 +12,17 @@ import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import { type DigestSubject, digestSubject, kindOfDigest } from './image-digests.ts'
 
-/** What a pull demands of the composefs image that the layers make. */
+/** Demands of a pull on the composefs image that the layers make. */
 export interface SealOptions {
-  /** The image has to have this digest. */
+  /** Digest that the image has to have. */
   readonly expectImage?: ImageDigest
-  /** The image has to say what its digest is. */
+  /** Requires the image to say what its digest is. */
   readonly requireSealed?: boolean
-  /** Take an image although it says something else of itself. */
+  /** Takes an image although it says something else of itself. */
   readonly ignoreSeal?: boolean
 }
 
-/** What a stored image consists of besides its layers. */
+/** Returns manifest and config of a stored image. */
 export function storedDocuments(store: Store, record: ImageRecord): { manifest: Manifest; config: ImageConfig } {
   const { digest, mediaType } = record.manifest
   const manifest = parseManifest(store.blob(digest), { digest, mediaType })
@@ -30,7 +30,9 @@ export function storedDocuments(store: Store, record: ImageRecord): { manifest: 
   return { manifest, config: parseConfig(store.blob(record.config.digest)) }
 }
 
-/** What the image says of itself, as far as it counts; can be asked before there are layers. */
+/**
+ * Returns the digests that the image claims for itself, as far as they count; can be called before there are layers.
+ */
 export function claimsThatCount(
   manifest: Pick<Manifest, 'annotations' | 'config'>,
   config: ImageConfig,
@@ -46,7 +48,10 @@ export function claimsThatCount(
   )
 }
 
-/** @throws DIGEST_MISMATCH unless the layers make what is expected, and what the image says of itself */
+/**
+ * Compares the layers with the digest that is expected, and with those that the image claims.
+ * @throws DIGEST_MISMATCH unless they agree
+ */
 export async function checkSeal(
   subject: DigestSubject,
   claims: readonly SealClaim[],
@@ -59,14 +64,14 @@ export async function checkSeal(
       throw mismatch(`its ${where} ${sealKey} says ${formatImageDigest(digest)}`, subject, ignoring)
 }
 
-/** What an image says of its composefs image, and what its stored layers say to that. */
+/** Claim of an image about its composefs image, and the verdict of its stored layers. */
 export interface SealState {
   readonly where: SealClaim['where']
-  /** `sha256:…` or `sha512:…`. */
+  /** Claimed digest: `sha256:…` or `sha512:…`. */
   readonly digest: string
-  /** Whether the layers have that digest, in one of the ways that can be computed. */
+  /** Verdict: whether the layers have that digest, in one of the ways that can be computed. */
   readonly verdict: 'agrees' | 'differs'
-  /** Of the kind of digest that agrees. */
+  /** Name of the kind of digest that agrees. */
   readonly kind: string | undefined
 }
 

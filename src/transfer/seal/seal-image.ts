@@ -18,29 +18,29 @@ export interface SealImageOptions {
   /** Name of the sealed image; default: the name it was found by, which moves. */
   readonly name?: string | undefined
   readonly platform?: Platform | undefined
-  /** Every image of an index that the store has. */
+  /** Seals every image of an index that the store has. */
   readonly allPlatforms?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export interface SealResult {
   readonly name: string
-  /** Of the manifest or index that the name stands for now. */
+  /** Digest of the manifest or index that the name stands for now. */
   readonly top: Digest
   readonly images: readonly SealedImage[]
 }
 
 export interface SealedImage {
   readonly manifest: Digest
-  /** Of the manifest it was made of. */
+  /** Digest of the manifest it was made of. */
   readonly original: Digest
   readonly image: VerityDigest
   readonly platform: string
 }
 
 /**
- * Writes the fs-verity digest of an image's tree into its manifest, so that whoever pulls it can be told what to expect.
- * Blobs, config and image ID stay; the manifest, and an index above it, get another digest.
+ * Writes the fs-verity digest of an image's tree into its manifest, so that everybody who pulls it can be told what to
+ * expect. Blobs, config and image ID stay; the manifest, and an index above it, get another digest.
  */
 export async function sealImage(store: Store, image: string, options: SealImageOptions = {}): Promise<SealResult> {
   const name = options.name ?? image
@@ -75,7 +75,7 @@ class Sealing {
     return manifest
   }
 
-  /** Everything the store has below an index, which loses the others; undefined when it has nothing. */
+  /** Seals everything the store has below an index, which loses the others; returns undefined when it has nothing. */
   async all(top: Descriptor, depth = 0): Promise<Descriptor | undefined> {
     const record = this.#store.record(top.digest)
     if (record !== undefined) return this.image(record)
@@ -111,5 +111,5 @@ class Sealing {
   }
 }
 
-/** Deeper than any index goes. */
+/** Greatest depth of indexes, deeper than any goes. */
 const depthMax = 8

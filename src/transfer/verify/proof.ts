@@ -2,7 +2,7 @@ import type { Digest, VerityDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { ImageRecord, LayerRecord, Proof } from '../../store/records/image-record.ts'
 
-/** How far an image is proven. */
+/** State of proof of an image. */
 export interface VerifiedImage {
   readonly manifest: Digest
   readonly image: VerityDigest | null
@@ -13,23 +13,23 @@ export interface VerifiedImage {
 export interface VerifiedLayer {
   readonly blob: Digest
   readonly proof: Proof
-  /** For people. */
+  /** Reason for `proof`, for people. */
   readonly why: string
 }
 
-/** What the store knows of the proof of an image; nothing is read but its record. */
+/** Returns what the store knows of the proof of an image; nothing is read but its record. */
 export function proofOf({ manifest, images, layers }: ImageRecord): VerifiedImage {
   const verified = layers.map((layer) => ({ blob: layer.blob.digest, proof: layer.proof, why: whyOf(layer) }))
   return { manifest: manifest.digest, image: images.default ?? null, proof: weakest(layers), layers: verified }
 }
 
-/** Proven as far as its weakest layer. */
+/** Returns the state of the weakest layer, which is that of the image. */
 export function weakest(layers: readonly Pick<LayerRecord, 'proof'>[]): Proof {
   if (layers.some(({ proof }) => proof === 'failed')) return 'failed'
   return layers.every(({ proof }) => proof === 'proven') ? 'proven' : 'toc-only'
 }
 
-/** What a layer's state of proof rests on. */
+/** Explains what a layer's state of proof rests on. */
 export function whyOf({ proof, toc }: LayerRecord): string {
   switch (proof) {
     case 'proven':

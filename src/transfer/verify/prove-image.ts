@@ -18,8 +18,9 @@ export interface VerifyOptions {
 }
 
 /**
- * Proves what was only believed: fetches those layers whole, and compares the image they make with the one that was made
- * of their tables. What does not fit is marked as failed, and is not mounted any more without being told to.
+ * Proves layers that were only believed: fetches them whole, and compares the image they make with the one that was
+ * made of their tables. An image that does not fit is marked as failed, and is not mounted any more without being told
+ * to.
  */
 export async function proveImage(
   store: Store,
@@ -65,7 +66,7 @@ async function proveLayer({ transaction, source, options }: Proving, layer: Laye
   return { blob, diffId, recipe, kind, proof: 'proven' }
 }
 
-/** What the bytes of a blob can be guilty of. */
+/** Tells whether an error is the fault of the blob's bytes. */
 function isLie(error: unknown): boolean {
   return hasCode(error, 'DIGEST_MISMATCH') || hasCode(error, 'BAD_FORMAT')
 }
@@ -77,7 +78,9 @@ async function requireBlob(source: Source, blob: Descriptor, signal: AbortSignal
   check.finish(`blob ${blob.digest}`)
 }
 
-/** The layers as they are to be recorded: a table that made another tree than the tar does has lied about it. */
+/**
+ * Returns the layers as they are to be recorded: a table that made another tree than the tar does has lied about it.
+ */
 function asOneTree(
   transaction: Transaction,
   record: ImageRecord,

@@ -1,6 +1,6 @@
 import type { Origin } from './origin.ts'
 
-/** Units of the index's own blobs: fetched, decoded, and as far into each as is wanted. */
+/** Origin of extents in units of the index's own blobs: fetched, and decoded as far into each unit as is wanted. */
 export const blobUnits: Origin<number> = {
   counts: 'missingBytes',
   isShared: false,

@@ -3,7 +3,7 @@ import type { Origin } from './origin.ts'
 
 const zeros = new Uint8Array(pieceMax)
 
-/** Extents that are all zeros, and lie nowhere. */
+/** Origin of extents that are all zeros, and lie nowhere. */
 export const holes: Origin<true> = {
   counts: 'zeroBytes',
   isShared: false,

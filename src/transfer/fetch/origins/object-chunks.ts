@@ -5,7 +5,10 @@ import { OnefoldError } from '../../../error.ts'
 import type { ChunkPlace } from '../../../store/index/held-contents.ts'
 import type { AssemblyWork, OpenOrigin, Origin, PieceSink } from './origin.ts'
 
-/** Chunks of objects that the store has, such as those of the last version of a file, by their sha256. */
+/**
+ * Returns the origin of chunks of objects that the store has, such as those of the last version of a file, by their
+ * sha256.
+ */
 export function objectChunks(chunks: ReadonlyMap<Digest, ChunkPlace>): Origin<ChunkPlace> {
   return {
     counts: 'chunkBytes',
@@ -21,7 +24,7 @@ export function objectChunks(chunks: ReadonlyMap<Digest, ChunkPlace>): Origin<Ch
 
 class OpenObjects implements OpenOrigin<ChunkPlace> {
   readonly #work: AssemblyWork
-  /** Objects that parts of the current file come from. */
+  /** Objects that parts of the current file come from, with their descriptors. */
   readonly #open = new Map<VerityDigest, number>()
 
   constructor(work: AssemblyWork) {

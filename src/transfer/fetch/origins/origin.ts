@@ -5,20 +5,23 @@ import type { Extent } from '../../../formats/content-index.ts'
 import type { Store } from '../../../store/store.ts'
 
 /**
- * Where the bytes of a missing extent may come from: the blob itself, a chunk of another object, nowhere because they are
- * zeros. A plan asks each origin in turn, cheapest first, and the first that has the bytes gives them; whatever they are,
- * they are checked against the digests of the extent and of the file.
+ * Possible origin of the bytes of a missing extent: the blob itself, a chunk of another object, nowhere because they
+ * are zeros. A plan asks each origin in turn, cheapest first, and the first that has the bytes gives them; whatever
+ * they are, they are checked against the digests of the extent and of the file.
  */
 export interface Origin<Place = unknown> {
-  /** Under which of a plan's sums the bytes are counted; only missing ones are fetched. */
+  /** Sum of a plan under which the bytes are counted; only missing ones are fetched. */
   readonly counts: 'zeroBytes' | 'chunkBytes' | 'missingBytes'
-  /** Whether the bytes lie in files whose blocks a file system may share. */
+  /** True when the bytes lie in files whose blocks a file system may share. */
   readonly isShared: boolean
-  /** Where this origin has the bytes; undefined where it has not. Does no I/O: what there is was found out before. */
+  /**
+   * Returns the place where this origin has the bytes; undefined where it does not have them. Does no I/O: what there
+   * is was found out before.
+   */
   find(extent: Extent): Place | undefined
-  /** Objects that were relied on for a place, to be forgotten when the bytes turned out to be others. */
+  /** Returns the objects that were relied on for a place, to be forgotten when the bytes turned out to be others. */
   objects?(place: Place): readonly VerityDigest[]
-  /** Opens what is needed to give bytes out. */
+  /** Opens what is needed to deliver bytes. */
   open(work: AssemblyWork): OpenOrigin<Place>
 }
 
@@ -29,7 +32,7 @@ export interface OpenOrigin<Place = unknown> extends Disposable {
   endFile?(): void
 }
 
-/** Takes the bytes of one file: hashed, then staged. */
+/** Sink for the bytes of one file: hashed, then staged. */
 export interface PieceSink {
   /** Takes bytes that are good until the arena wraps. */
   write(bytes: Uint8Array): void
@@ -37,21 +40,21 @@ export interface PieceSink {
   share(bytes: Uint8Array, fd: number, offset: number): void
 }
 
-/** An extent of a file, and where its bytes come from. */
+/** Extent of a file, and the place that its bytes come from. */
 export interface Piece<Place = unknown> {
   readonly extent: Extent
   readonly origin: Origin<Place>
   readonly place: Place
 }
 
-/** What origins may use while a layer is put together. */
+/** Resources that origins may use while a layer is put together. */
 export interface AssemblyWork {
   readonly store: Store
   readonly arena: Arena
   readonly units: UnitReader
 }
 
-/** The piece of the first origin that has the bytes; undefined when none has. */
+/** Returns the piece of the first origin that has the bytes; undefined when none has. */
 export function findPiece(extent: Extent, origins: readonly Origin[]): Piece | undefined {
   for (const origin of origins) {
     const place = origin.find(extent)
