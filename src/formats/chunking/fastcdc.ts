@@ -1,6 +1,6 @@
 /**
- * Cuts where the content says so, exactly as FastCDC in its version of 2020 does as PuzzleFS and others use it (fastcdc-rs,
- * normalization level 1), so that chunks of files cut by either are found again in those of the other.
+ * Cuts where the content says so, exactly as FastCDC in its version of 2020 does as PuzzleFS and others use it
+ * (fastcdc-rs, normalization level 1), so that chunks of files cut by either are found again in those of the other.
  *
  *     gear      256 numbers of 64 bits, one for each byte: the hash of what came before, shifted, plus the byte's number
  *     a pair    hash = (hash << 2) + (gear[b0] << 1), a cut before b0 where hash & (mask << 1) is 0;
@@ -8,25 +8,25 @@
  *     masks     one with two bits more than the other below the average length, and that other one from there on
  *     lengths   no cut within the first `min` bytes of a chunk, which are not hashed either; one at `max` in any case
  *
- * The masks have no bit above 47, so 49 bits of the hash are enough: the lower 24 in one number and the others in another,
- * which leaves room for carries and stays within what a processor does in one step.
+ * The masks have no bit above 47, so 49 bits of the hash are enough: the lower 24 in one number and the others in
+ * another, which leaves room for carries and stays within what a processor does in one step.
  */
 import { createHash } from 'node:crypto'
 import { OnefoldError } from '../../error.ts'
 import type { ChunkSink } from './rollsum.ts'
 
 export interface FastCdcSizes {
-  /** Bytes of the shortest chunk, but for the last of a file; at least 64. */
+  /** Length of the shortest chunk, but for the last of a file, in bytes; at least 64. */
   readonly min: number
-  /** 16, 32, 64 or 128 KiB. */
+  /** Average length: 16, 32, 64 or 128 KiB. */
   readonly average: number
   readonly max: number
 }
 
-/** What PuzzleFS cuts at. */
+/** Sizes at which PuzzleFS cuts. */
 export const defaultFastCdcSizes: FastCdcSizes = { min: 16 * 1024, average: 64 * 1024, max: 256 * 1024 }
 
-/** A number of 64 bits: the lower 24, and the 32 above them. */
+/** Number of 64 bits: the lower 24, and the 32 above them. */
 interface Halves {
   readonly high: number
   readonly low: number
@@ -38,7 +38,7 @@ function halves(value: bigint): Halves {
   return { high: Number(BigInt.asIntN(32, value >> lowBits)), low: Number(BigInt.asUintN(24, value)) }
 }
 
-/** By how many bits they have. */
+/** Masks by their number of bits. */
 const masks: ReadonlyMap<number, bigint> = new Map([
   [13, 0x0000d90303530000n],
   [14, 0x0000d90313530000n],
@@ -55,7 +55,10 @@ interface Gear {
 
 let made: readonly [Gear, Gear] | undefined
 
-/** The number of a byte is the beginning of the MD5 of 64 of it; once as it is, and once shifted by one. */
+/**
+ * Returns the number of each byte, which is the beginning of the MD5 of 64 of it; once as it is, and once shifted by
+ * one.
+ */
 function gears(): readonly [once: Gear, twice: Gear] {
   if (made !== undefined) return made
   const [once, twice] = [0, 1].map(() => ({ high: new Int32Array(256), low: new Int32Array(256) })) as [Gear, Gear]
@@ -72,11 +75,12 @@ function gears(): readonly [once: Gear, twice: Gear] {
   return (made = [once, twice])
 }
 
-/** Give it a file from beginning to end; throws USAGE for sizes that it has no masks for. */
+/** Cuts a file that is written from beginning to end; throws USAGE for sizes that it has no masks for. */
 export class FastCdcChunker {
   readonly #sink: Pick<ChunkSink, 'data' | 'cut'>
-  /** Where the first pair that is looked at begins, and where the masks change. */
+  /** Offset in a chunk of the first pair that is looked at. */
   readonly #start: number
+  /** Offset at which the masks change. */
   readonly #center: number
   readonly #max: number
   readonly #small: bigint
@@ -84,7 +88,7 @@ export class FastCdcChunker {
   #length = 0
   #high = 0
   #low = 0
-  /** The first of a pair whose second has not come yet. */
+  /** First byte of a pair whose second has not come yet. */
   #held: Uint8Array | undefined
 
   constructor(sink: Pick<ChunkSink, 'data' | 'cut'>, { min, average, max }: FastCdcSizes = defaultFastCdcSizes) {

@@ -1,6 +1,6 @@
 /**
- * Cuts files where the content says so, exactly as containers/storage does for zstd:chunked, so that chunks of images from
- * either are found again in those of the other.
+ * Cuts files where the content says so, exactly as containers/storage does for zstd:chunked, so that chunks of images
+ * from either are found again in those of the other.
  *
  *     rolling sum   of the last 64 bytes, as in bup: a = Σ byte, b = Σ weight × byte; a cut after every byte at which the low
  *                   16 bits of b are ones: every 64 KiB on average, with no least or largest distance
@@ -8,13 +8,13 @@
  *                   was at the beginning of the file
  */
 
-/** Hears of a file from beginning to end. Chunks are never empty. */
+/** Receiver of a file from beginning to end. Chunks are never empty. */
 export interface ChunkSink {
-  /** The next bytes of the current chunk; the memory is the caller's. */
+  /** Takes the next bytes of the current chunk; the memory is the caller's. */
   data(bytes: Uint8Array): void
-  /** A whole chunk of so many zeros. */
+  /** Takes a whole chunk of so many zeros. */
   hole(length: number): void
-  /** The current chunk is complete. */
+  /** Ends the current chunk. */
   cut(): void
 }
 
@@ -26,13 +26,13 @@ const zeros = new Uint8Array(minHole)
 
 export class RollsumChunker {
   readonly #sink: ChunkSink
-  /** The last bytes that were rolled in, oldest first. */
+  /** Last bytes that were rolled in, oldest first. */
   readonly #window = new Uint8Array(windowBytes)
-  /** a and b. */
+  /** The sums a and b. */
   readonly #sums = new Int32Array([0, startSum])
-  /** Bytes of the current chunk that the sink has. */
+  /** Number of bytes of the current chunk that the sink has. */
   #length = 0
-  /** Zeros at the end of what was written: whether they are a hole is not known yet. */
+  /** Number of zeros at the end of what was written: whether they are a hole is not known yet. */
   #zeros = 0
 
   constructor(sink: ChunkSink) {
@@ -58,7 +58,7 @@ export class RollsumChunker {
     }
   }
 
-  /** The file is over; the chunker is ready for the next. */
+  /** Ends the file; the chunker is then ready for the next. */
   end(): void {
     if (this.#zeros > 0) this.#settleZeros()
     if (this.#length > 0) this.#cut()
@@ -89,7 +89,7 @@ export class RollsumChunker {
     this.#sink.cut()
   }
 
-  /** The byte that leaves the window comes from the window first, then from the bytes themselves. */
+  /** Rolls bytes in. The byte that leaves the window comes from the window first, then from the bytes themselves. */
   #roll(bytes: Uint8Array, from: number, to: number): void {
     const early = Math.min(to, from + windowBytes)
     let start = from
@@ -115,8 +115,9 @@ export class RollsumChunker {
 }
 
 /**
- * Rolls bytes in up to the next cut or to `end`, and returns where it stopped: behind the last byte rolled. The byte at i
- * drives out `dropped[i - lag]`. On its own, and with everything in locals: this loop is what chunking costs.
+ * Rolls bytes in up to the next cut or to `end`, and returns where it stopped: behind the last byte rolled. The byte at
+ * i drives out `dropped[i - lag]`. It is a function of its own, with everything in locals: this loop is what chunking
+ * costs.
  */
 function nextCut(
   bytes: Uint8Array,
@@ -142,8 +143,8 @@ function nextCut(
 }
 
 /**
- * Where the next run of zeros begins that is a hole, or reaches the end and may become one. A hole covers every 1024th
- * byte at least once, so most bytes need no look.
+ * Returns where the next run of zeros begins that is a hole, or reaches the end and may become one. A hole covers every
+ * 1024th byte at least once, so most bytes need no look.
  */
 function holeAfter(bytes: Uint8Array, from: number): number {
   let floor = from
