@@ -1,9 +1,9 @@
-/** Fields of dump lines as bytes in one buffer: strings for each would be garbage a moment later. */
+/** Writer for fields of dump lines as bytes in one buffer: strings for each would be garbage a moment later. */
 
 const [BACKSLASH, ZERO, LOWER_X, MINUS] = [0x5c, 0x30, 0x78, 0x2d]
 const digits = Buffer.from('0123456789abcdef', 'latin1')
 
-/** Per byte: 0 as it is, 1 as it is but in xattrs, the letter behind a backslash, or x. */
+/** Escape of each byte: 0 as it is, 1 as it is but in xattrs, the letter behind a backslash, or x. */
 const escapes = new Uint8Array(256).map((_, byte) => {
   if (byte === BACKSLASH) return BACKSLASH
   if (byte === 0x3d) return 1
@@ -17,7 +17,7 @@ export class DumpBytes {
   #bytes = Buffer.allocUnsafe(1 << 17)
   #end = 0
 
-  /** What the sink gets is good until it returns. */
+  /** @param sink takes bytes, which are good until it returns */
   constructor(sink: (bytes: Uint8Array) => void) {
     this.#sink = sink
   }
@@ -32,7 +32,7 @@ export class DumpBytes {
     this.#bytes[this.#end++] = byte
   }
 
-  /** One char per byte, as it is. */
+  /** Writes a text as it is, one char per byte. */
   text(text: string): void {
     this.#need(text.length)
     for (let i = 0; i < text.length; i++) this.#bytes[this.#end++] = text.charCodeAt(i)
@@ -43,7 +43,7 @@ export class DumpBytes {
     for (let i = 0; i < bytes.length; i++) this.#bytes[this.#end++] = bytes[i] as number
   }
 
-  /** A whole number. */
+  /** Writes a whole number. */
   decimal(value: number): void {
     if (value < 0 || value > 0x7fffffff) return this.text(String(value))
     this.#number(value, 10)
@@ -75,7 +75,7 @@ export class DumpBytes {
     }
   }
 
-  /** Everything but printable ASCII is escaped; in xattrs the equals sign too. */
+  /** Writes bytes with everything but printable ASCII escaped; in xattrs the equals sign too. */
   escaped(bytes: Uint8Array, from: number, to: number, equals = false): void {
     this.#need(4 * (to - from))
     const out = this.#bytes
@@ -99,7 +99,7 @@ export class DumpBytes {
     this.#end = end
   }
 
-  /** A field that may be unset: an empty one is `-`, and `-` itself is escaped. */
+  /** Writes a field that may be unset: an empty one is `-`, and `-` itself is escaped. */
   optional(bytes: Uint8Array, from: number, to: number): void {
     if (from === to) this.byte(MINUS)
     else if (to - from === 1 && bytes[from] === MINUS) this.text('\\x2d')

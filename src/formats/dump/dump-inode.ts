@@ -1,4 +1,4 @@
-/** The inode that a line of a dump describes. */
+/** Parser of the inode that a line of a dump describes. */
 import {
   type FlatTree,
   digestAt,
@@ -28,7 +28,7 @@ export class InodeParser {
     this.#xattrs = new XattrParser(line, tree)
   }
 
-  /** Without the `@` that marks a hard link. */
+  /** Parses the mode, behind the `@` that marks a hard link. */
   mode(skip: number): number {
     const line = this.#line
     const mode = line.integerBetween(MODE, line.start(MODE) + skip, line.end(MODE), 'octal')
@@ -106,7 +106,7 @@ export class InodeParser {
     this.#tree.setText(id, text)
   }
 
-  /** Into the inode: 64 lower-case hex digits. */
+  /** Parses the digest, 64 lower-case hex digits, into the inode. */
   #digest(id: number): void {
     const line = this.#line
     const { bytes } = line
@@ -125,7 +125,7 @@ export class InodeParser {
       throw line.fieldError(DIGEST, 'expected 64 lower-case hex digits')
   }
 
-  /** Whether PAYLOAD is DIGEST with a slash after the second digit, as it nearly always is. */
+  /** Tells whether PAYLOAD is DIGEST with a slash after the second digit, as it nearly always is. */
   #isOwnPath(): boolean {
     const { bytes } = this.#line
     const path = this.#line.start(PAYLOAD)
@@ -136,7 +136,7 @@ export class InodeParser {
     return !this.#line.compat || !/[A-F]/.test(this.#line.text(DIGEST))
   }
 
-  /** Escapes and upper-case digits may hide that it is the digest's own after all. */
+  /** Stores a path; escapes and upper-case digits may hide that it is the digest's own after all. */
   #foreignPath(id: number): void {
     const path = this.#path()
     const digest = this.#tree.digest(id)
@@ -152,7 +152,10 @@ export class InodeParser {
     return path
   }
 
-  /** A size that means nothing is kept where it changes the image: mkcomposefs gives such a device the larger inode. */
+  /**
+   * Checks fields of a file without content. A size that means nothing is kept where it changes the image: mkcomposefs
+   * gives such a device the larger inode.
+   */
   #noContent(id: number, type: number, size: number): void {
     const line = this.#line
     this.#expectUnset([PAYLOAD, CONTENT, DIGEST])
@@ -183,7 +186,7 @@ export class InodeParser {
   }
 }
 
-/** The value of a hex digit by its byte; 0x10 is added for a capital, 0x20 says that it is none. */
+/** Value of a hex digit by its byte; 0x10 is added for a capital, 0x20 says that it is none. */
 const nibbles = Uint8Array.from({ length: 256 }, (_, byte) => {
   const char = String.fromCharCode(byte)
   if (!/[0-9a-fA-F]/.test(char)) return 0x20

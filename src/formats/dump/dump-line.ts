@@ -1,4 +1,4 @@
-/** One line of a dump: where its fields lie, and what they say as text, as bytes and as numbers. */
+/** One line of a dump: its fields as text, as bytes and as numbers. */
 import { OnefoldError } from '../../error.ts'
 import { type NumberField, parseNumber } from './dump-number.ts'
 
@@ -12,9 +12,9 @@ const unescaped: Readonly<Record<string, string>> = { '\\': '\\', n: '\n', r: '\
 
 export class DumpLine {
   readonly compat: boolean
-  /** Whether the few rules hold that composefs' own tools can be told to check. */
+  /** True when the few rules hold that composefs' own tools can be told to check. */
   readonly checked: boolean
-  /** Counted from 1. */
+  /** Number of the line, counted from 1. */
   number = 0
   bytes: Buffer = Buffer.alloc(0)
   #lineStart = 0
@@ -62,7 +62,7 @@ export class DumpLine {
     return this.#ends[field] as number
   }
 
-  /** What follows the fixed fields: undefined when nothing does. */
+  /** Returns the range behind the fixed fields; undefined when nothing follows them. */
   xattrs(): { start: number; end: number } | undefined {
     const start = this.end(DIGEST) + 1
     return start > this.#lineEnd ? undefined : { start, end: this.#lineEnd }
@@ -73,17 +73,20 @@ export class DumpLine {
     return this.end(field) === start + 1 && this.bytes[start] === 0x2d
   }
 
-  /** As it stands there. */
+  /** Returns a field as it stands there. */
   text(field: number): string {
     return this.bytes.toString('latin1', this.start(field), this.end(field))
   }
 
-  /** Unescaped; content may hold zero bytes. */
+  /** Returns a field unescaped; content may hold zero bytes. */
   content(field: number): string {
     return this.unescape(this.text(field), this.start(field))
   }
 
-  /** Unescaped, '' when unset. composefs' tools end a name at a zero byte; there is no honest use for one. */
+  /**
+   * Returns a field unescaped, '' when unset. composefs' tools end a name at a zero byte; there is no honest use for
+   * one.
+   */
   name(field: number, start = this.start(field), end = this.end(field)): string {
     return this.cut(this.unescape(this.bytes.toString('latin1', start, end), start), start)
   }
@@ -95,7 +98,7 @@ export class DumpLine {
     return text.slice(0, zero)
   }
 
-  /** `start` is where the text lies, for the message. */
+  /** Replaces escapes; `start` is the offset of the text, for the message. */
   unescape(text: string, start: number): string {
     let backslash = text.indexOf('\\')
     if (backslash < 0) return text
@@ -116,7 +119,10 @@ export class DumpLine {
     return this.integerBetween(field, this.start(field), this.end(field), kind)
   }
 
-  /** So many digits fit the field; whatever is longer or something else is looked at with care. */
+  /**
+   * Reads a number. Digits that are sure to fit the field are read at once; a longer or another text is looked at with
+   * care.
+   */
   integerBetween(field: number, start: number, end: number, kind: NumberField): number {
     if (end > start && end - start <= (kind === 'size' || kind === 'seconds' ? 15 : 9)) {
       const radix = kind === 'octal' ? 8 : 10

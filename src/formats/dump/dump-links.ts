@@ -4,14 +4,15 @@ import { S_IFDIR, S_IFMT } from '../tree.ts'
 import { dumpError } from './dump-line.ts'
 import { canonicalPath } from './dump-path.ts'
 
-/** Until it is resolved, a link leads to the root, to which no other can. */
+/** Inode of a link until it is resolved: the root, to which no link can lead. */
 const unresolved = 0
 
 /** Hard links, whose targets need not precede them. */
 export class PendingLinks {
   readonly #tree: FlatTree
-  /** The names that are links, ascending, and where in the heap the path of each target is. */
+  /** Names that are links, ascending. */
   readonly #names: number[] = []
+  /** Offsets in the heap of the targets' paths. */
   readonly #targetAt: number[] = []
   readonly #targetLength: number[] = []
 
@@ -19,7 +20,7 @@ export class PendingLinks {
     this.#tree = tree
   }
 
-  /** Returns the id of the name, whose bytes are in the heap. */
+  /** Adds a link; returns the id of the name, whose bytes are in the heap. */
   add(directory: number, at: number, length: number, target: string): number {
     const name = this.#tree.addName(directory, unresolved, at, length | furtherName)
     this.#names.push(name)
@@ -28,7 +29,10 @@ export class PendingLinks {
     return name
   }
 
-  /** Gives all links their inodes. `lines` are those of the names, for errors. */
+  /**
+   * Gives all links their inodes.
+   * @param lines numbers of the lines that the names are on, for errors
+   */
   resolve(children: Children, directoryAt: (path: string) => number | undefined, lines: Uint32Array): void {
     const following = new Uint8Array(this.#names.length)
     for (let link = 0; link < this.#names.length; link++) {
@@ -53,7 +57,7 @@ export class PendingLinks {
     return this.#tree.nameWords[name * nameWords + nameField.inode] as number
   }
 
-  /** The name that the target of a link is. */
+  /** Finds the name that a link's target is. */
   #find(link: number, children: Children, directoryAt: (path: string) => number | undefined, line: number): number {
     const at = this.#targetAt[link] as number
     const target = this.#tree.heap.toString('latin1', at, at + (this.#targetLength[link] as number))

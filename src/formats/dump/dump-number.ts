@@ -1,4 +1,7 @@
-/** Numbers of a dump: digits, or for `compat` whatever strtoull takes, cut to the width the field is stored in. */
+/**
+ * Parser of numbers in a dump: digits, or for `compat` whatever strtoull takes, cut to the width the field is stored
+ * in.
+ */
 
 export type NumberField = 'size' | 'octal' | 'id' | 'seconds' | 'nanoseconds'
 
@@ -17,7 +20,7 @@ const most: Readonly<Record<NumberField, bigint>> = {
   nanoseconds: 999_999_999n,
 }
 
-/** Undefined when the text is no such number, or one that a JavaScript number cannot hold. */
+/** Parses a number; undefined when the text is none, or one that a JavaScript number cannot hold. */
 export function parseNumber(text: string, field: NumberField, compat: boolean): number | undefined {
   // Longer than any width in any base: not worth a bigint of a hostile length.
   if (text.length > 64) return undefined

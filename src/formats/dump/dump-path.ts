@@ -1,4 +1,4 @@
-/** `/a/b`, '' for the root, however many slashes there are. */
+/** Returns `/a/b`, or '' for the root, however many slashes there are. */
 export function canonicalPath(path: string): string {
   if (!path.endsWith('/') && (path === '' || (path.startsWith('/') && !path.includes('//')))) return path
   return path

@@ -1,4 +1,4 @@
-/** The extended attributes of a line of a dump. */
+/** Parser of the extended attributes of a line of a dump. */
 import type { Xattrs } from '../entry.ts'
 import type { FlatTree } from '../flat/flat-tree.ts'
 import type { DumpLine } from './dump-line.ts'
@@ -6,7 +6,9 @@ import type { DumpLine } from './dump-line.ts'
 const xattrTextMax = 65535
 /** mkcomposefs' limit on all xattrs of a file: 7 bytes for each and 12 for their header, names and values included. */
 const xattrSumMax = 32767
-/** A label or two is shared by thousands of files: texts up to this length are read once. */
+/**
+ * Longest text that is kept: a label or two is shared by thousands of files, so texts up to this length are read once.
+ */
 const keptMax = 256
 
 export class XattrParser {
@@ -14,7 +16,7 @@ export class XattrParser {
   readonly #tree: FlatTree
   /** Indexes into the tree's sets by their text. */
   readonly #sets = new Map<string, number>()
-  /** The text before, which most often is this one's too. */
+  /** Text of the line before, which most often is this one's too. */
   #last = Buffer.alloc(0)
   #lastSet = 0
 
@@ -23,7 +25,7 @@ export class XattrParser {
     this.#tree = tree
   }
 
-  /** The index of the line's attributes in the tree. */
+  /** Returns the index of the line's attributes in the tree. */
   parse(): number {
     const place = this.#line.xattrs()
     if (place === undefined) return 0

@@ -3,8 +3,9 @@
  *
  *     PATH SIZE MODE NLINK UID GID RDEV MTIME PAYLOAD CONTENT DIGEST [KEY=VALUE]…
  *
- * Single spaces part the fields; `\\ \n \r \t \xHH` stand for other bytes; a lone `-` means none in the fields PAYLOAD, CONTENT
- * and DIGEST. A mode that begins with `@` is a hard link to the path in PAYLOAD, which may come later. Bytes, not text.
+ * Single spaces part the fields; `\\ \n \r \t \xHH` stand for other bytes; a lone `-` means none in the fields PAYLOAD,
+ * CONTENT and DIGEST. A mode that begins with `@` is a hard link to the path in PAYLOAD, which may come later. Bytes,
+ * not text.
  */
 import { type Children, childrenOf } from '../flat/flat-children.ts'
 import { unflatten } from '../flat/flatten.ts'
@@ -18,31 +19,34 @@ import { canonicalPath } from './dump-path.ts'
 
 export interface DumpOptions {
   /**
-   * Take what composefs' own tools take besides the letter of the format: signs, blanks and overflow in numbers, a missing
-   * last newline or last fields, doubled slashes, wrong sizes of symlinks, values in fields that mean nothing for the type.
-   * Never what they only take by mistake: a DIGEST, GID or RDEV that is none.
+   * Accepts what composefs' own tools take besides the letter of the format: signs, blanks and overflow in numbers, a
+   * missing last newline or last fields, doubled slashes, wrong sizes of symlinks, values in fields that mean nothing
+   * for the type. Never accepts what they only take by mistake: a DIGEST, GID or RDEV that is none.
    */
   readonly compat?: boolean
   /**
-   * With `compat`: the checks that composefs' tools make when `CFS_PARSE_STRICT` is set: a last newline, device numbers for
-   * devices only, symlinks whose SIZE is right and that have no CONTENT.
+   * Makes, with `compat`, the checks that composefs' tools make when `CFS_PARSE_STRICT` is set: a last newline, device
+   * numbers for devices only, symlinks whose SIZE is right and that have no CONTENT.
    */
   readonly checks?: boolean
 }
 
-/** More levels than a path of the kernel's length can have. */
+/** Greatest depth, more than a path of the kernel's length can have. */
 const depthMax = 4096
-/** No line with a path of that depth, content, target and attributes is longer. */
+/** Longest line: none with a path of that depth, content, target and attributes is longer. */
 const lineMax = 1 << 21
 
-/** Throws BAD_FORMAT with line and column for what breaks the format, LIMIT for what it or EROFS cannot hold. */
+/**
+ * Parses a dump. Throws BAD_FORMAT with line and column for what breaks the format, LIMIT for what it or EROFS cannot
+ * hold.
+ */
 export function parseDump(bytes: Uint8Array, options: DumpOptions = {}): Directory {
   const reader = new DumpReader(options)
   reader.write(bytes)
   return unflatten(reader.end().tree)
 }
 
-/** A tree, and the names of its directories in order. */
+/** Tree of a dump, and the names of its directories in order. */
 export interface DumpedTree {
   readonly tree: FlatTree
   readonly children: Children
@@ -59,15 +63,15 @@ export class DumpReader {
   readonly #tree = new FlatTree()
   readonly #inodes: InodeParser
   readonly #links: PendingLinks
-  /** By their paths: '' for the root, `/usr`. */
+  /** Directories by their paths: '' for the root, `/usr`. */
   readonly #directories = new Map<string, KnownDirectory>()
-  /** The directory of the line before, and its path as written there: most lines are siblings. */
+  /** Directory of the line before, and its path as written there: most lines are siblings. */
   #parent: KnownDirectory | undefined
   #parentKey = ''
   #parentPath = Buffer.alloc(0)
-  /** The line of each name. */
+  /** Number of the line that each name is on. */
   #lines = new Uint32Array(1024)
-  /** The beginning of a line whose end has not come yet. */
+  /** Beginning of a line whose end has not come yet. */
   #rest: Buffer | undefined
 
   constructor(options: DumpOptions = {}) {
@@ -86,7 +90,7 @@ export class DumpReader {
     this.#keepRest(bytes.subarray(at))
   }
 
-  /** A line that began in an earlier chunk; returns where the next one begins. */
+  /** Finishes a line that began in an earlier chunk; returns where the next one begins. */
   #finishLine(rest: Buffer, bytes: Buffer): number {
     const end = bytes.indexOf(0x0a)
     if (end < 0) return 0
@@ -102,7 +106,7 @@ export class DumpReader {
     if (this.#rest.length > lineMax) throw this.#nextLineError(1, `a line of more than ${lineMax} bytes`)
   }
 
-  /** The tree of all lines. */
+  /** Returns the tree of all lines. */
   end(): DumpedTree {
     if (this.#rest !== undefined) {
       if (this.#line.checked) throw this.#nextLineError(this.#rest.length + 1, 'the last line has no newline')
@@ -206,7 +210,7 @@ export class DumpReader {
     return found
   }
 
-  /** Compared from the end: paths begin alike. */
+  /** Tells whether the path is the parent's. It is compared from the end, since paths begin alike. */
   #isParentPath(start: number, end: number): boolean {
     const path = this.#parentPath
     if (path.length !== end - start) return false

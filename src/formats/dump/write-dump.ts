@@ -1,9 +1,10 @@
 /**
- * Writes a tree as composefs-dump(5), in the words of `composefs-info dump`: depth-first, children in byte order of name.
+ * Writes a tree as composefs-dump(5), in the words of `composefs-info dump`: depth-first, children in byte order of
+ * name.
  *
- * The bytes are those that `composefs-info dump` prints for the tree's image, sizes of directories and order of xattrs included, with
- * two exceptions for the better: a hard link keeps its primary name wherever that stands, and the marks that
- * an image puts on a directory with whiteouts are left out. Parsing it gives the same tree, hence the same image.
+ * The bytes are those that `composefs-info dump` prints for the tree's image, sizes of directories and order of xattrs
+ * included, with two exceptions for the better: a hard link keeps its primary name wherever that stands, and the marks
+ * that an image puts on a directory with whiteouts are left out. Parsing it gives the same tree, hence the same image.
  */
 import { placeOf } from '../composefs/external-content.ts'
 import { hasDigest } from '../composefs/flat-external.ts'
@@ -16,7 +17,7 @@ import { type Directory, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../tree.ts'
 
 const chunkSize = 1 << 16
 
-/** Writes the dump in chunks of about 64 KiB. Throws as planErofs does. */
+/** Yields the dump in chunks of about 64 KiB. Throws as planErofs does. */
 export function* writeDump(root: Directory | FlatTree, options: ErofsOptions = {}): Generator<Uint8Array> {
   let lines = ''
   for (const line of dumpLines(planErofs(root, options))) {
@@ -28,10 +29,10 @@ export function* writeDump(root: Directory | FlatTree, options: ErofsOptions = {
   if (lines !== '') yield Buffer.from(lines, 'latin1')
 }
 
-/** A directory whose entries are being written. */
+/** Directory whose entries are being written. */
 interface OpenDirectory {
   readonly number: number
-  /** Escaped, '' for the root. */
+  /** Escaped path, '' for the root. */
   readonly path: string
   entry: number
 }
@@ -97,7 +98,10 @@ function line(plan: ErofsPlan, number: number, path: string, mark: '' | '@', lin
   return `${fields.join(' ')}${xattrFields(plan, number)}\n`
 }
 
-/** Attributes that are stored with the inode come before shared ones, as one finds them in the image. */
+/**
+ * Returns the fields of attributes. Those stored with the inode come before those that are shared, as one finds them in
+ * the image.
+ */
 function xattrFields({ listing: { tree, ids }, xattrs }: ErofsPlan, number: number): string {
   const own = tree.xattrs(ids[number] as number)
   if (own.size === 0) return ''
@@ -116,12 +120,12 @@ function xattrFields({ listing: { tree, ids }, xattrs }: ErofsPlan, number: numb
   return local + shared
 }
 
-/** A field that may be unset. */
+/** Returns a field that may be unset. */
 export function optional(text: string): string {
   return text === '' ? '-' : escapeContent(text)
 }
 
-/** Bytes as CONTENT, or with `equals` as the value of an xattr. */
+/** Returns bytes as CONTENT, or with `equals` as the value of an xattr. */
 export function escapeBytes(bytes: Uint8Array, equals = false): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
   return equals ? escape(text, equals) : escapeContent(text)
@@ -136,7 +140,7 @@ const special: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '
 const plain = /^[!-[\]-~]*$/
 const plainXattr = /^[!-<>-[\]-~]*$/
 
-/** Everything but printable ASCII; in xattrs the equals sign too. */
+/** Escapes everything but printable ASCII; in xattrs the equals sign too. */
 export function escape(text: string, equals = false): string {
   // Nearly always there is nothing to do, and asking costs less than looking for what to replace.
   if ((equals ? plainXattr : plain).test(text)) return text
