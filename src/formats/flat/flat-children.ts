@@ -1,12 +1,15 @@
 import { type FlatTree, compareBytes, nameField, nameLengthMask, nameWords } from './flat-tree.ts'
 
-/** The names of each directory in byte order: `order[i]` for `first[inode] <= i < first[inode + 1]` are their ids. */
+/** Names of each directory in byte order: `order[i]` for `first[inode] <= i < first[inode + 1]` are their ids. */
 export interface Children {
   readonly first: Uint32Array
   readonly order: Uint32Array
 }
 
-/** `duplicate` is called with the later of two equal names in one directory, and has to throw. */
+/**
+ * Sorts the names of each directory.
+ * @param duplicate called with the later of two equal names in one directory; has to throw
+ */
 export function childrenOf(tree: FlatTree, duplicate: (name: number) => never): Children {
   const first = new Uint32Array(tree.inodes + 1)
   const words = tree.nameWords
@@ -29,7 +32,7 @@ export function childrenOf(tree: FlatTree, duplicate: (name: number) => never): 
   return { first, order }
 }
 
-/** Most come in order: then each is only compared with the one before. */
+/** Sorts the names of one directory. Most come in order: then each is only compared with the one before. */
 function sortNames(
   tree: FlatTree,
   order: Uint32Array,
@@ -60,7 +63,7 @@ function compareNames(tree: FlatTree, a: number, b: number): number {
   )
 }
 
-/** The id of a name in a directory, or undefined. */
+/** Returns the id of a name in a directory, or undefined. */
 export function findName(
   tree: FlatTree,
   { first, order }: Children,
@@ -80,7 +83,7 @@ export function findName(
   return undefined
 }
 
-/** strcmp of chars that stand for bytes and a name. */
+/** Compares chars that stand for bytes with a name, as strcmp does. */
 function compareText(tree: FlatTree, text: string, name: number): number {
   const at = tree.nameWords[name * nameWords + nameField.at] as number
   const length = tree.nameLength(name)

@@ -1,6 +1,6 @@
 /**
- * A tree as columns: what readers and writers of whole images pass on, where an object for each of a hundred thousand files
- * and a string for each name would cost more than the work itself.
+ * Tree as columns, which readers and writers of whole images pass on, where an object for each of a hundred thousand
+ * files and a string for each name would cost more than the work itself.
  *
  *     inode     96 bytes: numbers, sizes, times, a digest (see `field`), found by its id; 0 is the root
  *     name      16 bytes: directory, inode, place and length of its bytes; in any order (see `nameField`)
@@ -24,7 +24,7 @@ export const field = {
   kind: 6,
   /** Index into `xattrSets`. */
   xattrs: 7,
-  /** Bytes in the heap: a symlink's target, inline content, or the path of content that lies elsewhere. */
+  /** Offset of bytes in the heap: a symlink's target, inline content, or the path of content that lies elsewhere. */
   textAt: 8,
   textLength: 9,
   /** Eight words of digest. */
@@ -37,15 +37,15 @@ export const inodeFloats = inodeWords / 2
 export const inodeBytes = inodeWords * 4
 export const digestAt = field.digest * 4
 
-/** What a file holds, as in `Content`. */
+/** Kinds of a file's content, as in `Content`. */
 export const kind = {
   empty: 0,
   inline: 1,
-  /** At the digest's own path. */
+  /** Object at the digest's own path. */
   object: 2,
-  /** With a digest, at the path in the heap; without bytes there, nowhere. */
+  /** Content with a digest, at the path in the heap; without bytes there, nowhere. */
   foreign: 3,
-  /** Without a digest, at the path in the heap. */
+  /** Content without a digest, at the path in the heap. */
   unknown: 4,
 } as const
 
@@ -53,19 +53,19 @@ export const nameField = {
   directory: 0,
   inode: 1,
   at: 2,
-  /** The length, and `furtherName` for a name that is not the inode's primary one. */
+  /** Length of the name, with `furtherName` for one that is not the inode's primary one. */
   length: 3,
 } as const
 export const nameWords = 4
 export const furtherName = 0x100
 export const nameLengthMask = 0xff
 
-/** The heap begins with the names that every image has besides the tree's own. */
+/** Beginning of the heap: the names that every image has besides the tree's own. */
 const specialNames = Buffer.from(
   `..${Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0')).join('')}`,
   'latin1',
 )
-/** Where `.` and `..` are; `stubNameAt + 2 * i` is where the two digits of `i` are. */
+/** Offset of `.` and `..`; the two digits of `i` are at `stubNameAt + 2 * i`. */
 export const dotsAt = 0
 export const stubNameAt = 2
 
@@ -77,13 +77,13 @@ export class FlatTree {
   words: Uint32Array<ArrayBuffer>
   floats: Float64Array<ArrayBuffer>
   bytes: Buffer<ArrayBuffer>
-  /** The records of names. */
+  /** Records of names. */
   nameWords: Uint32Array<ArrayBuffer>
   heap: Buffer<ArrayBuffer>
   readonly xattrSets: Xattrs[] = [noXattrs]
   /**
-   * Digests are sha512, as in composefs-rs' images: all contents are `foreign`, the record has the first half of the digest,
-   * and the path in the heap is made of all of it.
+   * True when digests are sha512, as in composefs-rs' images: all contents are `foreign`, the record has the first half
+   * of the digest, and the path in the heap is made of all of it.
    */
   hasWideDigests = false
 
@@ -97,7 +97,7 @@ export class FlatTree {
     this.heap.set(specialNames)
   }
 
-  /** The id of a new inode, all of whose fields are 0. */
+  /** Adds an inode, all of whose fields are 0; returns its id. */
   addInode(): number {
     if ((this.inodes + 1) * inodeBytes > this.bytes.length) {
       const records = grown(this.bytes.buffer, this.bytes.length + inodeBytes)
@@ -108,7 +108,7 @@ export class FlatTree {
     return this.inodes++
   }
 
-  /** The id of a new name, whose bytes are in the heap. `length`: see `nameField`. */
+  /** Adds a name, whose bytes are in the heap; returns its id. `length`: see `nameField`. */
   addName(directory: number, inode: number, at: number, length: number): number {
     const base = this.names * nameWords
     if (base + nameWords > this.nameWords.length)
@@ -153,7 +153,7 @@ export class FlatTree {
     this.words[inode * inodeWords + field.textLength] = text.length
   }
 
-  /** What `textAt` and `textLength` say: one char per byte. */
+  /** Returns the text at `textAt` and `textLength`, one char per byte. */
   text(inode: number): string {
     const at = this.words[inode * inodeWords + field.textAt] as number
     return this.heap.toString('latin1', at, at + (this.words[inode * inodeWords + field.textLength] as number))
@@ -176,7 +176,7 @@ export class FlatTree {
     return this.xattrSets[this.words[inode * inodeWords + field.xattrs] as number] as Xattrs
   }
 
-  /** Of a name, one char per byte. */
+  /** Returns a name, one char per byte. */
   name(id: number): string {
     const at = this.nameWords[id * nameWords + nameField.at] as number
     return this.heap.toString('latin1', at, at + this.nameLength(id))
@@ -187,7 +187,7 @@ export class FlatTree {
   }
 }
 
-/** The old buffer is given back at once: it does not wait for a garbage collection. */
+/** Grows a buffer. The old one is given back at once: it does not wait for a garbage collection. */
 function grown(buffer: ArrayBuffer, least: number): ArrayBuffer {
   const size = Math.max(
     least,
@@ -200,7 +200,7 @@ function grown(buffer: ArrayBuffer, least: number): ArrayBuffer {
   }
 }
 
-/** strcmp of two stretches of a heap. */
+/** Compares two stretches of a heap as strcmp does. */
 export function compareBytes(heap: Uint8Array, a: number, aLength: number, b: number, bLength: number): number {
   const length = Math.min(aLength, bLength)
   for (let i = 0; i < length; i++) {

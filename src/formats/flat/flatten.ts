@@ -1,4 +1,4 @@
-/** Trees of objects as columns, and back. */
+/** Conversion of trees of objects to columns, and back. */
 import { OnefoldError } from '../../error.ts'
 import type { VerityDigest } from '../../digest.ts'
 import { type Content, type Xattrs, noContent } from '../entry.ts'
@@ -28,7 +28,10 @@ import {
   nameWords,
 } from './flat-tree.ts'
 
-/** Throws BAD_FORMAT for what is no tree: a bad name, a hard link to nothing, an inode that is and is no directory. */
+/**
+ * Makes columns of a tree. Throws BAD_FORMAT for what is no tree: a bad name, a hard link to nothing, an inode that is
+ * and is no directory.
+ */
 export function flatten(root: Directory): FlatTree {
   return new Flattener().run(root)
 }
@@ -36,7 +39,7 @@ export function flatten(root: Directory): FlatTree {
 class Flattener {
   readonly #tree = new FlatTree()
   readonly #xattrs = new Map<Xattrs, number>([[this.#tree.xattrSets[0] as Xattrs, 0]])
-  /** The ids of inodes that have further names, once they are known. */
+  /** Ids of inodes that have further names, once they are known. */
   readonly #linked = new Map<Inode, number | undefined>()
   readonly #links: { readonly name: number; readonly linkTo: Inode }[] = []
 
@@ -67,7 +70,7 @@ class Flattener {
         else if (isDirectory(child)) pending.push(child)
   }
 
-  /** Returns the id of the inode, if it is one. */
+  /** Adds a child; returns the id of the inode, if it is one. */
   #place(directory: number, name: string, child: Child): number {
     const tree = this.#tree
     if (isBadName(name)) throw badName(name)
@@ -122,7 +125,7 @@ class Flattener {
   }
 }
 
-/** Of a new inode. */
+/** Sets the content of a new inode. */
 export function setContent(tree: FlatTree, id: number, content: Content): void {
   const at = id * inodeWords
   switch (content.kind) {
@@ -152,7 +155,7 @@ function setWide(tree: FlatTree, id: number, digest: string): void {
   tree.setText(id, `${digest.slice(0, 2)}/${digest.slice(2)}`)
 }
 
-/** The tree of columns as objects. */
+/** Makes objects of the tree of columns. */
 export function unflatten(tree: FlatTree): Directory {
   const inodes = Array.from({ length: tree.inodes }, (_, id) => inodeAt(tree, id))
   for (let name = 0; name < tree.names; name++) {
