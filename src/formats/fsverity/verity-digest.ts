@@ -1,6 +1,6 @@
 /**
- * The fs-verity digest of a file: sha256, 4 KiB blocks, no salt. It is what the kernel measures for a file with
- * fs-verity on, what an overlay mount with `verity=require` compares, and the name of every object and image. With
+ * Computes the fs-verity digest of a file: sha256, 4 KiB blocks, no salt. It is what the kernel measures for a file
+ * with fs-verity on, what an overlay mount with `verity=require` compares, and the name of every object and image. With
  * sha512 in place of sha256 it is what composefs-rs calls them.
  *
  *     data      │ 4096 │ 4096 │ … │ rest, padded with zeros │
@@ -15,29 +15,29 @@ import { hash } from 'node:crypto'
 import type { Algorithm, Verity512Digest, VerityDigest } from '../../digest.ts'
 
 const blockSize = 4096
-/** By the kernel's number for it (include/uapi/linux/fsverity.h). */
+/** Parameters by algorithm, with the kernel's number for it (include/uapi/linux/fsverity.h). */
 const algorithms = { sha256: { number: 1, hashSize: 32 }, sha512: { number: 2, hashSize: 64 } } as const
 
-/** One level of the tree: the block being filled and how many hashes the level has had in all. */
+/** One level of the tree: the block being filled and the number of hashes that the level has had in all. */
 interface Level {
   readonly block: Buffer
   fill: number
   count: number
 }
 
-/** Views of the whole blocks of a buffer. */
+/** Returns views of the whole blocks of a buffer. */
 export function blocksOf(bytes: Uint8Array): Uint8Array[] {
   return Array.from({ length: Math.floor(bytes.length / blockSize) }, (_, i) =>
     bytes.subarray(i * blockSize, (i + 1) * blockSize),
   )
 }
 
-/** What one block of sha256 hashes covers. */
+/** Number of bytes that one block of sha256 hashes covers. */
 export const groupBytes = (blockSize / algorithms.sha256.hashSize) * blockSize
 
 /** Hashes groups of blocks, to a hash of level 1 each, for a `VerityHasher` elsewhere that puts them together. */
 export class GroupHasher {
-  /** To be filled with the bytes of the group. */
+  /** Memory for the bytes of the group. */
   readonly bytes: Buffer = Buffer.allocUnsafeSlow(groupBytes)
   readonly #blocks = blocksOf(this.bytes)
   readonly #hashes = Buffer.allocUnsafeSlow(blockSize)
@@ -67,12 +67,16 @@ class MerkleHasher<D extends string> {
     this.#descriptor = emptyDescriptor(algorithm)
   }
 
-  /** Bytes seen so far. */
+  /** Number of bytes seen so far. */
   get size(): number {
     return this.#size
   }
 
-  /** `blocks`: what `blocksOf` made of the memory that `bytes` begin; who uses it again and again spares a view per block. */
+  /**
+   * Takes the next bytes.
+   * @param blocks what `blocksOf` made of the memory that `bytes` begin: a caller that uses it again and again spares a
+   *   view per block
+   */
   update(bytes: Uint8Array, blocks?: readonly Uint8Array[]): void {
     this.#size += bytes.length
     let at = this.#fill > 0 ? this.#fillRest(bytes) : 0
@@ -96,7 +100,7 @@ class MerkleHasher<D extends string> {
     }
   }
 
-  /** The digest of everything seen since the last `digest()`. */
+  /** Returns the digest of everything seen since the last `digest()`. */
   digest(): D {
     if (this.#fill > 0) this.#push(0, this.#hash(this.#rest.fill(0, this.#fill)))
     const root = this.#root()
@@ -108,7 +112,7 @@ class MerkleHasher<D extends string> {
     return hash(this.#algorithm, descriptor, 'hex') as D
   }
 
-  /** Takes what completes the block begun by an earlier chunk; returns how much that was. */
+  /** Takes the bytes that complete the block begun by an earlier chunk; returns their number. */
   #fillRest(bytes: Uint8Array): number {
     const take = Math.min(blockSize - this.#fill, bytes.length)
     this.#rest.set(bytes.subarray(0, take), this.#fill)
@@ -148,7 +152,7 @@ class MerkleHasher<D extends string> {
     }
   }
 
-  /** As a string with one char per byte: the cheapest form Node's one-shot hash can return. */
+  /** Hashes a block to a string with one char per byte: the cheapest form Node's one-shot hash can return. */
   #hash(block: Uint8Array): string {
     return hash(this.#algorithm, block, 'latin1')
   }
@@ -178,7 +182,7 @@ export class Verity512Hasher extends MerkleHasher<Verity512Digest> {
 
 const shared = new VerityHasher()
 
-/** The fs-verity digest of bytes that are all there. */
+/** Returns the fs-verity digest of bytes that are all there. */
 export function verityDigest(bytes: Uint8Array): VerityDigest {
   shared.update(bytes)
   return shared.digest()
