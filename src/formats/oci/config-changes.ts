@@ -2,8 +2,8 @@ import { OnefoldError } from '../../error.ts'
 import { parseJson } from '../json.ts'
 
 /**
- * Instructions of a Dockerfile that change a config, as `podman commit --change` and `docker import --change` take them:
- * `CMD ["a", "b"]`, `ENV NAME=value …`, also with `=` after the instruction. No variable is replaced.
+ * Change of a config by an instruction of a Dockerfile, as `podman commit --change` and `docker import --change` take
+ * them: `CMD ["a", "b"]`, `ENV NAME=value …`, also with `=` after the instruction. No variable is replaced.
  */
 export type ConfigChange =
   | { readonly set: 'Cmd' | 'Entrypoint' | 'Shell'; readonly to: readonly string[] }
@@ -13,7 +13,7 @@ export type ConfigChange =
 
 const known = 'CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME and WORKDIR'
 
-/** Throws USAGE for what is no such instruction. */
+/** Parses an instruction. Throws USAGE for what is none of them. */
 export function parseChange(text: string): ConfigChange {
   const [, instruction = '', rest = ''] = /^\s*([A-Za-z]+)(?:\s+|\s*=)([^]*)$/.exec(text) ?? []
   const value = rest.trim()
@@ -47,7 +47,7 @@ export function parseChange(text: string): ConfigChange {
   }
 }
 
-/** A list in JSON is taken as it is; anything else is a line for the shell. */
+/** Parses a command: a list in JSON is taken as it is; anything else is a line for the shell. */
 function commandOf(value: string): readonly string[] {
   if (value === '') return []
   return jsonList(value) ?? ['/bin/sh', '-c', value]
@@ -63,7 +63,7 @@ function jsonList(value: string): string[] | undefined {
   }
 }
 
-/** `A=1 B="two words"`, or the old form `A two words`. */
+/** Parses `A=1 B="two words"`, or the old form `A two words`. */
 function pairsOf(text: string, value: string): [string, string][] {
   const [, name = '', old = ''] = /^([^\s="']+)\s+([^]+)$/.exec(value) ?? []
   if (name !== '') return [[name, unquoted(old)]]
@@ -74,7 +74,7 @@ function pairsOf(text: string, value: string): [string, string][] {
   })
 }
 
-/** Split at blanks outside of quotes; quotes and backslashes are taken away. */
+/** Splits a text at blanks outside of quotes; quotes and backslashes are taken away. */
 function words(text: string, value: string): string[] {
   const found = value.match(/(?:"(?:\\[^]|[^"\\])*"|'[^']*'|\\[^]|[^\s"'\\])+/g) ?? []
   if (found.join('').length !== value.replaceAll(/\s/g, '').length + blanksIn(found))
@@ -94,7 +94,7 @@ function unquoted(word: string): string {
   )
 }
 
-/** `80`, `53/udp`, `8000-8010/tcp`. */
+/** Parses `80`, `53/udp`, `8000-8010/tcp`. */
 function portsOf(text: string, port: string): string[] {
   const [, first = '', last = first, protocol = 'tcp'] =
     /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(port) ?? []

@@ -5,13 +5,16 @@ import type { Descriptor } from './descriptor.ts'
 import { type DocumentMembers, listOf, membersIn, membersOf } from './document-members.ts'
 import { ociLayerType } from './media-types.ts'
 
-/** What a new image says that the one it is made from does not. */
+/** Facts about a new image that differ from the one it is made from. */
 export interface Derivation {
-  /** Undefined when there is nothing in it: the history says so, and the image has the layers it had. */
+  /**
+   * diffID of the new layer; undefined when there is nothing in it: the history says so, and the image has the layers
+   * it had.
+   */
   readonly diffId: DiffId | undefined
-  /** Seconds since 1970. */
+  /** Creation time in seconds since 1970. */
   readonly created: number
-  /** What made the layer, for `podman history`. */
+  /** Command that made the layer, for `podman history`. */
   readonly createdBy: string
   readonly message?: string | undefined
   readonly author?: string | undefined
@@ -19,8 +22,8 @@ export interface Derivation {
 }
 
 /**
- * The config of an image made from another one (which parseConfig() has read): members that nothing here is about stay,
- * known or not. The same arguments give the same bytes.
+ * Makes the config of an image made from another one (which parseConfig() has read): members that nothing here is about
+ * stay, known or not. The same arguments give the same bytes.
  */
 export function deriveConfig(base: Uint8Array, derivation: Derivation): Uint8Array {
   const { created: _, author, config, rootfs, history, ...rest } = membersIn(base)
@@ -49,19 +52,22 @@ function historyOf({ diffId, created, createdBy, author, message }: Derivation):
   }
 }
 
-/** A history that tells of some layers only is refused by other engines; a base without one gets an entry for each. */
+/**
+ * Completes a history: one that covers some layers only is refused by other engines; a base without one gets an entry
+ * for each.
+ */
 function wholeHistory(history: readonly unknown[], layers: number): readonly unknown[] {
   const told = history.filter((entry) => membersOf(entry)['empty_layer'] !== true).length
   const missing = Math.max(0, layers - told)
   return [...Array.from({ length: missing }, () => ({ comment: 'a layer without history' })), ...history]
 }
 
-/** Layers as an OCI manifest names them, whatever kind of manifest they come from. */
+/** Returns layers as an OCI manifest names them, whatever kind of manifest they come from. */
 export function ociLayers(layers: readonly Descriptor[]): Descriptor[] {
   return layers.map((layer) => ({ ...layer, mediaType: ociLayerType(layer.mediaType, 'kept') }))
 }
 
-/** Go's form of whole seconds. */
+/** Writes whole seconds in Go's form. */
 function timeOf(seconds: number): string {
   const date = new Date(seconds * 1000)
   const year = date.getUTCFullYear()
@@ -92,7 +98,7 @@ function applyChanges(config: DocumentMembers, changes: readonly ConfigChange[])
   return changed
 }
 
-/** A variable that is there keeps its place. */
+/** Sets variables; one that is there keeps its place. */
 function withVariables(env: unknown, pairs: readonly (readonly [string, string])[]): unknown[] {
   const list = [...listOf(env)]
   for (const [name, value] of pairs) {

@@ -2,7 +2,7 @@ import { type Digest, digestOf, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import type { Fields } from '../json.ts'
 
-/** A blob in a registry, layout or archive, as a manifest names it. */
+/** Blob in a registry, layout or archive, as a manifest names it. */
 export interface Descriptor {
   readonly mediaType: string
   readonly digest: Digest
@@ -19,7 +19,7 @@ export interface Platform {
   readonly osVersion?: string
 }
 
-/** `algorithm:encoded` of the image-spec, also of algorithms we cannot compute. */
+/** Syntax of digests in the image-spec, `algorithm:encoded`, also of algorithms we cannot compute. */
 const anyDigest = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/
 
 /**
@@ -62,7 +62,7 @@ function readPlatform(fields: Fields): Platform {
   }
 }
 
-/** A descriptor as a JSON value, fields in the order that the image-spec lists them. */
+/** Returns a descriptor as a JSON value, fields in the order that the image-spec lists them. */
 export function descriptorValue(descriptor: Descriptor): object {
   const { platform } = descriptor
   return {
@@ -80,12 +80,15 @@ export function descriptorValue(descriptor: Descriptor): object {
   }
 }
 
-/** The descriptor of a document or a blob that is at hand. */
+/** Describes a document or a blob that is at hand. */
 export function describeBlob(mediaType: string, bytes: Uint8Array): Descriptor {
   return { mediaType, digest: digestOf(bytes), size: bytes.length }
 }
 
-/** Keys in code unit order, so that equal maps are written as equal bytes; a null prototype keeps `__proto__` a key. */
+/**
+ * Sorts keys in code unit order, so that equal maps are written as equal bytes; a null prototype keeps `__proto__` a
+ * key.
+ */
 export function sortedMap(map: Readonly<Record<string, string>> | undefined): object | undefined {
   if (map === undefined) return undefined
   const sorted: Record<string, string> = Object.create(null)

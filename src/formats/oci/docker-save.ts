@@ -2,7 +2,7 @@ import type { Fields } from '../json.ts'
 import { readJsonList } from '../json.ts'
 
 /**
- * The `manifest.json` that `docker save` writes, one object per image:
+ * Entry of the `manifest.json` that `docker save` writes, one object per image:
  *
  *     [{ "Config": "<hex>.json", "RepoTags": ["app:1.2"], "Layers": ["<id>/layer.tar", …] }, …]
  *

@@ -1,7 +1,7 @@
 import { parseJson } from '../json.ts'
 
 /**
- * What a document of which a part is to change has in it, known to us or not. The document has been read with `Fields`
+ * Members of a document of which a part is to change, known to us or not. The document has been read with `Fields`
  * before, which refused what does not fit; here whatever has another shape than expected counts as empty.
  */
 export type DocumentMembers = Record<string, unknown>
@@ -10,7 +10,7 @@ export function membersIn(document: Uint8Array): DocumentMembers {
   return membersOf(parseJson(document, 'a document that is to be changed'))
 }
 
-/** A copy of an object's members. */
+/** Returns a copy of an object's members. */
 export function membersOf(value: unknown): DocumentMembers {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
 }

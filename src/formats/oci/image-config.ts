@@ -4,36 +4,36 @@ import { type Platform, sortedMap } from './descriptor.ts'
 import { type Fields, readJson } from '../json.ts'
 
 /**
- * The config of an image (image-spec "config.md"; Docker's is the same in all that is read here): what it runs on, what
- * its layers are when uncompressed, and how to start it.
+ * Config of an image (image-spec "config.md"; Docker's is the same in all that is read here): what it runs on, what its
+ * layers are when uncompressed, and how to start it.
  */
 export interface ImageConfig {
   readonly platform: Platform
-  /** The sha256 of every layer's uncompressed tar, the lowest first. A claim, until somebody hashes the layers. */
+  /** sha256 of every layer's uncompressed tar, the lowest first: a claim, until somebody hashes the layers. */
   readonly diffIds: readonly DiffId[]
   readonly run: RunConfig
-  /** As written; nothing here is interpreted. */
+  /** History as written; nothing here is interpreted. */
   readonly history: readonly unknown[]
 }
 
-/** What a container is started with, unless the user says otherwise. */
+/** Settings that a container is started with, unless the user says otherwise. */
 export interface RunConfig {
-  /** `user`, `uid`, `user:group`, `uid:gid`; '' is root. */
+  /** User as `user`, `uid`, `user:group` or `uid:gid`; '' is root. */
   readonly user: string
-  /** `NAME=value`. */
+  /** Variables as `NAME=value`. */
   readonly env: readonly string[]
-  /** Undefined where the image says nothing: an empty list is a statement of its own. */
+  /** Entrypoint; undefined where the image says nothing: an empty list is a statement of its own. */
   readonly entrypoint: readonly string[] | undefined
   readonly cmd: readonly string[] | undefined
-  /** '' is `/`. */
+  /** Working directory; '' is `/`. */
   readonly workingDir: string
-  /** `SIGQUIT`, `3`; '' is SIGTERM. */
+  /** Signal as `SIGQUIT` or `3`; '' is SIGTERM. */
   readonly stopSignal: string
   readonly volumes: readonly string[]
-  /** `80/tcp`. */
+  /** Ports as `80/tcp`. */
   readonly exposedPorts: readonly string[]
   readonly labels: Readonly<Record<string, string>>
-  /** Windows only: the command is one already escaped line. */
+  /** Windows only: true when the command is one already escaped line. */
   readonly argsEscaped: boolean
 }
 
@@ -53,7 +53,9 @@ export function parseConfig(bytes: Uint8Array, layers?: number): ImageConfig {
   )
 }
 
-/** The bytes of a config, for images made here: compact JSON, keys in the order of the image-spec, maps sorted. */
+/**
+ * Returns the bytes of a config, for images made here: compact JSON, keys in the order of the image-spec, maps sorted.
+ */
 export function writeConfig(config: {
   readonly platform: Platform
   readonly diffIds: readonly DiffId[]
@@ -87,7 +89,7 @@ function runValue(run: Partial<RunConfig>): object {
   }
 }
 
-/** Sets are written as Go's `map[string]struct{}`. */
+/** Returns a set as Go's `map[string]struct{}` is written. */
 function setValue(names: readonly string[] | undefined): object | undefined {
   if (names === undefined || names.length === 0) return undefined
   const set: Record<string, object> = Object.create(null)
@@ -95,7 +97,7 @@ function setValue(names: readonly string[] | undefined): object | undefined {
   return set
 }
 
-/** Docker took a missing `os` for the host's, and the only hosts were Linux. */
+/** Reads the platform. Docker took a missing `os` for the host's, and the only hosts were Linux. */
 function readPlatform(fields: Fields): Platform {
   const variant = fields.string('variant')
   const osVersion = fields.string('os.version')

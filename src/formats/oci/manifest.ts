@@ -23,7 +23,7 @@ export interface Manifest {
   readonly kind: 'manifest'
   readonly mediaType: string
   readonly config: Descriptor
-  /** The lowest layer first. */
+  /** Layers, the lowest first. */
   readonly layers: readonly Descriptor[]
   readonly annotations: Readonly<Record<string, string>>
   readonly artifactType: string | undefined
@@ -39,7 +39,7 @@ export interface Index {
   readonly subject: Descriptor | undefined
 }
 
-/** What is known of a document before it is read: the media type it was announced with, its digest for messages. */
+/** Facts known of a document before it is read: the media type it was announced with, its digest for messages. */
 export interface Announced {
   readonly mediaType?: string | undefined
   readonly digest?: string | undefined
@@ -69,7 +69,9 @@ export function parseIndex(bytes: Uint8Array, what: string): Index {
   return readIndex(fields, findMediaType(fields, mediaTypes.index, what))
 }
 
-/** The media type that a document itself shows, by its field or by its shape; for servers that announce none. */
+/**
+ * Returns the media type that a document itself shows, by its field or by its shape; for servers that announce none.
+ */
 export function detectMediaType(bytes: Uint8Array): string {
   const what = 'manifest'
   return findMediaType(readJson(bytes, what), undefined, what)
@@ -88,7 +90,7 @@ export function checkLayerTypes({ layers }: Manifest, declared: ReadonlySet<stri
   for (const { mediaType } of layers) if (!declared.has(mediaType)) checkLayerType(mediaType)
 }
 
-/** The bytes of a manifest: compact JSON, keys in the order of the image-spec, maps sorted. */
+/** Returns the bytes of a manifest: compact JSON, keys in the order of the image-spec, maps sorted. */
 export function writeManifest(manifest: {
   readonly config: Descriptor
   readonly layers: readonly Descriptor[]
@@ -103,7 +105,7 @@ export function writeManifest(manifest: {
   })
 }
 
-/** The bytes of an index, written as `writeManifest` does. */
+/** Returns the bytes of an index, written as `writeManifest` does. */
 export function writeIndex(index: {
   readonly manifests: readonly Descriptor[]
   readonly annotations?: Readonly<Record<string, string>>
@@ -121,8 +123,9 @@ function writeJson(value: object): Uint8Array {
 }
 
 /**
- * The document's own field decides, then its shape; how it was announced (a Content-Type may be wrong or missing) is
- * only checked against that, and only its kind matters: an index announced as a manifest is an attack or an accident.
+ * Finds the media type: the document's own field decides, then its shape; how it was announced (a Content-Type may be
+ * wrong or missing) is only checked against that, and only its kind matters: an index announced as a manifest is an
+ * attack or an accident.
  */
 function findMediaType(fields: Fields, announced: string | undefined, what: string): string {
   const own = fields.string('mediaType')

@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../error.ts'
 
-/** The media types of images: OCI image-spec "media-types.md" and Docker's "Image Manifest Version 2, Schema 2". */
+/** Media types of images: OCI image-spec "media-types.md" and Docker's "Image Manifest Version 2, Schema 2". */
 export const mediaTypes = {
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   index: 'application/vnd.oci.image.index.v1+json',
@@ -24,8 +24,8 @@ const schema1: ReadonlySet<string> = new Set([
 ])
 
 /**
- * What the name promises of the compression is never believed (the magic decides), so one set is enough. Foreign and
- * non-distributable layers are layers like others: whoever has the blob may read it.
+ * Media types of layers. The compression in the name is never believed (the magic decides), so one set is enough.
+ * Foreign and non-distributable layers are layers like others: everybody who has the blob may read it.
  */
 const layers: ReadonlySet<string> = new Set([
   ...['', '+gzip', '+zstd'].flatMap((suffix) => [
@@ -40,7 +40,10 @@ const layers: ReadonlySet<string> = new Set([
 
 export type DocumentKind = 'manifest' | 'index' | 'schema1'
 
-/** The kind of document a media type announces, without its parameters and in any case; undefined for all others. */
+/**
+ * Returns the kind of document a media type announces, without its parameters and in any case; undefined for all
+ * others.
+ */
 export function documentKind(mediaType: string): DocumentKind | undefined {
   const bare = bareMediaType(mediaType)
   if (manifests.has(bare)) return 'manifest'
@@ -48,13 +51,16 @@ export function documentKind(mediaType: string): DocumentKind | undefined {
   return schema1.has(bare) ? 'schema1' : undefined
 }
 
-/** `Application/JSON; charset=utf-8` → `application/json` (RFC 9110, 8.3.1). */
+/** Returns the type without parameters: `Application/JSON; charset=utf-8` → `application/json` (RFC 9110, 8.3.1). */
 export function bareMediaType(mediaType: string): string {
   const end = mediaType.indexOf(';')
   return (end < 0 ? mediaType : mediaType.slice(0, end)).trim().toLowerCase()
 }
 
-/** Docker wrote configs as plain octets for a short while in 2016; registries still have them. */
+/**
+ * Tells whether a media type is that of an image's config. Docker wrote configs as plain octets for a short while in
+ * 2016; registries still have them.
+ */
 export function isImageConfig(mediaType: string, manifestType: string): boolean {
   if (mediaType === mediaTypes.config || mediaType === mediaTypes.dockerConfig) return true
   return manifestType === mediaTypes.dockerManifest && mediaType === 'application/octet-stream'
@@ -74,8 +80,8 @@ export function checkLayerType(mediaType: string): void {
 const dockerLayerType = /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(?:\.(gzip|zstd))?$/
 
 /**
- * The name that OCI has for what Docker calls `application/vnd.docker.image.rootfs.…`; others stay. Foreign layers stay as
- * well, or become non-distributable ones.
+ * Returns the name that OCI has for what Docker calls `application/vnd.docker.image.rootfs.…`; others stay. Foreign
+ * layers stay as well, or become non-distributable ones.
  */
 export function ociLayerType(mediaType: string, foreign: 'kept' | 'renamed'): string {
   const [found, isForeign, coding] = dockerLayerType.exec(mediaType) ?? []

@@ -16,7 +16,7 @@ const architectures: ReadonlyMap<string, string> = new Map([
   ['armel', 'arm'],
 ])
 
-/** Node's names for what Go, and so every image, calls otherwise. */
+/** Go's names, which every image uses, for what Node calls otherwise. */
 const nodeArchitectures: ReadonlyMap<string, string> = new Map([
   ['x64', 'amd64'],
   ['ia32', '386'],
@@ -27,7 +27,7 @@ const knownArchitectures: ReadonlySet<string> = new Set(
   '386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm'.split(' '),
 )
 
-/** The platform of this machine. Variants are left to the defaults: newer ones must be asked for by name. */
+/** Returns the platform of this machine. Variants are left to the defaults: newer ones must be asked for by name. */
 export function hostPlatform(): Platform {
   return { os: process.platform, architecture: nodeArchitectures.get(process.arch) ?? process.arch }
 }
@@ -45,13 +45,13 @@ export function parsePlatform(text: string): Platform {
   return platform
 }
 
-/** `linux/arm64/v8`; what `parsePlatform` reads. */
+/** Writes `linux/arm64/v8`, which `parsePlatform` reads. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = platform
   return [os, architecture, ...(variant === undefined || variant === '' ? [] : [variant])].join('/')
 }
 
-/** The one spelling of a platform: lower case, Go's names, default variants of amd64 and arm64 left out. */
+/** Returns the one spelling of a platform: lower case, Go's names, default variants of amd64 and arm64 left out. */
 export function normalizePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase()
   const name = platform.architecture.toLowerCase()
@@ -66,8 +66,8 @@ export function normalizePlatform(platform: Platform): Platform {
 }
 
 /**
- * How well an image for `have` serves a machine that wants `want`: 0 is the platform itself, 1 the next best of those
- * it can run, and so on; undefined when it cannot run it. The lowest number is the best manifest of an index.
+ * Ranks how well an image for `have` serves a machine that wants `want`: 0 is the platform itself, 1 the next best of
+ * those it can run, and so on; undefined when it cannot run it. The lowest number is the best manifest of an index.
  */
 export function matchPlatform(want: Platform, have: Platform): number | undefined {
   const wanted = normalizePlatform(want)
@@ -78,7 +78,7 @@ export function matchPlatform(want: Platform, have: Platform): number | undefine
   return rank < 0 ? undefined : rank
 }
 
-/** Everything a processor runs, the best first. */
+/** Returns everything a processor runs, the best first. */
 function runnable(platform: Platform): Platform[] {
   const { os, architecture, variant = '' } = platform
   switch (architecture) {
@@ -93,14 +93,14 @@ function runnable(platform: Platform): Platform[] {
   }
 }
 
-/** vN−1 … vLAST of the same architecture. */
+/** Returns vN−1 … vLAST of the same architecture. */
 function below(platform: Platform, from: number, last: number): Platform[] {
   const older: Platform[] = []
   for (let v = from - 1; v >= last; v--) older.push({ ...platform, variant: `v${v}` })
   return older
 }
 
-/** v9.x holds all of v8.(x+5) and below: the two lines parted there. */
+/** Returns the older versions that an arm64 holds. v9.x holds all of v8.(x+5) and below: the two lines parted there. */
 function olderArm64(platform: Platform): Platform[] {
   const [, major, minor = '0'] = /^v(8|9)(?:\.(\d))?$/.exec(platform.variant ?? 'v8') ?? []
   if (major === undefined) return []
@@ -118,7 +118,7 @@ function arm32Of({ os, variant = 'v8' }: Platform): Platform {
   return { os, architecture: 'arm', variant: /^v[89]\./.test(variant) ? 'v8' : variant }
 }
 
-/** The N of `vN`, at most 9: an attacker may ask for v999999999. */
+/** Returns the N of `vN`, at most 9: an attacker may ask for v999999999. */
 function version(variant: string): number {
   return /^v[1-9]$/.test(variant) ? Number(variant.slice(1)) : 0
 }

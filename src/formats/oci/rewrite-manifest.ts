@@ -5,23 +5,23 @@ import { type DocumentMembers, listOf, membersIn, membersOf } from './document-m
 import { mediaTypes, ociLayerType } from './media-types.ts'
 
 /**
- * Manifests and indexes as they become when blobs are made anew: all that is not about those bytes stays, also what we
- * know nothing of. What comes out is OCI, whatever it was, so that one image has one manifest wherever it is sent. The
+ * Rewrites manifests and indexes for blobs that are made anew: all that is not about those bytes stays, also what we
+ * know nothing of. The result is OCI, whatever it was, so that one image has one manifest wherever it is sent. The
  * documents have been read by parseManifest() before.
  */
 
-/** A layer as it is now. */
+/** Layer as it is now. */
 export interface NewLayer {
   readonly digest: Digest
   readonly size: number
-  /** Default gzip. */
+  /** Media type; default gzip. */
   readonly mediaType?: string | undefined
-  /** What readers of its bytes want to know. */
+  /** Annotations for readers of its bytes. */
   readonly annotations?: Readonly<Record<string, string>> | undefined
 }
 
 export interface Replaced {
-  /** The new bytes of each layer, the lowest first. Where they are the old bytes, all that is said of them stays. */
+  /** New bytes of each layer, the lowest first. Where they are the old bytes, all that is said of them stays. */
   readonly layers: readonly NewLayer[]
   /** The config, which may be another one too. */
   readonly config?: Pick<Descriptor, 'digest' | 'size'> | undefined
@@ -63,7 +63,7 @@ export function replaceDiffIds(config: Uint8Array, diffIds: readonly DiffId[]): 
   return write({ ...members, rootfs: { ...membersOf(members['rootfs']), diff_ids: diffIds } })
 }
 
-/** The same blobs under a manifest with more annotations. */
+/** Returns the manifest with more annotations, for the same blobs. */
 export function addAnnotations(manifest: Uint8Array, more: Readonly<Record<string, string>>): Uint8Array {
   const { schemaVersion, mediaType: _, config, layers, annotations, ...rest } = membersIn(manifest)
   return write({
@@ -81,7 +81,7 @@ function withOciType(layer: DocumentMembers, foreign: 'kept' | 'renamed'): Docum
   return typeof mediaType === 'string' ? { ...layer, mediaType: ociLayerType(mediaType, foreign) } : layer
 }
 
-/** What stands in an index for an image now. */
+/** Entry that stands in an index for an image now. */
 export type NewManifest = Pick<Descriptor, 'mediaType' | 'digest' | 'size' | 'annotations'>
 
 /**
@@ -109,8 +109,8 @@ export function replaceManifests(
 }
 
 /**
- * The index.json of a layout with one more entry, as skopeo adds it: a name is taken away from whoever had it, and an
- * entry with the same digest is replaced.
+ * Returns the index.json of a layout with one more entry, as skopeo adds it: a name is taken away from the entry that
+ * had it, and an entry with the same digest is replaced.
  */
 export function addToLayout(index: Uint8Array, entry: Descriptor, name: string | undefined): Uint8Array {
   const layout = membersIn(index)
@@ -123,7 +123,7 @@ export function addToLayout(index: Uint8Array, entry: Descriptor, name: string |
 
 const refName = 'org.opencontainers.image.ref.name'
 
-/** What the index.json of a layout without images holds. */
+/** Bytes of the index.json of a layout without images. */
 export const emptyLayout = write({ schemaVersion: 2, manifests: [] })
 
 function withoutName(entry: DocumentMembers, name: string | undefined): DocumentMembers {

@@ -4,13 +4,13 @@ import type { ImageConfig } from './image-config.ts'
 import type { Manifest } from './manifest.ts'
 
 /**
- * How an image says what its composefs image is: under this key, the fs-verity digest in hex, as an annotation of the
+ * Key under which an image says what its composefs image is: the fs-verity digest in hex, as an annotation of the
  * manifest, as an annotation of the config's descriptor, or as a label in the config (which is where composefs-rs and
- * bootc put it, with sha512). Whoever signs the manifest then signs every file of the merged tree.
+ * bootc put it, with sha512). A signature of the manifest then covers every file of the merged tree.
  */
 export const sealKey = 'containers.composefs.fsverity'
 
-/** The fs-verity digest of a composefs image. Which tree of the layers it is of, it does not say. */
+/** fs-verity digest of a composefs image. It does not say which tree of the layers it is of. */
 export interface ImageDigest {
   readonly algorithm: Algorithm
   readonly hex: string
@@ -23,7 +23,10 @@ export interface SealClaim {
 
 const digestSyntax = /^(?:(?:sha256:)?([0-9a-f]{64})|(?:sha512:)?([0-9a-f]{128}))$/
 
-/** `HEX` or `ALGORITHM:HEX`. @throws BAD_NAME */
+/**
+ * Parses `HEX` or `ALGORITHM:HEX`.
+ * @throws BAD_NAME
+ */
 export function parseImageDigest(text: string): ImageDigest {
   const [, sha256, sha512] = digestSyntax.exec(text) ?? []
   if (sha256 !== undefined) return { algorithm: 'sha256', hex: sha256 }
@@ -39,7 +42,7 @@ export function formatImageDigest({ algorithm, hex }: ImageDigest): string {
 }
 
 /**
- * All that an image says of its composefs image; whoever made the image wrote it, so it is a claim to be checked.
+ * Reads all that an image says of its composefs image; the image's maker wrote it, so it is a claim to be checked.
  * @throws BAD_FORMAT for what no digest can be
  */
 export function readSealClaims(manifest: Pick<Manifest, 'annotations' | 'config'>, config: ImageConfig): SealClaim[] {

@@ -6,25 +6,27 @@ import { type Index, type Manifest, checkImage, parseArtifact } from './manifest
 import { documentKind, isImageConfig } from './media-types.ts'
 import { formatPlatform, matchPlatform } from './platform.ts'
 
-/** A manifest or index with the descriptor its bytes have been checked against. */
+/** Manifest or index with the descriptor its bytes have been checked against. */
 export interface Document {
   readonly descriptor: Descriptor
   readonly bytes: Uint8Array
 }
 
-/** An image found at or below a top document. */
+/** Image found at or below a top document. */
 export interface Selected extends Document {
   readonly manifest: Manifest
-  /** The documents on the way to this one: first the top one, last this one. */
+  /** Documents on the way to this one: first the top one, last this one. */
   readonly trail: readonly Document[]
-  /** As the index says; undefined when no index does (the config knows). */
+  /** Platform as the index says; undefined when no index does (the config knows). */
   readonly platform: Platform | undefined
 }
 
 /** Gives the bytes of a manifest, index or config, verified against digest and size. */
 export type FetchDocument = (descriptor: Descriptor) => Promise<Uint8Array>
 
-/** Indexes inside indexes, and entries in all of them, that we are ready to follow: both are the other side's choice. */
+/**
+ * Limits on indexes inside indexes, and entries in all of them, that are followed: both are the other side's choice.
+ */
 const depthMax = 8
 const entriesMax = 10_000
 const indexesMax = 100
@@ -45,7 +47,10 @@ export async function selectImage(top: Document, want: Platform, fetch: FetchDoc
   throw noMatch(want, listed)
 }
 
-/** Every image at or below the top document, in order of appearance. Attestations and other artifacts are left out. */
+/**
+ * Returns every image at or below the top document, in order of appearance. Attestations and other artifacts are left
+ * out.
+ */
 export async function selectAllImages(top: Document, fetch: FetchDocument): Promise<Selected[]> {
   const listed = await listImages(top, fetch)
   if ('manifest' in listed) return [readable(listed)]
@@ -58,7 +63,7 @@ export async function selectAllImages(top: Document, fetch: FetchDocument): Prom
   throw new OnefoldError('NOT_FOUND', `Cannot find an image in index ${top.descriptor.digest}: it lists none`)
 }
 
-/** A manifest in an index, not fetched yet. */
+/** Manifest in an index, not fetched yet. */
 interface Candidate {
   readonly descriptor: Descriptor
   readonly trail: readonly Document[]
@@ -104,7 +109,7 @@ class IndexWalk {
   }
 }
 
-/** A loop needs a source that does not verify what it gives; then it is caught here. */
+/** Refuses a loop, which needs a source that does not verify what it gives. */
 function refuseLoop(descriptor: Descriptor, trail: readonly Document[]): void {
   if (trail.some((document) => document.descriptor.digest === descriptor.digest))
     throw new OnefoldError('BAD_FORMAT', `Cannot follow index ${descriptor.digest}: it contains itself`)
@@ -115,8 +120,8 @@ function refuse(condition: boolean, trail: readonly Document[], why: string): vo
 }
 
 /**
- * Attestations stand in indexes as manifests for platform unknown/unknown, SOCI's and others' with an artifact type;
- * whatever is neither manifest nor index cannot be an image either.
+ * Tells whether an entry may be an image. Attestations stand in indexes as manifests for platform unknown/unknown,
+ * SOCI's and others' with an artifact type; whatever is neither manifest nor index cannot be an image either.
  */
 function mayBeImage(descriptor: Descriptor): boolean {
   const { mediaType, artifactType, platform, annotations } = descriptor
@@ -126,7 +131,10 @@ function mayBeImage(descriptor: Descriptor): boolean {
   return platform?.os !== 'unknown' && annotations?.['vnd.docker.reference.type'] === undefined
 }
 
-/** The candidates that can run by what the index says of them, the best first; among equals the index' order stands. */
+/**
+ * Returns the candidates that can run by what the index says of them, the best first; among equals the index' order
+ * stands.
+ */
 function ranked(candidates: readonly Candidate[], want: Platform): Candidate[] {
   return candidates
     .flatMap((candidate) => {
@@ -155,7 +163,7 @@ async function bestByConfig(
   return best?.image
 }
 
-/** The image of a candidate, or undefined when its manifest is that of another artifact. */
+/** Fetches the image of a candidate; undefined when its manifest is that of another artifact. */
 async function openImage({ descriptor, trail }: Candidate, fetch: FetchDocument): Promise<Selected | undefined> {
   const bytes = await fetch(descriptor)
   const manifest = parseArtifact(bytes, descriptor)
