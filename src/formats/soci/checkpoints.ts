@@ -1,11 +1,11 @@
 /**
- * Where a decoder can start within a layer. For gzip ("zinfo"):
+ * Places where a decoder can start within a layer. For gzip ("zinfo"):
  *
  *     i32 count · i64 span size · count × { i64 in · i64 out · u8 bits · 32768 bytes window }
  *
  * `in` is the offset in the blob of the first whole byte, `out` the one in the tar; `bits` bits of the byte before `in`
- * belong to the stream as well; the window is the output before `out`, oldest first, zeros in front. Version 1 left the first
- * checkpoint out, which is always (10, 0, 0) with a window of zeros; only the length tells.
+ * belong to the stream as well; the window is the output before `out`, oldest first, zeros in front. Version 1 left the
+ * first checkpoint out, which is always (10, 0, 0) with a window of zeros; only the length tells.
  *
  * For a layer that is not compressed a FlatBuffer { i32 version · i64 span size · i64 size }, and spans of one size.
  * For zstd, which SOCI does not know: as gzip's, with the starts of frames and no bits and windows.
@@ -18,7 +18,7 @@ export interface Checkpoint {
   readonly in: number
   readonly out: number
   readonly bits: number
-  /** 32 KiB for gzip; empty where nothing needs one. */
+  /** Output before the checkpoint, 32 KiB for gzip; empty where nothing needs one. */
   readonly window: Uint8Array
 }
 
@@ -31,12 +31,13 @@ export const windowBytes = 32_768
 const headerBytes = 12
 const placeBytes = 16
 const gzipBytes = placeBytes + 1 + windowBytes
-/** What a gzip header without any field takes. */
+/** Size of a gzip header without any field. */
 const gzipHeaderBytes = 10
 const noWindow = new Uint8Array(0)
 
 /**
- * Throws BAD_FORMAT for what has not the length it says, or checkpoints that do not ascend.
+ * Reads checkpoints. Throws BAD_FORMAT for bytes that do not have the length they claim, or checkpoints that do not
+ * ascend.
  * @param spans how many there have to be: where they follow from two numbers, those alone could ask for any memory
  */
 export function readCheckpoints(bytes: Uint8Array, algorithm: ZtocAlgorithm, spans: number): Checkpoints {
@@ -130,7 +131,7 @@ export function writeZstdCheckpoints({ spanSize, list }: Checkpoints): Uint8Arra
   return bytes
 }
 
-/** @param size bytes of the tar */
+/** @param size number of bytes of the tar */
 export function writeUncompressedCheckpoints(spanSize: number, size: number): Uint8Array {
   const builder = new FlatBuilder(64)
   builder.startTable(3)

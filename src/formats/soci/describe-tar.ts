@@ -13,19 +13,22 @@ import { formatTime } from '../toc-json/go-time.ts'
 import { typeNames } from '../toc-json/write-toc-json.ts'
 import type { ZtocFile } from './ztoc.ts'
 
-/** Give it to a TarParser; what it has seen is in `files`. Throws UNSUPPORTED for sparse files, as the reference does. */
+/**
+ * Handler for a TarParser that lists the entries it has seen in `files`. Throws UNSUPPORTED for sparse files, as the
+ * reference does.
+ */
 export class TarDescription implements TarHandler {
   readonly files: ZtocFile[] = []
-  /** The framing since the last body. */
+  /** Framing since the last body. */
   #framing: Uint8Array[] = []
   #framingBytes = 0
   #position = 0
   #padding = 0
-  /** Where the last entry ends. */
+  /** Offset where the last entry ends. */
   #end = 0
   #inHeaders = true
 
-  /** Bytes of the tar up to its end marker, which is where Go stops reading. */
+  /** Number of bytes of the tar up to its end marker, which is where Go stops reading. */
   get tarSize(): number {
     return Math.min(this.#position, this.#end + endMarkerBytes)
   }
@@ -61,10 +64,11 @@ export class TarDescription implements TarHandler {
 }
 
 const endMarkerBytes = 2 * blockBytes
-/** More than the parser lets through before one entry. */
+/** Most bytes of framing, more than the parser lets through before one entry. */
 const maxFramingBytes = 4 * 2 ** 20
 
 /**
+ * Describes an entry.
  * @param headers the extended headers of the entry and its own
  * @param offset where its content begins in the tar
  */

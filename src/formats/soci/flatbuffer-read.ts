@@ -6,9 +6,9 @@
  *     vtable   u16 bytes of the vtable, u16 bytes of the table, u16 → field, from the table's start, for each; 0: absent
  *     vector   u32 count, elements;  string: the same, of bytes, with a NUL behind
  *
- * All offsets are an attacker's, so each is followed only within the buffer, and nothing is read by recursion. Many may lead
- * to the same string, which would make a small buffer large when it is read: all strings together may be no more than the
- * buffer holds, as they are where each is written once. Source: flatbuffers' doc "internals.md".
+ * All offsets are an attacker's, so each is followed only within the buffer, and nothing is read by recursion. Many may
+ * lead to the same string, which would make a small buffer large when it is read: all strings together may be no more
+ * than the buffer holds, as they are where each is written once. Source: flatbuffers' doc "internals.md".
  */
 import { OnefoldError } from '../../error.ts'
 
@@ -32,26 +32,26 @@ export class Table {
     this.#fields = (vtableBytes - 4) >> 1
   }
 
-  /** Throws BAD_FORMAT, as does everything below, when something lies outside of the buffer. */
+  /** Returns the root table. Throws BAD_FORMAT, as does everything below, when something lies outside of the buffer. */
   static root(source: Uint8Array): Table {
     const bytes = Buffer.from(source.buffer, source.byteOffset, source.length)
     need(bytes, 0, 4)
     return new Table(bytes, bytes.readUInt32LE(0), { left: bytes.length })
   }
 
-  /** Latin1: one char per byte; '' when absent. */
+  /** Returns a string in latin1, one char per byte; '' when absent. */
   string(field: number): string {
     const at = this.#offset(field)
     return at === undefined ? '' : this.#stringOf(at)
   }
 
-  /** A view; empty when absent. */
+  /** Returns a view; empty when absent. */
   bytes(field: number): Uint8Array {
     const { at, count } = this.#vector(field, 1)
     return this.#bytes.subarray(at, at + count)
   }
 
-  /** Throws for what a number cannot hold exactly. */
+  /** Returns a number. Throws for one that cannot be held exactly. */
   int64(field: number): number {
     const at = this.#scalar(field, 8)
     if (at === undefined) return 0
@@ -80,7 +80,7 @@ export class Table {
     return at === undefined ? undefined : new Table(this.#bytes, at, this.#strings)
   }
 
-  /** How many elements the vector of tables or strings has. */
+  /** Returns the number of elements in a vector of tables or strings. */
   count(field: number): number {
     return this.#vector(field, 4).count
   }

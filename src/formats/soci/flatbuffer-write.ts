@@ -1,28 +1,28 @@
 /**
- * Builds a FlatBuffer from its end to its beginning, byte for byte as Google's Go library does, so that equal tables give
- * equal files. See flatbuffer-read.ts for the layout.
+ * Builds a FlatBuffer from its end to its beginning, byte for byte as Google's Go library does, so that equal tables
+ * give equal files. See flatbuffer-read.ts for the layout.
  */
 
-/** Where something begins, counted from the end of the buffer: what is written later lies before it. */
+/** Offset of something, counted from the end of the buffer: what is written later lies before it. */
 export type Offset = number
 
 export class FlatBuilder {
   #bytes: Buffer
-  /** First byte in use. */
+  /** Index of the first byte in use. */
   #head: number
   #minAlign = 1
-  /** The table being written: per field where it lies, 0 where it has its default. */
+  /** Fields of the table being written: where each lies, 0 where it has its default. */
   #fields: Offset[] = []
   #tableEnd = 0
   readonly #vtables: Offset[] = []
 
-  /** @param expected bytes; it grows when there are more */
+  /** @param expected number of bytes; the buffer grows when there are more */
   constructor(expected = 1024) {
     this.#bytes = Buffer.alloc(expected)
     this.#head = expected
   }
 
-  /** @param text one char per byte */
+  /** @param text string with one char per byte */
   string(text: string): Offset {
     this.#prepare(4, text.length + 1)
     this.#head -= text.length + 1
@@ -101,7 +101,7 @@ export class FlatBuilder {
     return this.#bytes.length - this.#head
   }
 
-  /** Each field counted from the table's start; then bytes of the table and of itself. */
+  /** Writes a vtable: each field counted from the table's start; then bytes of the table and of itself. */
   #writeVtable(table: Offset, fields: readonly Offset[]): Offset {
     for (const field of fields.toReversed()) this.#place16(field === 0 ? 0 : table - field)
     this.#place16(table - this.#tableEnd)
@@ -111,7 +111,7 @@ export class FlatBuilder {
     return vtable
   }
 
-  /** As in the Go library, whatever size it says the table has. */
+  /** Compares a vtable as the Go library does, whatever size it says the table has. */
   #isVtable(vtable: Offset, table: Offset, fields: readonly Offset[]): boolean {
     const at = this.#bytes.length - vtable
     if (this.#bytes.readUInt16LE(at) !== 4 + 2 * fields.length) return false
@@ -145,7 +145,7 @@ export class FlatBuilder {
     this.#bytes.writeUInt16LE(value, this.#head)
   }
 
-  /** Forward, from where it stands itself. */
+  /** Writes an offset forward, from where it stands itself. */
   #placeOffset(target: Offset): void {
     this.#place32(this.#offset + 4 - target)
   }

@@ -1,7 +1,7 @@
 import { defineAttacher, defineFormat, defineWriter } from '../format.ts'
 import { sociOptions, sociWriterOptions } from './soci-options.ts'
 
-/** SOCI: an index beside the layers of an image, with places where gzip can be decoded from. */
+/** Declaration of SOCI: an index beside the layers of an image, with places where gzip can be decoded from. */
 export const soci = defineFormat({
   name: 'soci',
   title: 'SOCI',

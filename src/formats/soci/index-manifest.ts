@@ -1,6 +1,6 @@
 /**
- * The manifest that ties zTOCs to the layers of an image. Version 1 points at the image as its subject and is found as a
- * referrer, which anybody may add; version 2 is named by an annotation of the image's own manifest.
+ * The manifest that ties zTOCs to the layers of an image. Version 1 points at the image as its subject and is found as
+ * a referrer, which anybody may add; version 2 is named by an annotation of the image's own manifest.
  *
  *     config        application/vnd.amazon.soci.index.v1+json (or v2), content `{}`
  *     layers[]      application/octet-stream, annotated with digest and media type of the layer, and the span size
@@ -15,9 +15,9 @@ import { mediaTypes } from '../oci/media-types.ts'
 
 export const sociIndexV1 = 'application/vnd.amazon.soci.index.v1+json'
 export const sociIndexV2 = 'application/vnd.amazon.soci.index.v2+json'
-/** On an image's manifest: the digest of its index, version 2. */
+/** Annotation on an image's manifest: the digest of its index, version 2. */
 export const indexDigestAnnotation = 'com.amazon.soci.index-digest'
-/** On an index's entry in an image index: the manifest it belongs to. */
+/** Annotation on an index's entry in an image index: the manifest it belongs to. */
 export const imageDigestAnnotation = 'com.amazon.soci.image-manifest-digest'
 const layerDigest = 'com.amazon.soci.image-layer-digest'
 const layerMediaType = 'com.amazon.soci.image-layer-mediaType'
@@ -25,11 +25,11 @@ const spanSizeAnnotation = 'com.amazon.soci.span-size'
 export const buildToolAnnotation = 'com.amazon.soci.build-tool-identifier'
 export const ztocMediaType = 'application/octet-stream'
 
-/** The config of every SOCI index. */
+/** Config of every SOCI index. */
 export const emptyConfig = Buffer.from('{}')
 
 /**
- * The zTOC of each layer that has one, by the layer's digest.
+ * Returns the zTOC of each layer that has one, by the layer's digest.
  * @param blobs the layers of the index's manifest
  */
 export function ztocsOf(blobs: readonly Descriptor[]): Map<Digest, Descriptor> {
@@ -52,7 +52,7 @@ export interface ListedZtoc {
   readonly spanSize: number
 }
 
-/** The index's manifest as the reference writes it: same keys, same order, no white space. */
+/** Writes the index's manifest as the reference does: same keys, same order, no white space. */
 export function writeSociIndex(
   layers: readonly ListedZtoc[],
   options: { readonly buildTool: string; readonly subject?: Descriptor },

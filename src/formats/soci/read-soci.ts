@@ -1,4 +1,6 @@
-/** A zTOC as a layer with a table of contents: spans are its units, and a file's chunks are its parts of spans. */
+/**
+ * Reads a zTOC as a layer with a table of contents: spans are its units, and a file's chunks are its parts of spans.
+ */
 import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Entry, type EntryType, noContent } from '../entry.ts'
@@ -16,13 +18,13 @@ import { type Checkpoint, readCheckpoints } from './checkpoints.ts'
 import { type Ztoc, type ZtocFile, badZtoc, readZtoc } from './ztoc.ts'
 
 export interface SociOptions {
-  /** Whether the manifest binds the zTOC (version 2 of the index); a referrer could have been added by anybody. */
+  /** True when the manifest binds the zTOC (version 2 of the index); a referrer could have been added by anybody. */
   readonly bound: boolean
 }
 
 /**
- * Throws BAD_FORMAT for a table that contradicts itself or the layer, LIMIT, UNSUPPORTED for what is of no use here: the
- * layer can still be pulled whole.
+ * Reads the zTOC of a layer. Throws BAD_FORMAT for a table that contradicts itself or the layer, LIMIT for one that is
+ * too large, UNSUPPORTED for one that is of no use here: the layer can still be pulled whole.
  */
 export function readSociLayer(
   bytes: Uint8Array,
@@ -78,7 +80,7 @@ function digestOf(text: string): Digest {
 class Spans {
   readonly #list: readonly Checkpoint[]
   readonly #tarSize: number
-  /** Files come in ascending order. */
+  /** Index of the current span, since files come in ascending order. */
   #at = 0
 
   constructor(list: readonly Checkpoint[], tarSize: number) {

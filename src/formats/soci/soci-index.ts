@@ -51,7 +51,7 @@ function* boundIndex(digest: string): Reading<ReadonlyMap<Digest, Descriptor>> {
   return ztocsOf(manifest.layers)
 }
 
-/** The first of version 1, as the reference takes it. */
+/** Finds the first attached index of version 1, as the reference takes it. */
 function* attachedIndex(image: DescribedImage): Reading<ReadonlyMap<Digest, Descriptor>> {
   const referrers = yield* readRelated({ referrersOf: image.digest })
   const listed = referrers && parseArtifact(referrers.bytes, { mediaType: referrers.descriptor.mediaType })

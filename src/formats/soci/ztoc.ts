@@ -1,6 +1,6 @@
 /**
- * zTOC 0.9: the table of contents that SOCI keeps beside an image, one for each layer. It says where every file begins in the
- * uncompressed tar, and how to start decompressing in the middle of the layer.
+ * zTOC 0.9: the table of contents that SOCI keeps beside an image, one for each layer. It says where every file begins
+ * in the uncompressed tar, and how to start decompressing in the middle of the layer.
  *
  *     Ztoc             version · build tool · bytes of the layer · bytes of its tar · TOC · CompressionInfo
  *     FileMetadata     name · type · offset · size · link · mode · uid · gid · uname · gname · mtime · major · minor · pax records
@@ -14,26 +14,27 @@ import { Table } from './flatbuffer-read.ts'
 
 export interface Ztoc {
   readonly buildTool: string
-  /** Bytes of the layer's blob, and of its tar. */
+  /** Size of the layer's blob, in bytes. */
   readonly blobSize: number
+  /** Size of the layer's tar, in bytes. */
   readonly tarSize: number
-  /** In the order of the tar. */
+  /** Files in the order of the tar. */
   readonly files: readonly ZtocFile[]
   readonly algorithm: ZtocAlgorithm
   /** `sha256:…` of each span as it lies in the blob. */
   readonly spanDigests: readonly string[]
-  /** As checkpoints.ts reads and writes them. */
+  /** Checkpoints as checkpoints.ts reads and writes them. */
   readonly checkpoints: Uint8Array
 }
 
-/** `zstd` is no part of SOCI: its own tools refuse such a table. */
+/** Compression of the layer. `zstd` is no part of SOCI: its own tools refuse such a table. */
 export type ZtocAlgorithm = 'gzip' | 'uncompressed' | 'zstd'
 
 /** One header of the tar, with what Go's archive/tar makes of it. Strings have one char per byte. */
 export interface ZtocFile {
   readonly name: string
   readonly type: string
-  /** Where the content begins in the tar. */
+  /** Offset of the content in the tar. */
   readonly offset: number
   readonly size: number
   readonly link: string
@@ -42,7 +43,7 @@ export interface ZtocFile {
   readonly gid: number
   readonly uname: string
   readonly gname: string
-  /** RFC 3339. */
+  /** Modification time as RFC 3339 writes it. */
   readonly mtime: string
   readonly major: number
   readonly minor: number
@@ -78,10 +79,13 @@ const fileField = {
   records: 13,
 } as const
 
-/** Pax records in front of one entry; the tar reader's own bound is in bytes. */
+/** Most pax records in front of one entry; the tar reader's own bound is in bytes. */
 const maxRecords = 1000
 
-/** Throws BAD_FORMAT for what is no zTOC or contradicts itself, LIMIT, or UNSUPPORTED for another version. */
+/**
+ * Reads a zTOC. Throws BAD_FORMAT for what is none or contradicts itself, LIMIT for too many files, UNSUPPORTED for
+ * another version.
+ */
 export function readZtoc(bytes: Uint8Array, limits: ZtocLimits): Ztoc {
   const root = Table.root(bytes)
   if (root.string(ztocField.version) !== version)
@@ -148,7 +152,7 @@ function readRecords(table: Table): ReadonlyMap<string, string> {
   return records
 }
 
-/** The bytes that soci-snapshotter writes for the same table. */
+/** Writes the bytes that soci-snapshotter writes for the same table. */
 export function writeZtoc(ztoc: Ztoc): Uint8Array {
   const builder = new FlatBuilder(ztoc.checkpoints.length + 256 * ztoc.files.length + 4096)
   const versionAt = builder.string(version)
@@ -200,7 +204,7 @@ function writeFile(builder: FlatBuilder, file: ZtocFile): Offset {
   return builder.endTable()
 }
 
-/** In byte order of their keys. */
+/** Writes records in byte order of their keys. */
 function writeRecords(builder: FlatBuilder, records: ReadonlyMap<string, string>): Offset {
   const sorted = [...records].sort(([a], [b]) => (a < b ? -1 : 1))
   const offsets = sorted.map(([key, value]) => {
