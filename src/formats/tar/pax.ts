@@ -1,6 +1,6 @@
 /**
- * The body of a pax extended header (typeflag x or g): records, each led by its own length in decimal, which counts the
- * whole record. Values may hold anything, newlines and NULs included.
+ * Reads the body of a pax extended header (typeflag x or g): records, each led by its own length in decimal, which
+ * counts the whole record. Values may hold anything, newlines and NULs included.
  *
  *     "30 mtime=1700000000.123456789\n"   "length SP key = value LF"
  *
@@ -9,7 +9,9 @@
 import { OnefoldError } from '../../error.ts'
 import { type Xattrs, noXattrs } from '../entry.ts'
 
-/** Keys to values, both with one char per byte. The last record of a key wins; an empty value takes the key away. */
+/**
+ * Values by their keys, both with one char per byte. The last record of a key wins; an empty value takes the key away.
+ */
 export type PaxRecords = ReadonlyMap<string, string>
 
 export const noRecords: PaxRecords = new Map()
@@ -22,16 +24,17 @@ export interface Time {
 const space = 0x20
 const equals = 0x3d
 const newline = 0x0a
-/** Enough for any length that fits into memory. */
+/** Most digits of a length, enough for any that fits into memory. */
 const maxLengthDigits = 10
 
 const schilyXattr = 'SCHILY.xattr.'
 const libarchiveXattr = 'LIBARCHIVE.xattr.'
-/** XATTR_NAME_MAX and XATTR_SIZE_MAX of Linux. */
+/** Limits of Linux: XATTR_NAME_MAX and XATTR_SIZE_MAX. */
 const maxXattrName = 255
 const maxXattrValue = 65_536
 
 /**
+ * Parses records.
  * @param inherited records of global headers, which a record of the same key overrides
  */
 export function parsePaxRecords(bytes: Buffer, inherited: PaxRecords = noRecords): PaxRecords {
@@ -71,8 +74,8 @@ function readLength(bytes: Buffer, at: number): number {
 }
 
 /**
- * GNU sparse format 0.0 says its map in pairs of records with the same two keys again and again, which no map of keys
- * can hold. They become the one record format 0.1 has.
+ * Joins the pairs in which GNU sparse format 0.0 says its map: records with the same two keys again and again, which no
+ * map of keys can hold. They become the one record that format 0.1 has.
  */
 class SparsePairs {
   readonly #numbers: string[] = []
@@ -90,7 +93,7 @@ class SparsePairs {
   }
 }
 
-/** A whole number, or undefined where there is no such record. */
+/** Returns a whole number, or undefined where there is no such record. */
 export function paxNumber(records: PaxRecords, key: string): number | undefined {
   const text = records.get(key)
   if (text === undefined) return undefined
@@ -98,14 +101,14 @@ export function paxNumber(records: PaxRecords, key: string): number | undefined 
   return Number(text)
 }
 
-/** A name or a link's target; a NUL in it would mean one path to us and another to the kernel. */
+/** Returns a name or a link's target; a NUL in it would mean one path to us and another to the kernel. */
 export function paxName(records: PaxRecords, key: string): string | undefined {
   const text = records.get(key)
   if (text?.includes('\0') === true) throw badAttribute(key, text)
   return text
 }
 
-/** Seconds with a fraction; digits beyond nanoseconds are cut off, and −1.5 is 0.5 s after −2. */
+/** Returns a time from seconds with a fraction; digits beyond nanoseconds are cut off, and −1.5 is 0.5 s after −2. */
 export function paxTime(records: PaxRecords, key: string): Time | undefined {
   const text = records.get(key)
   if (text === undefined) return undefined
@@ -120,8 +123,8 @@ export function paxTime(records: PaxRecords, key: string): Time | undefined {
 }
 
 /**
- * Extended attributes: star's records hold the value as it is; libarchive writes a percent-encoded name and base64,
- * usually beside star's, which then is the one to believe.
+ * Returns extended attributes: star's records hold the value as it is; libarchive writes a percent-encoded name and
+ * base64, usually beside star's, which then is the one to believe.
  */
 export function paxXattrs(records: PaxRecords): Xattrs {
   if (records.size === 0) return noXattrs
@@ -139,7 +142,7 @@ export function paxXattrs(records: PaxRecords): Xattrs {
   return xattrs ?? noXattrs
 }
 
-/** What Linux takes as an extended attribute; throws BAD_FORMAT or LIMIT. */
+/** Throws BAD_FORMAT or LIMIT for what Linux does not take as an extended attribute. */
 export function checkXattr(name: string, value: Uint8Array): void {
   if (name === '' || name.length > maxXattrName || name.includes('\0')) throw badAttribute('xattr', name)
   if (value.length > maxXattrValue)

@@ -11,7 +11,7 @@
 import { OnefoldError } from '../../error.ts'
 import { type Block, blockBytes, readNumber } from './tar-header.ts'
 
-/** Where stored bytes lie in the file, in order and apart; everything else is zeros. */
+/** Ranges of the stored bytes in the file, in order and apart; everything else is zeros. */
 export type Ranges = readonly (readonly [offset: number, length: number])[]
 
 export const gnuHeaderPairs = { at: 386, count: 4, moreAt: 482 } as const
@@ -21,7 +21,7 @@ export const gnuRealSize = [483, 12] as const
 const pairBytes = 24
 const numberBytes = 12
 
-/** Appends the pairs of a header or extension block to `numbers`; true when another extension block follows. */
+/** Appends the pairs of a header or extension block to `numbers`; returns true when another extension block follows. */
 export function readGnuPairs(
   block: Block,
   place: typeof gnuHeaderPairs | typeof gnuExtensionPairs,
@@ -35,7 +35,7 @@ export function readGnuPairs(
   return block.bytes[block.at + place.moreAt] !== 0
 }
 
-/** The value of GNU.sparse.map. */
+/** Parses the value of GNU.sparse.map. */
 export function parseMapRecord(text: string, maxRanges: number): number[] {
   if (text === '') return []
   const commas = text.length - text.replaceAll(',', '').length
@@ -55,7 +55,7 @@ export class MapReader {
     this.#maxRanges = maxRanges
   }
 
-  /** True when the map is complete; what is left of the block is filling. */
+  /** Reads one block; returns true when the map is complete: the rest of the block is filling. */
   read({ bytes, at }: Block): boolean {
     for (let i = at, end = at + blockBytes; i < end; i++) {
       const byte = bytes[i]!
@@ -79,8 +79,8 @@ export class MapReader {
 }
 
 /**
- * Offsets and lengths in turn as ranges: in order, apart, inside the file, and together exactly as long as the stored
- * body. Empty ranges, with which GNU tar marks the file's end, are left out.
+ * Returns offsets and lengths in turn as ranges: in order, apart, inside the file, and together exactly as long as the
+ * stored body. Empty ranges, with which GNU tar marks the file's end, are left out.
  */
 export function checkRanges(numbers: readonly number[], size: number, stored: number): Ranges {
   if (numbers.length % 2 !== 0) throw badMap('an offset has no length')

@@ -1,4 +1,4 @@
-/** One entry from its header block and the extended headers before it. */
+/** Reads one entry from its header block and the extended headers before it. */
 import { OnefoldError } from '../../error.ts'
 import { type Entry, type EntryType, noContent } from '../entry.ts'
 import { cleanPath, maxPathBytes, quoteName } from '../path.ts'
@@ -11,7 +11,7 @@ const maxId = 0xfffffffe
 const maxMajor = 0xfff
 const maxMinor = 0xfffff
 
-/** The pax record in which star says what a file is when no typeflag does (star(1), "SCHILY.filetype"). */
+/** pax record in which star says what a file is when no typeflag does (star(1), "SCHILY.filetype"). */
 export const fileTypeRecord = 'SCHILY.filetype'
 
 /** Typeflags of entries; the other ones belong to the parser. */
@@ -34,30 +34,34 @@ export const entryTypes = new Map<number, EntryType>(
 const NUL = 0
 const gnuSparse = 0x53
 
-/** What extended headers said about the entry after them. */
+/** Statements of extended headers about the entry after them. */
 export interface Extended {
   readonly records: PaxRecords
   readonly longName: string | undefined
   readonly longLink: string | undefined
-  /** Whether records may say of a FIFO that it is a socket. */
+  /** Tells whether records may say of a FIFO that it is a socket. */
   readonly fileTypes: 'ignore' | 'apply'
 }
 
 export interface EntryHeader {
   readonly entry: Entry
-  /** Bytes in the archive, a map in the body included. */
+  /** Number of bytes in the archive, a map in the body included. */
   readonly stored: number
-  /** Bytes of the file; not checked against any limit. */
+  /** Size of the file; not checked against any limit. */
   readonly size: number
-  /** Where the map of a sparse file is. */
+  /** Place of the map of a sparse file. */
   readonly map: SparseMap | undefined
   readonly mapRecord: string
 }
 
-/** In header and extension blocks, in a pax record (0.0 and 0.1), or at the beginning of the body (1.0). */
+/**
+ * Place of a sparse map: in header and extension blocks, in a pax record (0.0 and 0.1), or at the beginning of the body
+ * (1.0).
+ */
 type SparseMap = 'gnu' | 'record' | 'body'
 
 /**
+ * Reads the header of an entry.
  * @param flag the typeflag, of which `flagType` is the meaning
  */
 export function readEntryHeader(block: Block, flag: number, flagType: EntryType, extended: Extended): EntryHeader {
@@ -95,7 +99,7 @@ function typeOf(type: EntryType, { records, fileTypes }: Extended): EntryType {
   return type === 'fifo' && fileTypes === 'apply' && records.get(fileTypeRecord) === 'socket' ? 'socket' : type
 }
 
-/** The body of any header; throws when the field is not a number. */
+/** Returns the size of any header's body; throws when the field is not a number. */
 export function readSize(block: Block): number {
   return readField(block, 'size')
 }
@@ -106,7 +110,7 @@ function nameOf(block: Block, dialect: Dialect, extended: Extended, map: SparseM
   return sparseName ?? longName ?? paxName(records, 'path') ?? readName(block, dialect)
 }
 
-/** Which pax encoding of a sparse map the records announce. */
+/** Returns the pax encoding of a sparse map that the records announce. */
 function sparseMapOf(records: PaxRecords): SparseMap | undefined {
   if (records.size === 0) return undefined
   const [major, minor] = [records.get('GNU.sparse.major'), records.get('GNU.sparse.minor')]
@@ -168,7 +172,7 @@ function idOf(block: Block, records: PaxRecords, key: 'uid' | 'gid'): number {
   return id
 }
 
-/** v7 has no device fields; star's own records hold what no longer fits into them. */
+/** Reads a device number. v7 has no device fields; star's own records hold what no longer fits into them. */
 function deviceOf(
   block: Block,
   dialect: Dialect,

@@ -24,7 +24,7 @@ import { pathToBytes } from '../../paths.ts'
 
 export const blockBytes = 512
 
-/** Field → its offset and length. */
+/** Offset and length of each field. */
 export const fields = {
   name: [0, 100],
   mode: [100, 8],
@@ -61,7 +61,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
-/** Bytes that fill up the last block of a body. */
+/** Returns the number of bytes that fill up the last block of a body. */
 export function paddingOf(size: number): number {
   const used = size % blockBytes
   return used === 0 ? 0 : blockBytes - used
@@ -73,8 +73,8 @@ export function isZeroBlock({ bytes, at }: Block): boolean {
 }
 
 /**
- * The checksum is the sum of the header's bytes, its own field taken as spaces. Unsigned as POSIX says; some old writers
- * added chars as their compiler saw them, so the signed sum is right as well.
+ * Tells whether the checksum is right: the sum of the header's bytes, its own field taken as spaces. It is unsigned as
+ * POSIX says; some old writers added chars as their compiler saw them, so the signed sum is right as well.
  */
 export function isChecksumRight(block: Block): boolean {
   const wanted = readNumber(block, ...fields.chksum)
@@ -82,7 +82,10 @@ export function isChecksumRight(block: Block): boolean {
   return wanted === unsigned || wanted === unsigned - 256 * countHigh(block)
 }
 
-/** Four bytes at a time, in two pairs of 16-bit sums that 128 words cannot overflow: three times as fast as one by one. */
+/**
+ * Sums the header four bytes at a time, in two pairs of 16-bit sums that 128 words cannot overflow: three times as fast
+ * as one by one.
+ */
 export function sumHeader({ bytes, at, view }: Block): number {
   let even = 0
   let odd = 0
@@ -97,7 +100,7 @@ export function sumHeader({ bytes, at, view }: Block): number {
   return sum
 }
 
-/** Bytes that a signed char takes for 256 less. */
+/** Counts the bytes that a signed char takes for 256 less. */
 function countHigh({ bytes, at }: Block): number {
   const own = at + fields.chksum[0]
   let count = 0
@@ -119,7 +122,7 @@ function hasText(bytes: Uint8Array, at: number, text: string): boolean {
   return true
 }
 
-/** The bytes of a text field up to its first NUL, one char per byte. */
+/** Returns the bytes of a text field up to its first NUL, one char per byte. */
 export function readText({ bytes, at }: Block, offset: number, length: number): string {
   const start = at + offset
   const limit = start + length
@@ -135,8 +138,8 @@ export function readName(block: Block, dialect: Dialect): string {
 }
 
 /**
- * GNU has times in this place. Go before 1.8 put a prefix there all the same: where there is ASCII that is no time, it is
- * one, as today's Go reads it.
+ * Reads the prefix. GNU has times in this place. Go before 1.8 put a prefix there all the same: where there is ASCII
+ * that is no time, it is one, as today's Go reads it.
  */
 function readPrefix(block: Block, dialect: Dialect): string {
   if (dialect === 'v7') return ''
@@ -148,8 +151,8 @@ function readPrefix(block: Block, dialect: Dialect): string {
 }
 
 /**
- * A number: octal digits between spaces and NULs, nothing at all (0), or GNU's base-256, where the top bit is set and
- * the rest is a big-endian two's complement. NaN when it is none of these, ±Infinity beyond ±(2^53 − 1).
+ * Reads a number: octal digits between spaces and NULs, nothing at all (0), or GNU's base-256, where the top bit is set
+ * and the rest is a big-endian two's complement. NaN when it is none of these, ±Infinity beyond ±(2^53 − 1).
  */
 export function readNumber({ bytes, at }: Block, offset: number, length: number): number {
   let i = at + offset

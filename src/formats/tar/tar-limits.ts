@@ -1,27 +1,31 @@
-/** What a tar may ask for. All of it is the archive's to choose, so all of it has a bound that its reader can set. */
+/**
+ * Limits on what a tar may ask for. All of it is the archive's to choose, so all of it has a bound that its reader can
+ * set.
+ */
 export interface TarLimits {
-  /** Bytes of one file, holes included. */
+  /** Size of one file, holes included, in bytes. */
   readonly maxEntrySize?: number
-  /** Bytes of all files together, holes included. */
+  /** Size of all files together, holes included, in bytes. */
   readonly maxTotal?: number
   readonly maxEntries?: number
-  /** Bytes of extended headers (pax, GNU long names) in front of one entry. */
+  /** Size of extended headers (pax, GNU long names) in front of one entry, in bytes. */
   readonly maxPaxBytes?: number
-  /** Parts of one sparse file. */
+  /** Number of parts of one sparse file. */
   readonly maxSparseRanges?: number
-  /** Bytes after the end marker. */
+  /** Number of bytes after the end marker. */
   readonly maxTrailing?: number
 }
 
 export interface TarOptions extends TarLimits {
   /**
-   * Whether a global pax header (typeflag g) says something about the entries after it. POSIX and GNU tar: yes. Go's
-   * archive/tar, hence every container engine, and libarchive: no, and so a layer means what it means to them.
+   * Tells whether a global pax header (typeflag g) says something about the entries after it. POSIX and GNU tar: yes.
+   * Go's archive/tar, hence every container engine, and libarchive: no, and so a layer means what it means to them.
    */
   readonly globalHeaders?: 'ignore' | 'apply'
   /**
-   * Whether a FIFO that star's record `SCHILY.filetype` calls a socket is one. No container engine looks at the record, so
-   * in a layer it says nothing; in a tar of a plain tree, also in those made here, it keeps what a tar cannot hold.
+   * Tells whether a FIFO that star's record `SCHILY.filetype` calls a socket is one. No container engine looks at the
+   * record, so in a layer it says nothing; in a tar of a plain tree, also in those made here, it keeps what a tar
+   * cannot hold.
    */
   readonly fileTypes?: 'ignore' | 'apply'
 }
@@ -37,7 +41,7 @@ export const defaultTarLimits: Required<TarLimits> = {
   maxTrailing: 64 * 2 ** 20,
 }
 
-/** For what was read with limits before. */
+/** No limits, for a tar that was read with limits before. */
 export const noTarLimits: Required<TarLimits> = {
   maxEntrySize: Number.MAX_SAFE_INTEGER,
   maxTotal: Number.POSITIVE_INFINITY,

@@ -37,28 +37,31 @@ import {
 export type { TarLimits, TarOptions }
 
 export interface TarHandler {
-  /** Bytes that are not file content, in order: headers, pax records, sparse maps, padding, and all from the end marker on. */
+  /**
+   * Takes bytes that are not file content, in order: headers, pax records, sparse maps, padding, and all from the end
+   * marker on.
+   */
   framing(bytes: Uint8Array): void
-  /** The framing up to here has been handed over; the body's bytes, if any, follow. */
+  /** Takes an entry. The framing up to here has been handed over; the body's bytes, if any, follow. */
   entry(entry: Entry, body: TarBody): void
-  /** Stored bytes of the current entry's body. The memory is the caller's: valid during the call only. */
+  /** Takes stored bytes of the current entry's body. The memory is the caller's: valid during the call only. */
   data(bytes: Uint8Array): void
   endEntry(): void
 }
 
 export interface TarBody {
-  /** Bytes of the body in the archive. */
+  /** Number of bytes of the body in the archive. */
   readonly stored: number
-  /** Bytes of the file; more than `stored` when it is sparse. */
+  /** Size of the file, in bytes; more than `stored` when it is sparse. */
   readonly size: number
-  /** Sparse files: where the stored bytes lie in the file. Undefined: they are the file. */
+  /** Ranges of the stored bytes in a sparse file; undefined when they are the whole file. */
   readonly ranges: Ranges | undefined
 }
 
-/** Extended headers in a row; each may override the one before, so more than a few are nobody's honest work. */
+/** Most extended headers in a row; each may override the one before, so more than a few are nobody's honest work. */
 const maxExtendedHeaders = 1000
 
-/** What the parser expects next. */
+/** States, by what the parser expects next. */
 const HEADER = 0
 const EXTENDED_BODY = 1
 const GNU_MAP = 2
@@ -86,17 +89,17 @@ export class TarParser {
   #chunk: Buffer = Buffer.alloc(0)
   #chunkView = viewOf(this.#chunk)
   #at = 0
-  /** Where the framing not handed over yet begins in the chunk. */
+  /** Offset in the chunk of the framing that is not handed over yet. */
   #framingFrom = 0
 
-  /** A block that began in an earlier chunk. */
+  /** Block that began in an earlier chunk. */
   readonly #carry = Buffer.alloc(blockBytes)
   #carried = 0
   readonly #carryView = viewOf(this.#carry)
-  /** The block being looked at: one object for all of them. */
+  /** Block being looked at: one object for all of them. */
   readonly #block: { -readonly [key in keyof Block]: Block[key] } = { bytes: this.#carry, at: 0, view: this.#carryView }
 
-  /** Bytes of body or padding still to come. */
+  /** Number of bytes of body or padding still to come. */
   #left = 0
   #padding = 0
   #silent = false
@@ -110,7 +113,7 @@ export class TarParser {
   #longName: string | undefined
   #longLink: string | undefined
 
-  /** An entry whose header is read and whose sparse map is still coming. */
+  /** Entry whose header is read and whose sparse map is still coming. */
   #pending: EntryHeader | undefined
   #numbers: number[] = []
   #mapReader: MapReader | undefined
@@ -131,7 +134,9 @@ export class TarParser {
     return this.#state === TRAILING
   }
 
-  /** The next bytes of the archive, as many or few as there are. After an error the parser is of no further use. */
+  /**
+   * Takes the next bytes of the archive, as many or few as there are. After an error the parser is of no further use.
+   */
   write(chunk: Uint8Array): void {
     this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
     this.#chunkView = viewOf(chunk)
@@ -143,17 +148,17 @@ export class TarParser {
     this.#at = 0
   }
 
-  /** From `entry()`: the body that follows is of no interest; it is passed over without `data()`. */
+  /** Passes over the body that follows, without `data()`; to be called from `entry()`. */
   skipBody(): void {
     this.#silent = true
   }
 
-  /** From `entry()`: the stored body is not in what is written; its padding comes next. */
+  /** Tells that the stored body is not in what is written, and its padding comes next; to be called from `entry()`. */
   bodyElsewhere(): void {
     this.#left = 0
   }
 
-  /** The archive is over: throws BAD_FORMAT unless it may end here. */
+  /** Ends the archive: throws BAD_FORMAT unless it may end here. */
   end(): void {
     const clean = this.#carried === 0 && this.#extendedHeaders === 0
     if (this.#state === TRAILING || (clean && (this.#state === HEADER || this.#state === SECOND_ZERO))) return
@@ -187,7 +192,7 @@ export class TarParser {
 
   // Bytes.
 
-  /** Points `#block` at the next whole block, in the chunk where it can; false when more bytes are needed. */
+  /** Points `#block` at the next whole block, in the chunk where it can; returns false when more bytes are needed. */
   #takeBlock(): boolean {
     const available = this.#chunk.length - this.#at
     if (this.#carried === 0 && available >= blockBytes) {
@@ -263,13 +268,16 @@ export class TarParser {
     )
   }
 
-  /** A lone zero block may end an archive that was cut to blocks; what follows it otherwise is not to be guessed at. */
+  /**
+   * Reads the block after a zero block. A lone zero block may end an archive that was cut to blocks; anything else
+   * behind it is not guessed at.
+   */
   #readSecondZero(): void {
     if (!isZeroBlock(this.#block)) throw this.#bad('a single zero block stands between entries')
     this.#state = TRAILING
   }
 
-  /** GNU's volume label: a header without entry or body. */
+  /** Reads GNU's volume label: a header without entry or body. */
   #readLabel(block: Block): void {
     if (readSize(block) !== 0) throw this.#bad('a volume label has a body')
     this.#forgetExtended()
@@ -321,8 +329,8 @@ export class TarParser {
   }
 
   /**
-   * A global header stands for itself: an archive may end after it. Ignored as Go ignores it, it also makes what extended
-   * headers in front of it said of no effect.
+   * Reads a global header. It stands for itself: an archive may end after it. Ignored as Go ignores it, it also makes
+   * what extended headers in front of it said of no effect.
    */
   #readGlobals(body: Buffer): void {
     const records = parsePaxRecords(body, this.#globals)
@@ -377,7 +385,7 @@ export class TarParser {
     this.#beginEntry(header, checkRanges(numbers, header.size, header.stored))
   }
 
-  /** Everything about the entry is known: tell the handler, then expect its body. */
+  /** Begins an entry of which everything is known: tells the handler, then expects its body. */
   #beginEntry({ entry, stored, size }: EntryHeader, ranges: Ranges | undefined): void {
     if (++this.#entries > this.#limits.maxEntries)
       throw this.#over('maxEntries', 'the archive', `it has more than ${this.#limits.maxEntries} entries`)

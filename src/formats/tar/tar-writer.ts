@@ -1,6 +1,6 @@
 /**
  * Writes tar headers, always the same bytes for the same entry: ustar where it can hold the entry, and a pax header in
- * front where it cannot. Layout in header.ts, records in pax.ts.
+ * front where it cannot. Layout in tar-header.ts, records in pax.ts.
  */
 import { isUtf8 } from 'node:buffer'
 import { OnefoldError } from '../../error.ts'
@@ -21,31 +21,31 @@ const typeflags: Readonly<Record<EntryType, string | undefined>> = {
   socket: undefined,
 }
 
-/** A field of n bytes ends with a NUL, which leaves n − 1 octal digits. */
+/** Largest id and size: a field of n bytes ends with a NUL, which leaves n − 1 octal digits. */
 const maxId = 0o7777777
 const maxSize = 0o77777777777
-/** Every pax header of every entry has the same name: it says nothing, and so nothing can differ. */
+/** Name of every pax header of every entry: it says nothing, and so nothing can differ. */
 const paxName = '././@PaxHeader'
 
-/** Zeros to write after a body of `size` bytes. */
+/** Returns the zeros to write after a body of `size` bytes. */
 export function tarPadding(size: number): Uint8Array {
   return new Uint8Array(paddingOf(size))
 }
 
-/** The two zero blocks that end an archive. */
+/** Returns the two zero blocks that end an archive. */
 export function tarTrailer(): Uint8Array {
   return new Uint8Array(2 * blockBytes)
 }
 
 export interface TarWriteOptions {
   /**
-   * What becomes of a socket, which has no typeflag: `refuse` it (UNSUPPORTED), or write a FIFO with the record by which
+   * Treatment of a socket, which has no typeflag: `refuse` it (UNSUPPORTED), or write a FIFO with the record by which
    * star's readers know it, and ours where they are told to.
    */
   readonly sockets?: 'refuse' | 'fileType'
 }
 
-/** Header, and pax header where one is needed, of an entry whose body of `size` bytes follows. */
+/** Returns the header, with a pax header where one is needed, of an entry whose body of `size` bytes follows. */
 export function writeTarHeader(entry: Entry, size: number, { sockets = 'refuse' }: TarWriteOptions = {}): Uint8Array {
   const isSocket = entry.type === 'socket' && sockets === 'fileType'
   const typeflag = typeflags[isSocket ? 'fifo' : entry.type]
@@ -75,7 +75,7 @@ function nameOf({ path, type }: Entry): string {
   return type === 'directory' ? `${path}/` : path
 }
 
-/** As name alone, or cut at the first slash that lets both parts fit; undefined when none does. */
+/** Returns the name alone, or cut at the first slash that lets both parts fit; undefined when none does. */
 function splitName(name: string): { prefix: string; name: string } | undefined {
   if (name.length <= fields.name[1]) return { prefix: '', name }
   const slash = name.indexOf('/', name.length - fields.name[1] - 1)
@@ -106,7 +106,7 @@ function paxRecords(entry: Entry, name: string, nameFits: boolean, size: number)
   return records
 }
 
-/** pax wants UTF-8 in names unless it is told otherwise. */
+/** Tells whether a name is UTF-8, which pax wants unless it is told otherwise. */
 function isText(name: string): boolean {
   return isUtf8(pathToBytes(name))
 }
@@ -115,7 +115,7 @@ function encodePercent(text: string): string {
   return text.replace(/[%=\x80-\xff]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
 }
 
-/** "length key=value\n", where the length counts its own digits. */
+/** Returns "length key=value\n", where the length counts its own digits. */
 function paxRecord(key: string, value: string | Uint8Array): Buffer {
   const rest = Buffer.concat([
     Buffer.from(` ${key}=`, 'latin1'),
@@ -127,7 +127,7 @@ function paxRecord(key: string, value: string | Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest])
 }
 
-/** Seconds with as many decimals as needed; half a second after −2 is −1.5. */
+/** Writes seconds with as many decimals as needed; half a second after −2 is −1.5. */
 function formatTime({ mtime, mtimeNsec }: Entry): string {
   const negative = mtime < 0 && mtimeNsec > 0
   const seconds = negative ? -(mtime + 1) : mtime
