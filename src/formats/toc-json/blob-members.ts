@@ -1,6 +1,7 @@
 /**
- * The blob of a layer with a table: gzip members, or zstd frames, that can each be decoded alone. Each depends on nothing
- * but its own bytes, so they may be compressed at the same time, and the blob is the same however that was done.
+ * Writes the blob of a layer with a table: gzip members, or zstd frames, that can each be decoded alone. Each depends
+ * on nothing but its own bytes, so they may be compressed at the same time, and the blob is the same however that was
+ * done.
  */
 /** Makes one gzip member, or one zstd frame, of these bytes; the same for the same bytes. */
 export type Compress = (bytes: Uint8Array) => Uint8Array | Promise<Uint8Array>
@@ -13,7 +14,10 @@ interface Member {
   readonly marks: readonly OnOffset[]
 }
 
-/** Longer ones are written as several in a row, which decoders take for one: no writer needs more memory at once. */
+/**
+ * Longest member; longer ones are written as several in a row, which decoders take for one: no writer needs more memory
+ * at once.
+ */
 const maxMemberBytes = 8 * 2 ** 20
 const firstBytes = 16 * 1024
 
@@ -65,9 +69,9 @@ export class MemberBuffer {
   }
 }
 
-/** Yielded pieces are at least so long, but for the last. */
+/** Least length of yielded pieces, but for the last. */
 const pieceBytes = 64 * 1024
-/** Members that are with the compressor are at most so long together, or it is one. */
+/** Most bytes that are with the compressor together, unless it is a single member. */
 const aheadBytes = 16 * 2 ** 20
 
 /** Members with the compressor at a time unless told otherwise; what counts before that are their bytes. */

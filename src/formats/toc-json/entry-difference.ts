@@ -2,7 +2,7 @@ import { type Entry, sizeOf } from '../entry.ts'
 
 const compared = ['path', 'type', 'mode', 'uid', 'gid', 'mtime', 'mtimeNsec', 'major', 'minor', 'link'] as const
 
-/** What of two entries, contents aside, is not the same. */
+/** Returns the name of a field in which two entries differ, contents aside; undefined when there is none. */
 export function differenceOf(a: Entry, b: Entry): string | undefined {
   const field = compared.find((name) => a[name] !== b[name])
   if (field !== undefined) return field

@@ -1,6 +1,7 @@
 /**
- * A tar header as Go's archive/tar shows it. The tables are made by programs in Go and compared by them, so they say what
- * Go says: names as they stand in the tar, the mode with all its bits, times that an entry of ours does not keep.
+ * Reads a tar header as Go's archive/tar shows it. The tables are made by programs in Go and compared by them, so they
+ * say what Go says: names as they stand in the tar, the mode with all its bits, times that an entry of ours does not
+ * keep.
  */
 import {
   type Block,
@@ -16,31 +17,34 @@ import {
 import { type PaxRecords, type Time, noRecords, paxName, paxNumber, paxTime } from '../tar/pax.ts'
 
 export interface GoHeader {
-  /** Bytes, one char each. */
+  /** Name in bytes, one char each. */
   readonly name: string
   readonly linkName: string
   readonly userName: string
   readonly groupName: string
   readonly mode: number
-  /** As the header says it, also where no content follows. */
+  /** Size as the header says it, also where no content follows. */
   readonly size: number
   readonly major: number
   readonly minor: number
   readonly accessTime: Time | undefined
   readonly changeTime: Time | undefined
-  /** As they stand before it, those with an empty value included. */
+  /** Records as they stand before it, those with an empty value included. */
   readonly records: PaxRecords
-  /** Star's records, those with an empty value included. */
+  /** Extended attributes in star's records, those with an empty value included. */
   readonly xattrs: ReadonlyMap<string, Buffer>
-  /** Whether a global header or a volume label stands before it, which Go takes for an entry of its own. */
+  /** True when a global header or a volume label stands before it, which Go takes for an entry of its own. */
   readonly followsOther: boolean
 }
 
 const xattrPrefix = 'SCHILY.xattr.'
-/** Where GNU keeps its times: they are in use when their first byte is not NUL. */
+/** Fields in which GNU keeps its times: they are in use when their first byte is not NUL. */
 const gnuTimes = { atime: [345, 12], ctime: [357, 12] } as const
 
-/** @param framing the headers of one entry, which a TarParser has accepted; sparse files have none */
+/**
+ * Reads the headers of one entry.
+ * @param framing headers that a TarParser has accepted; sparse files have none
+ */
 export function readGoHeader(framing: Buffer): GoHeader {
   const view = viewOf(framing)
   let records: PaxRecords = noRecords
@@ -86,7 +90,7 @@ function headerOf(
   }
 }
 
-/** Empty values say nothing. */
+/** Leaves out empty values, which say nothing. */
 function given(records: PaxRecords): PaxRecords {
   return records.size === 0 ? records : new Map([...records].filter(([, value]) => value !== ''))
 }
@@ -106,7 +110,7 @@ function xattrsOf(records: PaxRecords): Map<string, Buffer> {
   return xattrs
 }
 
-/** All records, also those whose empty value takes a key away: Go shows them. */
+/** Parses all records, also those whose empty value takes a key away: Go shows them. */
 function rawRecords(body: Buffer): PaxRecords {
   const records = new Map<string, string>()
   for (let at = 0; at < body.length;) {

@@ -8,11 +8,11 @@ const daySeconds = 86_400
 const goZero = -62_135_596_800
 
 const epoch: Time = { seconds: 0, nanoseconds: 0 }
-/** Neighbours in a table often have the same. */
+/** Last text and its time: neighbours in a table often have the same. */
 let lastText = ''
 let lastTime: Time | undefined = epoch
 
-/** '' is 1970; undefined for what is no time. */
+/** Parses a time: '' is 1970; undefined for what is no time. */
 export function parseTime(text: string): Time | undefined {
   if (text !== lastText) [lastText, lastTime] = [text, text === '' ? epoch : parse(text)]
   return lastTime
@@ -36,13 +36,13 @@ function parse(text: string): Time | undefined {
   return seconds === goZero && nanoseconds === 0 ? epoch : { seconds, nanoseconds }
 }
 
-/** 0 for a month that is none. */
+/** Returns the number of days in a month; 0 for a month that is none. */
 function daysIn(year: number, month: number): number {
   if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
   return [0, 31, 0, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month] ?? 0
 }
 
-/** In years that begin with March, the leap day is the last. */
+/** Counts days in years that begin with March: the leap day is the last. */
 function daysSince1970(year: number, month: number, day: number): number {
   const years = month > 2 ? year : year - 1
   const marchDays = Math.floor((153 * ((month + 9) % 12) + 2) / 5)
@@ -51,10 +51,10 @@ function daysSince1970(year: number, month: number, day: number): number {
   )
 }
 
-/** What formatTime() can say, in seconds since 1970. */
+/** Range of times that formatTime() can write, in seconds since 1970. */
 export const timeRange = { first: -62_167_219_200, last: 253_402_300_799 } as const
 
-/** Whole seconds, or undefined where the year has not four digits, which RFC 3339 wants. */
+/** Writes a time; undefined where the year does not have four digits, which RFC 3339 wants. */
 export function formatTime({ seconds, nanoseconds }: Time): string | undefined {
   const date = new Date(seconds * 1000)
   const year = date.getUTCFullYear()

@@ -6,10 +6,10 @@ import { type Position, digestAnnotation, stargzTocDigest } from './toc-annotati
 import { checkWithin } from './toc-files.ts'
 import { type TocLimits, tooLarge } from './toc-json.ts'
 
-/** How far apart a table and what goes with it may lie to be read in one request. */
+/** Greatest distance at which a table and what goes with it are read in one request. */
 export const maxTocGap = 1024
 
-/** Reads a part of a layer's blob that says where a table, or a table and its tar-split, are. */
+/** Reads a part of a layer's blob in which a table, or a table and its tar-split, are said to be. */
 export function* readTocRange(
   what: string,
   layer: Descriptor,
@@ -23,12 +23,15 @@ export function* readTocRange(
   return yield* readRange(layer, start, end)
 }
 
-/** Throws LIMIT for what would decode to more than is read. */
+/** Throws LIMIT for a part that would decode to more than is read. */
 export function checkDecodedSize(what: string, { size }: Position, limits: Required<TocLimits>): void {
   if (size > limits.maxTocBytes) throw tooLarge(what, size, limits)
 }
 
-/** Compares a table's JSON with the digest that eStargz and stargz' zstd dialect share; false when there is none. */
+/**
+ * Compares a table's JSON with the digest that eStargz and stargz' zstd dialect share; returns false when there is
+ * none.
+ */
 export function checkStargzJson(layer: Descriptor, json: Uint8Array): boolean {
   const digest = digestAnnotation(layer, stargzTocDigest)
   if (digest === undefined) return false

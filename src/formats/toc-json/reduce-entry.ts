@@ -1,4 +1,4 @@
-/** What becomes of an entry that a table cannot hold when losses are accepted: the nearest one that it can. */
+/** Replaces an entry that a table cannot hold, when losses are accepted, by the nearest one that it can. */
 import { isUtf8 } from 'node:buffer'
 import { hasCode } from '../../error.ts'
 import { pathToBytes } from '../../paths.ts'
@@ -6,11 +6,11 @@ import type { Entry } from '../entry.ts'
 import type { Ranges } from '../tar/sparse.ts'
 import { timeRange } from './go-time.ts'
 
-/** Hears which entry was changed, and what of it could not be held. */
+/** Called for an entry that was changed, with what of it could not be held. */
 export type OnLoss = (path: string, error: Error) => void
 
 /**
- * Reductions are added one by one until `check` passes, those that lose least first: a plain header, other spellings of
+ * Adds reductions one by one until `check` passes, those that lose least first: a plain header, other spellings of
  * names, times within range, whole seconds. Throws the last error when none helps.
  * @param check throws UNSUPPORTED for what cannot be held
  */
@@ -47,12 +47,12 @@ const reductions: readonly ((entry: Entry) => Entry)[] = [
   (entry) => ({ ...entry, mtime: Math.min(wholeSeconds(entry), timeRange.last), mtimeNsec: 0 }),
 ]
 
-/** To the nearest, as the reference does. */
+/** Rounds to the nearest second, as the reference does. */
 function wholeSeconds({ mtime, mtimeNsec }: Entry): number {
   return mtimeNsec >= 500_000_000 ? mtime + 1 : mtime
 }
 
-/** Bytes that are no text are written as `ls` shows them: \xNN. */
+/** Spells bytes that are no text as `ls` shows them: \xNN. */
 function spelled(bytes: string): string {
   const buffer = pathToBytes(bytes)
   if (isUtf8(buffer) && !buffer.includes('\ufffd')) return bytes
@@ -61,13 +61,13 @@ function spelled(bytes: string): string {
 
 const zeros = new Uint8Array(64 * 1024)
 
-/** Gives out a sparse file whole: what is stored of it comes by, what lies between is zeros. */
+/** Gives out a sparse file whole: its stored bytes come by, and zeros are put between them. */
 export class Unfolding {
   readonly #ranges: Ranges
   readonly #size: number
   readonly #give: (bytes: Uint8Array) => void
   #range = 0
-  /** Of the current range. */
+  /** Number of bytes given out of the current range. */
   #done = 0
   #at = 0
 

@@ -1,6 +1,7 @@
 /**
- * What the table of eStargz and of stargz' zstd dialect says of the blob. Each offset is the start of a gzip member, or of
- * zstd frames, that goes on to the next offset and holds, behind the content, the headers of the entries that follow:
+ * Reads the table of eStargz and of stargz' zstd dialect. Each offset is the start of a gzip member, or
+ * of zstd frames, that goes on to the next offset and holds, behind the content, the headers of the entries that
+ * follow:
  *
  *     offset → member:  [innerOffset bytes]  chunk  [padding, headers, with min-chunk-size also further chunks]
  */
@@ -20,7 +21,7 @@ export interface StargzBlob {
   readonly format: string
   readonly layer: Descriptor
   readonly bound: boolean
-  /** How its members are compressed. */
+  /** Compression of its members. */
   readonly coding: 'gzip' | 'zstd'
   /** End of the members with the tar: the table, or the footer when the table is elsewhere. */
   readonly payloadEnd: number
@@ -45,7 +46,7 @@ export function readStargzTable(document: TocDocument, blob: StargzBlob, limits:
 class Members {
   readonly #blob: StargzBlob
   readonly #starts: number[] = []
-  /** How far the last member is in use. */
+  /** Number of bytes of the last member that are in use. */
   #inner = 0
 
   constructor(blob: StargzBlob) {
@@ -70,7 +71,10 @@ class Members {
   }
 }
 
-/** Known by the landmark, as in a layer that is pulled whole: see docs/tree.md. */
+/**
+ * Leaves out the files that eStargz added for itself, known by the landmark, as in a layer that is pulled whole: see
+ * docs/tree.md.
+ */
 function withoutOwn(files: readonly IndexedFile[]): readonly IndexedFile[] {
   const isOwn = ({ entry }: IndexedFile): boolean => ownNames.has(entry.path) && entry.type === 'file'
   const isLandmark = (file: IndexedFile): boolean =>

@@ -1,4 +1,4 @@
-/** A layer's tar as the writers of tables take it: each entry with its headers, then its content, then the end. */
+/** Feeds a layer's tar to the writers of tables: each entry with its headers, then its content, then the end. */
 import { OnefoldError } from '../../error.ts'
 import { type Entry, noContent, sizeOf } from '../entry.ts'
 import { quoteName } from '../path.ts'
@@ -17,14 +17,17 @@ export interface TocBuilder {
   /** Throws UNSUPPORTED for what the table cannot hold, and changes nothing. */
   check(entry: Entry, header: GoHeader): void
   /**
-   * For entries that were not checked it throws as `check` does.
+   * Takes an entry. For entries that were not checked it throws as `check` does.
    * @param padding zeros after the content before it
    * @param headers all of them: pax, long names, the entry's own
    */
   entry(entry: Entry, header: GoHeader, padding: Buffer, headers: Buffer): void
   data(bytes: Uint8Array): void
   endEntry(): void
-  /** @param rest from the end marker on */
+  /**
+   * Takes the end of the tar.
+   * @param rest all bytes from the end marker on
+   */
   end(padding: Buffer, rest: Buffer): void
 }
 
@@ -36,7 +39,7 @@ export class TarFeed {
   readonly #names = new Set<string>()
   #framing: Buffer[] = []
   #padding = 0
-  /** The file whose content comes by is sparse, and its size was so much more than what is stored. */
+  /** Sparse file whose content comes by, with its whole size, which is more than what is stored of it. */
   #unfolding: { readonly file: Unfolding; readonly size: number } | undefined
 
   /** @param onLoss given: entries that the table cannot hold are replaced, in the tar as well, by ones that it can */
@@ -79,7 +82,7 @@ export class TarFeed {
     this.#sink.entry(entry, readGoHeader(headers), padding, headers)
   }
 
-  /** The entry as the table can hold it. */
+  /** Returns the entry as the table can hold it. */
   #held(entry: Entry, headers: Buffer, isSparse: boolean): { entry: Entry; headers: Buffer } {
     const onLoss = this.#onLoss
     const sparse = isSparse ? cannotHold(entry.path, 'a sparse file') : undefined

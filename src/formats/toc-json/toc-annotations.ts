@@ -4,18 +4,18 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { bareMediaType } from '../oci/media-types.ts'
 
-/** Digest of the table's JSON: eStargz, stargz' zstd dialect. */
+/** Digest of the table's JSON, in eStargz and stargz' zstd dialect. */
 export const stargzTocDigest = 'containerd.io/snapshot/stargz/toc.digest'
-/** Bytes of the tar: the same two. */
+/** Size of the tar, in the same two. */
 export const stargzTarSize = 'io.containers.estargz.uncompressed-size'
 /** Annotations that stargz' writers add to a layer, in either coding. */
 export const stargzAnnotations = /^(?:containerd\.io\/snapshot\/|io\.containers\.estargz\.)/
 
-/** A zstd frame in the blob, as an annotation or a footer places it. */
+/** Zstd frame in the blob, as an annotation or a footer places it. */
 export interface Position {
   readonly start: number
   readonly end: number
-  /** Bytes it decodes to. */
+  /** Number of bytes it decodes to. */
   readonly size: number
 }
 
@@ -23,12 +23,12 @@ export function hasAnnotation({ annotations = {} }: Descriptor, name: string): b
   return Object.hasOwn(annotations, name)
 }
 
-/** Whether a media type says that the layer is compressed with zstd. */
+/** Tells whether a media type says that the layer is compressed with zstd. */
 export function isZstd(mediaType: string): boolean {
   return /[+.]zstd$/.test(bareMediaType(mediaType))
 }
 
-/** The digest in an annotation; undefined when there is none, BAD_FORMAT when it is no digest. */
+/** Returns the digest in an annotation; undefined when there is none; throws BAD_FORMAT when it is no digest. */
 export function digestAnnotation({ annotations = {} }: Descriptor, name: string): Digest | undefined {
   const text = ownText(annotations, name)
   if (text === undefined) return undefined
@@ -36,13 +36,16 @@ export function digestAnnotation({ annotations = {} }: Descriptor, name: string)
   return text
 }
 
-/** The digest in an annotation, where it is one. */
+/** Returns the digest in an annotation, where it is one. */
 export function digestIfValid({ annotations = {} }: Descriptor, name: string): Digest | undefined {
   const text = ownText(annotations, name)
   return text !== undefined && isDigest(text) ? text : undefined
 }
 
-/** @param numbers 3, or 4 where a kind follows, which must be 1 */
+/**
+ * Returns the position in an annotation; undefined when there is none.
+ * @param numbers 3, or 4 where a kind follows, which must be 1
+ */
 export function positionAnnotation(
   { annotations = {} }: Descriptor,
   name: string,

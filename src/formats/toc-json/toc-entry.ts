@@ -1,4 +1,4 @@
-/** One entry of a table's JSON as an entry of the layer. */
+/** Reads one entry of a table's JSON as an entry of the layer. */
 import { type Digest, isDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { pathFromUtf8 } from '../../paths.ts'
@@ -8,7 +8,7 @@ import { checkXattr } from '../tar/pax.ts'
 import { type RawEntry, badEntry, sizeIn, textOf } from './toc-json.ts'
 import { parseTime } from './go-time.ts'
 
-/** What every table calls the types of entries. */
+/** Types of entries by the names that every table has for them. */
 export const tocTypes: ReadonlyMap<unknown, EntryType> = new Map([
   ['reg', 'file'],
   ['dir', 'directory'],
@@ -19,7 +19,7 @@ export const tocTypes: ReadonlyMap<unknown, EntryType> = new Map([
   ['fifo', 'fifo'],
 ])
 
-/** As the tar reader bounds them: uid_t with −1 left out, and dev_t's 12 and 20 bits. */
+/** Limits as in the tar reader: uid_t with −1 left out, and dev_t's 12 and 20 bits. */
 export const maxId = 0xfffffffe
 export const maxMajor = 0xfff
 export const maxMinor = 0xfffff
@@ -48,7 +48,7 @@ export function readTocEntry(raw: RawEntry): Entry {
   }
 }
 
-/** sha256 of content; undefined when the entry has none. */
+/** Returns the sha256 of content; undefined when the entry has none. */
 export function digestIn(raw: RawEntry, key: string): Digest | undefined {
   const text = textOf(raw, key)
   if (text === '') return undefined
@@ -63,8 +63,8 @@ function boundedIn(raw: RawEntry, key: string, limit: number): number {
 }
 
 /**
- * A name as bytes. What the tar said in bytes that are no UTF-8, JSON writers replace by U+FFFD, and then the name is
- * lost: pulled whole, the layer still has it.
+ * Returns a name as bytes. JSON writers replace bytes that are no UTF-8 by U+FFFD, and then the name is lost: pulled
+ * whole, the layer still has it.
  */
 function nameOf(raw: RawEntry, key: string): string {
   return bytesOf(textOf(raw, key), () => badName(raw, key))
@@ -101,10 +101,13 @@ function timeOf(raw: RawEntry): { seconds: number; nanoseconds: number } {
 }
 
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/
-/** Of XATTR_SIZE_MAX bytes. */
+/** Length of XATTR_SIZE_MAX bytes in base64. */
 const maxBase64 = 4 * Math.ceil(65_536 / 3)
 
-/** An empty value takes the key away in the tar (pax); only Go's reader keeps it for the table. */
+/**
+ * Reads extended attributes. An empty value takes the key away in the tar (pax); only Go's reader keeps it for the
+ * table.
+ */
 function xattrsOf(raw: RawEntry): Xattrs {
   const members = raw['xattrs'] ?? undefined
   if (members === undefined) return noXattrs

@@ -1,4 +1,6 @@
-/** The entries of a table with the chunks that belong to each, and the rules that hold in every dialect. */
+/**
+ * Reads the entries of a table with the chunks that belong to each, and checks the rules that hold in every dialect.
+ */
 import type { Digest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { type Entry, sizeOf } from '../entry.ts'
@@ -8,18 +10,18 @@ import type { Extent, IndexedFile } from '../content-index.ts'
 import { digestIn, readTocEntry } from './toc-entry.ts'
 import { type RawEntry, type TocDocument, type TocLimits, badEntry, badToc, sizeIn } from './toc-json.ts'
 
-/** An entry with what the table says of its content, none of it checked yet. */
+/** Entry with what the table says of its content, none of it checked yet. */
 export interface RawFile {
   readonly entry: Entry
   readonly digest: Digest | undefined
   readonly size: number
-  /** The entry itself, then its entries of type "chunk"; empty for what is empty or no file. */
+  /** The entry itself, then its entries of type "chunk"; none for an empty file or another type. */
   readonly parts: readonly RawEntry[]
 }
 
 const noParts: readonly RawEntry[] = []
 
-/** Where a chunk lies, as its dialect says it. */
+/** Place of a chunk, as its dialect says it. */
 export type Place = Pick<Extent, 'unit' | 'skip'>
 
 export function groupEntries({ entries }: TocDocument, limits: Required<TocLimits>): RawFile[] {
@@ -53,8 +55,8 @@ function checkName(chunk: RawEntry, file: RawEntry): void {
 }
 
 /**
- * The chunks of a file, which must follow one another from its beginning to its end.
- * @param place is asked for each chunk in order
+ * Reads the chunks of a file, which must follow one another from its beginning to its end.
+ * @param place called for each chunk in order
  */
 export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, length: number) => Place): IndexedFile {
   const { entry, size, parts, digest } = file
@@ -75,7 +77,10 @@ export function readChunks(file: RawFile, place: (raw: RawEntry, part: number, l
   return { entry, digests, extents }
 }
 
-/** Content must be bound by a digest of the whole or of every part. A single chunk is the whole. */
+/**
+ * Returns the digests of a chunk. Content must be bound by a digest of the whole or of every part. A single chunk is
+ * the whole.
+ */
 function chunkDigests({ entry, digest, parts }: RawFile, raw: RawEntry, whole: ContentDigests): ContentDigests {
   const own = digestIn(raw, 'chunkDigest')
   if (own === undefined && digest === undefined) throw noDigest(entry)
@@ -110,7 +115,10 @@ class Totals {
   }
 }
 
-/** Tars with a name twice exist, and their last one counts; a table cannot say that in a way that all its readers share. */
+/**
+ * Returns the error for a name that is in the table twice. Tars with such a name exist, and their last one counts; a
+ * table cannot say that in a way that all its readers share.
+ */
 function twice(path: string): OnefoldError {
   return new OnefoldError('UNSUPPORTED', `Cannot use a table of contents: ${quoteName(path)} is in it twice`, {
     hint: 'Pull the layer whole.',
@@ -123,12 +131,12 @@ function noDigest({ path }: Entry): OnefoldError {
   })
 }
 
-/** Units come in the order of the blob, and no byte of it is claimed twice. */
+/** Returns the error for units out of order: they come in the order of the blob, and no byte of it is claimed twice. */
 export function badOrder(raw: RawEntry): OnefoldError {
   return badEntry(raw, 'its content overlaps what comes before it in the blob, or lies before it')
 }
 
-/** A part of the blob that the manifest or a footer names. */
+/** Throws BAD_FORMAT unless a part that the manifest or a footer names lies in the blob. */
 export function checkWithin(what: string, start: number, end: number, blobEnd: number): void {
   if (!(start >= 0 && start < end && end <= blobEnd))
     throw badToc(`${what} would lie from ${start} to ${end} in ${blobEnd} bytes`)

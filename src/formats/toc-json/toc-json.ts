@@ -1,10 +1,10 @@
 /**
- * The JSON that eStargz and both dialects of zstd:chunked keep their table in:
+ * Reads the JSON that eStargz and both dialects of zstd:chunked keep their table in:
  *
  *     { "version": 1, "entries": [ … ], "tarSplitDigest": "sha256:…" }        the digest in containers' dialect only
  *
- * One entry for every header of the tar; a file that was cut is followed by entries of type "chunk", one for each further
- * chunk. An attacker writes all of it, so all of it is bounded before anything is made of it.
+ * One entry for every header of the tar; a file that was cut is followed by entries of type "chunk", one for each
+ * further chunk. An attacker writes all of it, so all of it is bounded before anything is made of it.
  */
 import { OnefoldError } from '../../error.ts'
 import { pathFromUtf8 } from '../../paths.ts'
@@ -13,7 +13,7 @@ import { quoteName } from '../path.ts'
 import { type TarLimits, defaultTarLimits } from '../tar/tar-limits.ts'
 
 export interface TocLimits extends Pick<TarLimits, 'maxEntries' | 'maxEntrySize' | 'maxTotal'> {
-  /** Bytes of the table and of a tar-split, each as JSON and also as it lies in the blob. */
+  /** Size of the table and of a tar-split, each as JSON and also as it lies in the blob, in bytes. */
   readonly maxTocBytes?: number
 }
 
@@ -25,25 +25,25 @@ export const defaultTocLimits: Required<TocLimits> = {
   maxTocBytes: 150 * 2 ** 20,
 }
 
-/** What entries and chunks may have of values each, on average. They have about ten. */
+/** Most values that entries and chunks may have each, on average. They have about ten. */
 const valuesPerEntry = 24
 
-/** Bytes that a value takes at least, on average, in what any writer of tables writes. */
+/** Fewest bytes that a value takes, on average, in what any writer of tables writes. */
 const bytesPerValue = 12
 
 /**
- * An entry as parsed: nothing in it can be relied on. A table has a hundred thousand of them and each is looked at once,
+ * Entry as parsed: nothing in it can be relied on. A table has a hundred thousand of them and each is looked at once,
  * so they are read with functions instead of a `Fields` for each, which would double what an entry takes.
  */
 export type RawEntry = JsonMembers
 
 export interface TocDocument {
   readonly entries: readonly RawEntry[]
-  /** Not checked. */
+  /** Digest of the tar-split; not checked. */
   readonly tarSplitDigest: unknown
 }
 
-/** Throws LIMIT or BAD_FORMAT; UNSUPPORTED for a version other than 1. */
+/** Parses a table. Throws LIMIT or BAD_FORMAT; UNSUPPORTED for a version other than 1. */
 export function readTocJson(bytes: Uint8Array, limits: Required<TocLimits>): TocDocument {
   if (bytes.length > limits.maxTocBytes) throw tooLarge('the table', bytes.length, limits)
   const document = parseJson(bytes, 'a table of contents', {
@@ -61,14 +61,14 @@ export function readTocJson(bytes: Uint8Array, limits: Required<TocLimits>): Toc
   return { entries, tarSplitDigest: document['tarSplitDigest'] ?? undefined }
 }
 
-/** A string; '' when absent. */
+/** Returns a string; '' when absent. */
 export function textOf(raw: RawEntry, key: string): string {
   const value = raw[key] ?? ''
   if (typeof value !== 'string') throw badEntry(raw, `its ${key} is no string`)
   return value
 }
 
-/** A whole number; 0 when absent. */
+/** Returns a whole number; 0 when absent. */
 export function sizeIn(raw: RawEntry, key: string): number {
   const value = raw[key] ?? 0
   if (!isSize(value)) throw badEntry(raw, `its ${key} is no whole number from 0 to 2^53-1`)

@@ -2,10 +2,10 @@ import { decodeZstdFrames, readZstdFrames } from '../../codecs/zstd-frames.ts'
 import { OnefoldError, hasCode } from '../../error.ts'
 import { badToc } from './toc-json.ts'
 
-/** The largest window of tables, in bytes: no writer's levels go beyond. */
+/** Largest window of tables, in bytes: no writer's levels go beyond. */
 const maxWindow = 2 ** 27
 
-/** Decodes what must come to exactly `length` bytes, which the caller has compared with its limit. */
+/** Decodes a part that must come to exactly `length` bytes, which the caller has compared with its limit. */
 export function unpackZstd(bytes: Uint8Array, length: number, what: string): Uint8Array {
   readZstdFrames(bytes, { maxWindow })
   const decoded = decode(bytes, length, what)

@@ -8,7 +8,7 @@ import { quoteName } from '../path.ts'
 export const lossHint =
   'Convert to a format without a table, such as tar+zstd; with --lossy the nearest that can be held is written.'
 
-/** A member that is 0, '' or undefined is left out. */
+/** Members of an entry; one that is 0, '' or undefined is left out. */
 export type TocJsonEntry = Readonly<Record<string, number | string | Readonly<Record<string, string>> | undefined>>
 
 export const typeNames: Readonly<Record<EntryType, string | undefined>> = {
@@ -22,7 +22,7 @@ export const typeNames: Readonly<Record<EntryType, string | undefined>> = {
   socket: undefined,
 }
 
-/** Bytes as a JSON string's text. UNSUPPORTED where they are no UTF-8: no table can hold them. */
+/** Returns bytes as a JSON string's text. Throws UNSUPPORTED where they are no UTF-8: no table can hold them. */
 export function jsonText(bytes: string, what: string): string {
   const buffer = pathToBytes(bytes)
   const text = buffer.toString()
@@ -32,7 +32,7 @@ export function jsonText(bytes: string, what: string): string {
   })
 }
 
-/** Name → base64, names in byte order. */
+/** Returns values in base64 by name, names in byte order. */
 export function jsonXattrs(xattrs: ReadonlyMap<string, Buffer>): Record<string, string> | undefined {
   if (xattrs.size === 0) return undefined
   const members: Record<string, string> = Object.create(null)
@@ -41,7 +41,7 @@ export function jsonXattrs(xattrs: ReadonlyMap<string, Buffer>): Record<string, 
   return members
 }
 
-/** Go escapes what could end a script in HTML, and two line ends of JavaScript. */
+/** Returns JSON as Go writes it: it escapes what could end a script in HTML, and two line ends of JavaScript. */
 export function toGoJson(value: unknown, indent = ''): string {
   return JSON.stringify(value, undefined, indent).replace(
     /[<>&\u2028\u2029]/g,

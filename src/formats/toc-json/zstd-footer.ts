@@ -1,5 +1,5 @@
 /**
- * The end of a blob in either dialect of zstd:chunked: a skippable frame with numbers, all u64 little-endian.
+ * Footer of a blob in either dialect of zstd:chunked: a skippable frame with numbers, all u64 little-endian.
  *
  *     50 2a 4d 18  28 00 00 00     table: offset, bytes, bytes decoded    1     "GnUlInUx"            stargz: 40 bytes
  *     50 2a 4d 18  40 00 00 00     table: offset, bytes, bytes decoded    1
@@ -12,16 +12,16 @@ import type { Position } from './toc-annotations.ts'
 
 export const skippableHeaderBytes = 8
 
-/** Where what lies before a table in a skippable frame ends. */
+/** Returns where the frame begins that a table lies in: the end of what is before it. */
 export function frameStart({ start }: Position): number {
   return start - skippableHeaderBytes
 }
 
 export interface ZstdFooter {
-  /** Whose magic the footer has: stargz', or that of containers/storage. */
+  /** Dialect by the footer's magic: stargz', or that of containers/storage. */
   readonly dialect: 'stargz' | 'containers'
   readonly toc: Position
-  /** Containers' dialect only. */
+  /** Position of the tar-split, in containers' dialect only. */
   readonly tarSplit?: Position
 }
 
@@ -31,10 +31,10 @@ const stargzBytes = 40
 const containersBytes = 64
 const tableKind = 1n
 
-/** As much of a blob's end as either footer takes. */
+/** Length of a blob's end that either footer fits into. */
 export const maxZstdFooterBytes = skippableHeaderBytes + containersBytes
 
-/** What the last bytes of a blob say; undefined when they are no footer. Positions are not checked against the blob. */
+/** Parses the last bytes of a blob; undefined when they are no footer. Positions are not checked against the blob. */
 export function parseZstdFooter(tail: Uint8Array): ZstdFooter | undefined {
   const bytes = Buffer.from(tail.buffer, tail.byteOffset, tail.length)
   const magic = bytes.subarray(-stargzMagic.length)
@@ -60,14 +60,14 @@ export function writeZstdFooter({ toc, tarSplit }: Pick<ZstdFooter, 'toc' | 'tar
   return Buffer.concat([skippableHeader(footer.length), footer])
 }
 
-/** What stands before a skippable frame's `length` bytes. */
+/** Returns the header of a skippable frame of `length` bytes. */
 export function skippableHeader(length: number): Buffer {
   const header = Buffer.from('502a4d1800000000', 'hex')
   header.writeUInt32LE(length, 4)
   return header
 }
 
-/** Numbers beyond 2^53 come out as beyond every blob. */
+/** Reads a position. Numbers beyond 2^53 come out as beyond every blob. */
 function positionAt(bytes: Buffer, at: number): Position {
   const [start, length, size] = [0, 8, 16].map((i) => Number(bytes.readBigUInt64LE(at + i))) as [number, number, number]
   return { start, end: start + length, size }
