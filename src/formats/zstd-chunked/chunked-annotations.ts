@@ -2,7 +2,7 @@
 
 /** Digest of the *compressed* table. */
 export const chunkedChecksum = 'io.github.containers.zstd-chunked.manifest-checksum'
-/** "offset:bytes:bytes decoded:1" of the table. */
+/** Position of the table: "offset:bytes:bytes decoded:1". */
 export const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position'
-/** "offset:bytes:bytes decoded" of the tar-split. */
+/** Position of the tar-split: "offset:bytes:bytes decoded". */
 export const chunkedTarSplit = 'io.github.containers.zstd-chunked.tarsplit-position'

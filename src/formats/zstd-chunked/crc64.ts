@@ -1,10 +1,10 @@
 /**
- * CRC-64 with the polynomial of ISO 3309, x^64 + x^4 + x^3 + x + 1, as Go's hash/crc64 has it; tar-split keeps one for every
- * file. All terms but the first are low, so one byte changes the upper twelve bits of the sum only, and four bytes can be
- * taken at a time: those before cannot reach the ones that come after.
+ * CRC-64 with the polynomial of ISO 3309, x^64 + x^4 + x^3 + x + 1, as Go's hash/crc64 has it; tar-split keeps one for
+ * every file. All terms but the first are low, so one byte changes the upper twelve bits of the sum only, and four
+ * bytes can be taken at a time: those before cannot reach the ones that come after.
  */
 
-/** What the byte at place 0 … 3 of a word does to the sum, 256 entries for each place. */
+/** Effect on the sum of the byte at place 0 … 3 of a word, 256 entries for each place. */
 const high = new Int32Array(4 * 256)
 const low = new Int32Array(4 * 256)
 
@@ -41,7 +41,7 @@ export class Crc64 {
     this.#low = l
   }
 
-  /** Eight bytes, the highest first. */
+  /** Returns eight bytes, the highest first. */
   digest(): Buffer {
     const sum = Buffer.alloc(8)
     sum.writeInt32BE(~this.#high, 0)

@@ -2,7 +2,7 @@ import { defineFormat, defineWriter } from '../format.ts'
 import { chunkedBinding } from './chunked-binding.ts'
 import { chunkedOptions } from './chunked-options.ts'
 
-/** zstd:chunked as containers/storage has it: zstd frames, a table of contents and a tar-split. */
+/** Declaration of zstd:chunked as containers/storage has it: zstd frames, a table of contents and a tar-split. */
 export const zstdChunked = defineFormat({
   name: 'zstd-chunked',
   title: 'zstd:chunked',

@@ -1,6 +1,6 @@
 /**
- * What the table of zstd:chunked (the dialect of containers/storage, which Podman reads) says of the blob. A chunk is what
- * lies between its offset and the next one's; the last of a file ends at endOffset:
+ * Reads the table of zstd:chunked (the dialect of containers/storage, which Podman reads) says of the blob. A chunk is
+ * what lies between its offset and the next one's; the last of a file ends at endOffset:
  *
  *     frames with headers and padding | frames of a chunk | … of the next | frames with headers … | table | tar-split | footer
  *
@@ -16,7 +16,7 @@ import { type RawEntry, type TocDocument, type TocLimits, badEntry, sizeIn, text
 export interface ChunkedBlob {
   readonly layer: Descriptor
   readonly bound: boolean
-  /** Where the frames with the tar end. */
+  /** Offset where the frames with the tar end. */
   readonly payloadEnd: number
 }
 

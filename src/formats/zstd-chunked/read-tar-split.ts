@@ -1,11 +1,11 @@
 /**
- * tar-split: a tar without the contents of its files, one JSON object a line (github.com/vbatts/tar-split):
+ * Reads a tar-split: a tar without the contents of its files, one JSON object a line (github.com/vbatts/tar-split):
  *
  *     {"type":2,"payload":"…base64…","position":0}                              bytes of the tar
  *     {"type":1,"name":"a/b","size":5,"payload":"…","position":1}               here stands the content of a file
  *
- * The second kind follows every header; without a size for what has no content. Its payload is a CRC-64 that nobody needs
- * who has a sha256. Headers are the tar's own, so the tar parser reads them.
+ * The second kind follows every header; without a size for what has no content. Its payload is a CRC-64 that nobody
+ * needs who has a sha256. Headers are the tar's own, so the tar parser reads them.
  */
 import { OnefoldError } from '../../error.ts'
 import { type Entry, sizeOf } from '../entry.ts'
@@ -17,13 +17,14 @@ import { differenceOf } from '../toc-json/entry-difference.ts'
 import type { TocLimits } from '../toc-json/toc-json.ts'
 
 const framingStart = Buffer.from('{"type":2,"payload":"', 'latin1')
-/** Of one line: a few names and numbers. The tar-split as a whole was bounded when it was unpacked. */
+/** Limits of one line: a few names and numbers. The tar-split as a whole was bounded when it was unpacked. */
 const lineLimits: JsonLimits = { bytes: Infinity, depth: 2, values: 64 }
 const SEGMENT = 2
 const FILE = 1
 
 /**
- * @param files of the table: their entries must be those of the tar, one by one, or the table is refused
+ * Reads a tar-split.
+ * @param files files of the table: their entries must be those of the tar, one by one, or the table is refused
  */
 export function readTarSplit(json: Uint8Array, files: readonly IndexedFile[], limits: Required<TocLimits>): TarSplit {
   const reader = new SplitReader(files, json.length, limits)
@@ -53,13 +54,13 @@ function readLine(line: Buffer, reader: SplitReader): void {
 class SplitReader {
   readonly #files: readonly IndexedFile[]
   readonly #parser: TarParser
-  /** Base64 takes four bytes for three. */
+  /** Memory for the framing: base64 takes four bytes for three. */
   readonly #framing: Buffer
   #length = 0
   readonly #bodies: SplitBody[] = []
   #bodyBytes = 0
   #nextFile = 0
-  /** A header with content that is to come, and how much framing the parser had handed out then. */
+  /** Header with content that is to come, and the number of framing bytes that the parser had handed out then. */
   #pending: SplitBody | undefined
   #parsed = 0
 

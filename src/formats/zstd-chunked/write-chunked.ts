@@ -1,6 +1,6 @@
 /**
- * Writes zstd:chunked as containers/storage does: the tar as it is, cut into frames where its files have chunks, then the
- * table, the tar-split and the footer. What a table cannot hold is UNSUPPORTED.
+ * Writes zstd:chunked as containers/storage does: the tar as it is, cut into frames where its files have chunks, then
+ * the table, the tar-split and the footer. An entry that a table cannot hold is UNSUPPORTED.
  */
 import { type Hash, createHash } from 'node:crypto'
 import { type DiffId, type Digest, digestOf, parseDiffId } from '../../digest.ts'
@@ -26,8 +26,8 @@ import type { TableFacts, WriteOptions } from '../toc-json/toc-written.ts'
 import { TarSplitWriter } from './write-tar-split.ts'
 
 /**
- * Yields the blob; returns what a manifest says of it.
- * @param tar its pieces need to be valid only until the next is asked for
+ * Yields the blob; returns the facts about it for a manifest.
+ * @param tar tar whose pieces need to be valid only until the next is asked for
  */
 export async function* writeZstdChunked(
   tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -70,7 +70,7 @@ function place(after: number, packed: Uint8Array, { length }: Uint8Array): Posit
   return { start, end: start + packed.length, size: length }
 }
 
-/** Gathers what the table and the tar-split say while the tar goes by. */
+/** Gathers the table and the tar-split while the tar goes by. */
 class ChunkedLayer implements TocBuilder {
   readonly split = new TarSplitWriter()
   readonly #members: MemberBuffer

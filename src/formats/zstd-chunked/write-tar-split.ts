@@ -4,17 +4,17 @@ import { blockBytes } from '../tar/tar-header.ts'
 import { toGoJson } from '../toc-json/write-toc-json.ts'
 import { Crc64 } from './crc64.ts'
 
-/** The end marker comes with the padding before it, what follows in pieces of at most so much. */
+/** Longest piece of what follows the end marker, which itself comes with the padding before it. */
 const restBytes = 2 ** 20
 
-/** Collects a tar-split while the tar goes by; tar-split.ts has the layout. */
+/** Collects a tar-split while the tar goes by; read-tar-split.ts has the layout. */
 export class TarSplitWriter {
   readonly #lines: Buffer[] = []
   #name = ''
   #size = 0
   #crc = new Crc64()
 
-  /** @param name as the header has it, one char per byte */
+  /** @param name name as the header has it, one char per byte */
   header(framing: Buffer, name: string): void {
     this.#segment(framing)
     this.#name = name
@@ -42,7 +42,7 @@ export class TarSplitWriter {
     for (let at = 2 * blockBytes; at < rest.length; at += restBytes) this.#segment(rest.subarray(at, at + restBytes))
   }
 
-  /** One JSON object a line. */
+  /** Returns the lines, one JSON object each. */
   finish(): Buffer {
     return Buffer.concat(this.#lines)
   }
