@@ -6,7 +6,9 @@ import { stargzOwnFiles } from './toc-json/stargz-own-files.ts'
 /** What has to be known of a format before its declaration is loaded. */
 interface FormatLine {
   load(): Promise<Format>
-  /** Whether one file can be a whole image or layer, so that `NAME:FILE` names it: no image can be called NAME then. */
+  /**
+   * True when one file can be a whole image or layer, so that `NAME:FILE` names it: no image can be called NAME then.
+   */
   readonly isFile?: true
   /** What the format adds to the tar of a layer for itself: a merge waits for nothing. */
   readonly ownFiles?: OwnFiles
@@ -46,7 +48,7 @@ export async function loadFormat(name: string): Promise<Format | undefined> {
 
 let all: Promise<readonly Format[]> | undefined
 
-/** The declarations of all formats, which are small. */
+/** Returns the declarations of all formats, which are small. */
 export function loadFormats(): Promise<readonly Format[]> {
   return (all ??= Promise.all(formatNames.map((name) => formats[name].load())))
 }

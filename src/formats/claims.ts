@@ -4,8 +4,8 @@ import type { Claim, Format } from './format.ts'
 import type { Descriptor } from './oci/descriptor.ts'
 
 /**
- * The index that a layer's descriptor says there is, in whatever format; undefined where it says nothing. Throws BAD_FORMAT
- * when it binds two: one digest would name two trees.
+ * Returns the binding of an index in a layer's descriptor, in whatever format; undefined where it says nothing. Throws
+ * BAD_FORMAT when it binds two: one digest would name two trees.
  */
 export function bindingOn(layer: Descriptor, formats: readonly Format[]): Binding | undefined {
   const bindings = formats.flatMap(({ binding }) => binding?.(layer) ?? [])
@@ -18,7 +18,7 @@ export function bindingOn(layer: Descriptor, formats: readonly Format[]): Bindin
 
 const order = { layer: 0, image: 1, nothing: 2 } as const
 
-/** The claims on one layer in the order in which they are tried: what vouches for them most comes first. */
+/** Sorts the claims on one layer as they are tried: the one that is vouched for best comes first. */
 export function claimsInOrder(claims: readonly Claim[]): Claim[] {
   return claims.toSorted((a, b) => order[a.boundBy] - order[b.boundBy])
 }

@@ -1,54 +1,60 @@
 import type { VerityDigest } from '../digest.ts'
 
 /**
- * The model between all formats: readers yield entries, writers take them.
+ * Entry of an archive or image, the model between all formats: readers yield entries, writers take them.
  *
  * Names are bytes: `path`, `link` and xattr names are strings with one char per byte (latin1), converted at the edges.
  */
 export interface Entry {
-  /** Cleaned: no leading, trailing or double slash, no `.` or `..`; '' is the root. */
+  /** Cleaned path: no leading, trailing or double slash, no `.` or `..`; '' is the root. */
   readonly path: string
   readonly type: EntryType
   /** Permission bits including setuid, setgid and sticky (0o7777); the type is in `type`. */
   readonly mode: number
   readonly uid: number
   readonly gid: number
-  /** Whole seconds since 1970, possibly negative. */
+  /** Modification time in whole seconds since 1970, possibly negative. */
   readonly mtime: number
-  /** 0 … 999,999,999, always added to `mtime`. */
+  /** Nanoseconds, 0 … 999,999,999, always added to `mtime`. */
   readonly mtimeNsec: number
-  /** Devices only, else 0. */
+  /** Number of a device; 0 for everything else. */
   readonly major: number
   readonly minor: number
-  /** Symlink: the target as written. Hard link: the cleaned path of the target. Else ''. */
+  /** Target of a symlink as written, or the cleaned path of a hard link's target; '' for everything else. */
   readonly link: string
   readonly xattrs: Xattrs
-  /** Files only, else `{ kind: 'empty' }`. */
+  /** Content of a file; `{ kind: 'empty' }` for everything else. */
   readonly content: Content
 }
 
 export type EntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'socket'
 
-/** Full name (`user.x`, `security.capability`) → value. */
+/** Values of extended attributes by their full names (`user.x`, `security.capability`). */
 export type Xattrs = ReadonlyMap<string, Uint8Array>
 
 export const noXattrs: Xattrs = new Map()
 
-/** Files up to this many bytes live in the image and the recipe instead of in an object of their own. */
+/** Largest file, in bytes, that lives in the image and the recipe instead of in an object of its own. */
 export const inlineMax = 64
 
-/** What a file holds, with the digests known so far. */
+/** Content of a file, with the digests known so far. */
 export type Content =
   | { readonly kind: 'empty' }
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
-  /** `path`: where the bytes lie below the object directory when that is not the digest's own `ab/cdef…`; '' is nowhere. */
+  /**
+   * Content of an object. `path` is its place below the object directory when that is not the digest's own `ab/cdef…`;
+   * '' is nowhere.
+   */
   | { readonly kind: 'object'; readonly digest: VerityDigest; readonly size: number; readonly path?: string }
-  /** Only its length is known: a body that is still to come, or that nobody asked for. `path`: a place kept for it. */
+  /**
+   * Content of which only the length is known: a body that is still to come, or that nobody asked for. `path` is a
+   * place kept for it.
+   */
   | { readonly kind: 'unknown'; readonly size: number; readonly path?: string }
 
 export const noContent: Content = { kind: 'empty' }
 
-/** An entry of which only this is to be said: nobody in particular has it (uid 0), nothing is in it, made in 1970. */
+/** Makes an entry with defaults for what is not given: uid 0, no content, time 0. */
 export function newEntry(facts: Pick<Entry, 'path' | 'type'> & Partial<Entry>): Entry {
   return {
     mode: 0o644,

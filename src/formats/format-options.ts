@@ -8,7 +8,7 @@ interface Described {
   readonly help: string
 }
 
-/** A number of bytes: `64K`, `4M`. */
+/** Option that takes a number of bytes: `64K`, `4M`. */
 export interface SizeOption extends Described {
   readonly kind: 'size'
   /** Default 0. */
@@ -17,7 +17,7 @@ export interface SizeOption extends Described {
   readonly default?: number
 }
 
-/** A whole number. */
+/** Option that takes a whole number. */
 export interface NumberOption extends Described {
   readonly kind: 'number'
   /** Default 0. */
@@ -30,7 +30,9 @@ export interface FlagOption extends Described {
   readonly kind: 'flag'
 }
 
-/** Paths in the image, as UTF-8 text; on the command line the name of a file with one path in a line. */
+/**
+ * Option that takes paths in the image, as UTF-8 text; on the command line the name of a file with one path in a line.
+ */
 export interface PathsOption extends Described {
   readonly kind: 'paths'
 }

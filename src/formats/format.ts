@@ -1,6 +1,7 @@
 /**
- * What a format of images or layers is: one folder here with one declaration, and one line in `all.ts`. Nothing else in the
- * project knows a format by its name; pull, plan, convert, index, inspect, help and completion go by what it declares.
+ * Declaration of a format of images or layers: one folder here with one declaration, and one line in `all.ts`. Nothing
+ * else in the project knows a format by its name; pull, plan, convert, index, inspect, help and completion go by what
+ * it declares.
  *
  * A declaration is small and loaded whenever formats are looked at; what reads and writes is loaded when it is used.
  */
@@ -17,13 +18,15 @@ import type { Reading } from './reading.ts'
 export interface Format {
   /** What `--to` takes and `inspect` says. */
   readonly name: string
-  /** For people: `eStargz`. */
+  /** Name for people: `eStargz`. */
   readonly title: string
   /** A line for help and for the README's table: what the format is good for, and who reads it. */
   readonly about: string
   /** Address of the specification. */
   readonly specification: string
-  /** Layers that are in the format and no tars: media types that manifests may name beside those of OCI and Docker. */
+  /**
+   * Media types of layers that are in the format and no tars, which manifests may name beside those of OCI and Docker.
+   */
   readonly layerTypes?: readonly string[]
   /** Annotations about a layer's bytes or its index, on its descriptor: untrue once the layer is written anew. */
   readonly layerAnnotations?: RegExp
@@ -31,9 +34,9 @@ export interface Format {
   readonly imageAnnotations?: RegExp
   /** Tells by what the descriptor of a layer binds an index of the format; undefined where it does not. */
   readonly binding?: (layer: Descriptor) => Binding | undefined
-  /** How an index of the format is found and read. */
+  /** Reader by which an index of the format is found and read. */
   readonly index?: {
-    /** Whether an index has digests of files, by which a store recognises what it holds already. */
+    /** True when an index has digests of files, by which a store recognises what it holds already. */
     readonly identifies: boolean
     load(): Promise<IndexReader>
   }
@@ -61,33 +64,35 @@ export function defineAttacher<const S extends OptionSpecs>(attacher: IndexAttac
 
 // Reading
 
-/** An image as formats look at it, to find what is theirs. */
+/** Image as formats look at it, to find what is theirs. */
 export interface DescribedImage {
   readonly digest: Digest
   readonly manifest: Manifest
 }
 
-/** An index that an image, or somebody else, says there is. */
+/** Claim of an image, or of somebody else, that there is an index. */
 export interface Claim {
-  /** Which layer of the manifest the index is of; undefined: the image as a whole. */
+  /** Layer of the manifest that the index is of; undefined for the image as a whole. */
   readonly layer: Descriptor | undefined
   /**
-   * What vouches for the index: a digest on the layer's descriptor, one on the manifest, or nothing but the blob itself or
-   * somebody who attached it. A layer that two formats bind an index to is refused: one digest would then name two trees.
+   * Evidence for the index: a digest on the layer's descriptor, one on the manifest, or nothing but the blob itself or
+   * somebody who attached it. A layer that two formats bind an index to is refused: one digest would then name two
+   * trees.
    */
   readonly boundBy: 'layer' | 'image' | 'nothing'
-  /** What the manifest binds the index by, where it does. */
+  /** Digest by which the manifest binds the index, where it does. */
   readonly digest: Digest | undefined
   /**
-   * Reads the index; undefined when there is none after all. An index that its digest does not fit throws DIGEST_MISMATCH;
-   * one that lies BAD_FORMAT; too large a one LIMIT; what is well-formed and of no use here UNSUPPORTED.
+   * Reads the index; undefined when there is none after all. Throws DIGEST_MISMATCH for an index that its digest does
+   * not fit, BAD_FORMAT for one that lies, LIMIT for one that is too large, and UNSUPPORTED for one that is well-formed
+   * and of no use here.
    */
   open(limits: IndexLimits): Reading<ContentIndex | undefined>
 }
 
 export interface IndexReader {
   /**
-   * The indexes of this format that there are, or may be, of these layers of an image.
+   * Returns the indexes of this format that there are, or may be, of these layers of an image.
    * @param options `unbound`: also those that nothing in the manifest binds
    */
   claims(
@@ -97,18 +102,18 @@ export interface IndexReader {
   ): Reading<readonly Claim[]>
 }
 
-/** What an index may ask for; a table of a few kilobytes can claim anything. */
+/** Limits on what an index may ask for; a table of a few kilobytes can claim anything. */
 export interface IndexLimits {
   readonly maxEntries?: number
   readonly maxEntrySize?: number
-  /** Bytes in all files together. */
+  /** Limit on bytes in all files together. */
   readonly maxTotal?: number
-  /** Bytes of the index, as it lies in its blob and also decoded. */
+  /** Limit on bytes of the index, as it lies in its blob and also decoded. */
   readonly maxTocBytes?: number
 }
 
 export interface FormatFile {
-  /** Reads the index of a file, which is the only blob; BAD_FORMAT when it is not in the format. */
+  /** Reads the index of a file, which is the only blob; throws BAD_FORMAT when it is not in the format. */
   open(file: Descriptor, limits: IndexLimits): Reading<ContentIndex>
   /** Yields the file that holds a layer's tar in this format. */
   write?(tar: () => Iterable<Uint8Array>): AsyncGenerator<Uint8Array, void>
@@ -152,7 +157,7 @@ export interface LayerWriter<S extends OptionSpecs = OptionSpecs> {
   companion?(layers: readonly WrittenLayer[], options: OptionsOf<S>): Companion | undefined
 }
 
-/** A layer that is to be written. */
+/** Layer that is to be written. */
 export interface LayerInput {
   /** The layer's blob as it came; its bytes may be gone. */
   readonly blob: Descriptor
@@ -168,19 +173,19 @@ export interface LayerInput {
   original(accepts: (first: Uint8Array) => boolean): Promise<AsyncIterable<Uint8Array> | undefined>
 }
 
-/** A blob in the making, and what is said of it in the end. */
+/** Blob in the making, with the facts about it at its end. */
 export interface LayerOutput {
   readonly mediaType: string
   readonly bytes: AsyncGenerator<Uint8Array, LayerFacts>
 }
 
-/** What a manifest and a config say of a layer that was written. */
+/** Facts about a layer that was written, for a manifest and a config. */
 export interface LayerFacts {
   /** diffID of the tar in the blob: another one than before where the format changes the tar. */
   readonly diffId: DiffId
   /** Annotations for the layer's descriptor. */
   readonly annotations?: Readonly<Record<string, string>> | undefined
-  /** The layer's index, where that is a blob of its own. */
+  /** Index of the layer, where that is a blob of its own. */
   readonly index?: Uint8Array | undefined
 }
 
@@ -192,7 +197,7 @@ export interface WrittenLayer extends LayerFacts {
 /** Blobs, and an artifact that names them, which go with an image. */
 export interface ImageAddition {
   readonly blobs: readonly NewBlob[]
-  /** The artifact's manifest. */
+  /** Manifest of the artifact. */
   readonly manifest: Uint8Array
   /** Annotations by which the image's own manifest, and its entry in an index, name the artifact. */
   readonly annotations?: Readonly<Record<string, string>>
@@ -200,7 +205,7 @@ export interface ImageAddition {
   listed?(artifact: Descriptor, image: Descriptor): Descriptor
 }
 
-/** A second image, named like the first with `suffix` behind it. */
+/** Second image, named like the first with `suffix` behind it. */
 export interface Companion {
   readonly suffix: string
   readonly blobs: readonly NewBlob[]
@@ -212,7 +217,7 @@ export interface NewBlob {
   readonly bytes: Uint8Array
 }
 
-/** What writers cannot do by themselves: compression, on as many threads as there are, and what has to be told. */
+/** Tools for what writers cannot do by themselves: compression, on as many threads as there are, and reports. */
 export interface WritingTools {
   /** Compresses what can be decoded alone, in the writer's coding; the same bytes on any machine. */
   readonly compress: (bytes: Uint8Array) => Promise<Uint8Array>
@@ -226,7 +231,7 @@ export interface WritingTools {
 export interface IndexingCodecs {
   /** @param onFrame is called where a zstd frame has ended */
   decoder(coding: Coding, onFrame?: () => void): Decoder
-  /** Decodes gzip and notes, every `spanSize` bytes of output, where a decoder could start. */
+  /** Returns a decoder of gzip that notes, every `spanSize` bytes of output, where a decoder could start. */
   gunzipIndexing(spanSize: number): IndexingDecoder
 }
 

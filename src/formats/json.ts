@@ -3,21 +3,27 @@ import { OnefoldError } from '../error.ts'
 
 /** Limits on documents from outside. All are far above what images have and far below what hurts. */
 export interface JsonLimits {
-  /** Bytes of the whole document. */
+  /** Size of the whole document, in bytes. */
   readonly bytes: number
   /** Depth of nested arrays and objects. */
   readonly depth: number
-  /** Values of all kinds together. Each takes memory, also where two bytes stand for it, as in a list of empty objects. */
+  /**
+   * Number of values of all kinds together. Each takes memory, also where two bytes stand for it, as in a list of empty
+   * objects.
+   */
   readonly values: number
 }
 
-/** 4 MiB is the least that the distribution spec wants registries to accept, and so the most that travels everywhere. */
+/**
+ * Limits for documents from registries: 4 MiB is the least that the distribution spec wants registries to accept, and
+ * so the most that travels everywhere.
+ */
 export const jsonLimits: JsonLimits = { bytes: 4 * 1024 * 1024, depth: 64, values: 250_000 }
 
-/** Members of one array or object that we are ready to look at: layers, manifests, annotations, variables. */
+/** Most members of one array or object: layers, manifests, annotations, variables. */
 export const membersMax = 10_000
 
-/** A JSON object as parsed. Keys such as `__proto__` are plain own properties of it; read it with `Fields` only. */
+/** JSON object as parsed. Keys such as `__proto__` are plain own properties of it; read it with `Fields` only. */
 export type JsonMembers = Readonly<Record<string, unknown>>
 
 /** Reads a document that must be one JSON object in UTF-8. `what` names it in errors: `manifest sha256:…`. */
@@ -31,7 +37,7 @@ export function readJsonList(bytes: Uint8Array, what: string, limits: JsonLimits
 }
 
 /**
- * Parses a document of any shape within its limits. For those who cannot use `Fields`: nothing in what comes out can be
+ * Parses a document of any shape within its limits, for callers that cannot use `Fields`: nothing in the result can be
  * relied on.
  */
 export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = jsonLimits): unknown {
@@ -70,7 +76,7 @@ export class Fields {
     throw this.bad(name, 'a string')
   }
 
-  /** A string that must be there. */
+  /** Returns a string that must be there. */
   text(name: string): string {
     return this.string(name) ?? this.#absent(name)
   }
@@ -81,7 +87,7 @@ export class Fields {
     throw this.bad(name, 'true or false')
   }
 
-  /** A count or size that must be there: 0 … 2^53−1. */
+  /** Returns a count or size that must be there: 0 … 2^53−1. */
   size(name: string): number {
     const value = this.#get(name)
     if (value === undefined) return this.#absent(name)
@@ -94,7 +100,7 @@ export class Fields {
     return value === undefined ? undefined : fieldsOf(value, this.#what, this.path(name))
   }
 
-  /** A list, of at most `membersMax` members unless the caller is ready for more. */
+  /** Returns a list, of at most `membersMax` members unless the caller is ready for more. */
   list(name: string, max = membersMax): readonly unknown[] | undefined {
     const value = this.#get(name)
     if (value === undefined) return undefined
@@ -113,7 +119,7 @@ export class Fields {
     })
   }
 
-  /** An object of strings, such as annotations; its own prototype is null, so every key is data. */
+  /** Returns an object of strings, such as annotations; its own prototype is null, so every key is data. */
   map(name: string): Record<string, string> | undefined {
     const keys = this.keys(name)
     const members = this.object(name)
@@ -123,14 +129,14 @@ export class Fields {
     return map
   }
 
-  /** The names in an object that is used as a set, in byte order. */
+  /** Returns the names in an object that is used as a set, in byte order. */
   keys(name: string): string[] | undefined {
     const value = this.#get(name)
     if (value === undefined) return undefined
     return this.#counted(name, Object.keys(fieldsOf(value, this.#what, this.path(name)).#members)).toSorted()
   }
 
-  /** The path of a member for an error: `layers[2].digest`. */
+  /** Returns the path of a member for an error: `layers[2].digest`. */
   path(name: string): string {
     return this.#at === 'the document' ? name : `${this.#at}.${name}`
   }
@@ -165,7 +171,10 @@ export function isJsonObject(value: unknown): value is JsonMembers {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Whether a value is a count or a size: 0 … 2^53−1. -0 is none, since it would not be written back as it was read. */
+/**
+ * Tells whether a value is a count or a size: 0 … 2^53−1. -0 is none, since it would not be written back as it was
+ * read.
+ */
 export function isSize(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0)
 }
@@ -179,9 +188,9 @@ function parse(bytes: Uint8Array, what: string): unknown {
 }
 
 /**
- * Counts nesting and values before anything is built of them: what reads or prints a value later may recurse, and 150 MB
- * of `{},{},…`, which compress to nearly nothing, become gigabytes. Every value but the first stands behind a comma or
- * an opening bracket. A document that is not JSON may be miscounted, but only from where the parser stops.
+ * Counts nesting and values before anything is built of them: code that reads or prints a value later may recurse, and
+ * 150 MB of `{},{},…`, which compress to nearly nothing, become gigabytes. Every value but the first stands behind a
+ * comma or an opening bracket. A document that is not JSON may be miscounted, but only from where the parser stops.
  */
 function checkExtent(bytes: Uint8Array, what: string, limits: JsonLimits): void {
   // A value takes a byte, and what parts it from the next another: what is this short cannot be too much.
@@ -204,13 +213,13 @@ function tooMuch(what: string, found: string): OnefoldError {
   return new OnefoldError('LIMIT', `Cannot read ${what}: it ${found}`)
 }
 
-/** The index of the closing quote of a string that starts at `i`, or the end of the bytes. */
+/** Returns the index of the closing quote of a string that starts at `i`, or the end of the bytes. */
 function endOfString(bytes: Uint8Array, i: number): number {
   while (i < bytes.length && bytes[i] !== 0x22) i += bytes[i] === 0x5c ? 2 : 1
   return i
 }
 
-/** A value, short enough for a message; an attacker chose it. */
+/** Shows a value, short enough for a message; an attacker chose it. */
 function brief(value: unknown): string {
   if (value === undefined) return 'missing'
   if (typeof value !== 'object') return JSON.stringify(typeof value === 'string' ? value.slice(0, 100) : value)

@@ -2,34 +2,35 @@ import { OnefoldError } from '../error.ts'
 import { quoteName } from './path.ts'
 import { type Directory, type Inode, inodeOf, isDirectory } from './tree.ts'
 
-/** As many symlinks as Linux follows in one path. */
+/** Number of symlinks that Linux follows in one path. */
 const symlinkMax = 40
 
 export interface LookupOptions {
-  /** Whether a symlink in the last place is followed, as stat() does and lstat() does not; default true. */
+  /** Follows a symlink in the last place, as stat() does and lstat() does not; default true. */
   readonly follow?: boolean
 }
 
 export interface FoundInode<Node = Inode> {
-  /** Where the inode was found: cleaned, without symlinks in it, '' for the root. */
+  /** Path where the inode was found: cleaned, without symlinks in it, '' for the root. */
   readonly path: string
   readonly inode: Node
 }
 
 /**
- * What a process with its root at `root` would find under `path` (latin1, leading slash or not), or undefined. Symlinks
- * are an image's own data: none leads out of the root. Throws BAD_FORMAT when there are more than 40 to follow.
+ * Finds what a process with its root at `root` would find under `path` (latin1, leading slash or not), or undefined.
+ * Symlinks are an image's own data: none leads out of the root. Throws BAD_FORMAT when there are more than 40 to
+ * follow.
  */
 export function lookup(root: Directory, path: string, options: LookupOptions = {}): FoundInode | undefined {
   return walkPath<Inode>(root, treeSteps, path, options)
 }
 
-/** How to get from node to node, in a tree in memory or in an image of which only what is met is read. */
+/** Steps from node to node, in a tree in memory or in an image that is read only as far as it is walked. */
 export interface Steps<Node> {
   isDirectory(node: Node): boolean
-  /** Asked of directories only, and never for '', '.' or '..'. */
+  /** Returns a child; called for directories only, and never for '', '.' or '..'. */
   child(directory: Node, name: string): Node | undefined
-  /** '' for everything but symlinks. */
+  /** Returns the target of a symlink; '' for everything else. */
   target(node: Node): string
 }
 
@@ -42,7 +43,7 @@ const treeSteps: Steps<Inode> = {
   target: (inode) => inode.target,
 }
 
-/** `lookup` in whatever has such steps. */
+/** Does what `lookup` does, in whatever has such steps. */
 export function walkPath<Node>(
   root: Node,
   steps: Steps<Node>,

@@ -10,8 +10,8 @@ const slash = 0x2f
 const dot = 0x2e
 
 /**
- * A name from an archive as a path inside its tree: no leading, trailing or double slash, no `.` or `..`; '' is the root.
- * Throws BAD_FORMAT for a name that leads out of the tree, holds a NUL byte, or is longer than Linux takes.
+ * Returns a name from an archive as a path inside its tree: no leading, trailing or double slash, no `.` or `..`; '' is
+ * the root. Throws BAD_FORMAT for a name that leads out of the tree, holds a NUL byte, or is longer than Linux takes.
  */
 export function cleanPath(name: string): string {
   if (isClean(name)) return name
@@ -29,7 +29,7 @@ export function cleanPath(name: string): string {
   return path
 }
 
-/** What nearly every name is already, found in one pass and without an allocation. */
+/** Tells whether a name is clean, as nearly every one is, in one pass and without an allocation. */
 function isClean(name: string): boolean {
   const length = name.length
   if (length > maxPathBytes) return false
@@ -44,7 +44,7 @@ function isClean(name: string): boolean {
   return length === 0 || (start < length && length - start <= maxNameBytes)
 }
 
-/** A name as an error message shows it: quoted, shortened, its bytes read as UTF-8. */
+/** Returns a name as an error message shows it: quoted, shortened, its bytes read as UTF-8. */
 export function quoteName(name: string): string {
   return JSON.stringify(pathToUtf8(name.slice(0, 200))) + (name.length > 200 ? '…' : '')
 }

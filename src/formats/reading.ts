@@ -1,12 +1,12 @@
 /**
- * How the reader of a format gets bytes without doing I/O: it is a generator that asks for parts of blobs and documents,
- * and is given them by whoever drives it (src/content/read-index.ts).
+ * Protocol by which the reader of a format gets bytes without doing I/O: it is a generator that asks for parts of blobs
+ * and documents, and its driver answers (src/content/drive-reading.ts).
  */
 import type { Digest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from './oci/descriptor.ts'
 
-/** What a reader asks for. */
+/** Request of a reader. */
 export type Need =
   /** Exactly these bytes of a blob, not verified: the reader checks what it makes of them. */
   | { readonly kind: 'range'; readonly blob: Descriptor; readonly start: number; readonly end: number }
@@ -15,25 +15,25 @@ export type Need =
   /** A manifest or index that goes with the image, verified where it is asked for by digest. */
   | { readonly kind: 'related'; readonly related: Related }
 
-/** What else a repository or layout may hold that goes with an image. */
+/** Documents of a repository or layout that may go with an image. */
 export type Related =
-  /** The manifest of this digest. */
+  /** Manifest of this digest. */
   | { readonly digest: Digest }
-  /** The manifest whose tag is the image's own with this behind it. */
+  /** Manifest whose tag is the image's own with this behind it. */
   | { readonly tagSuffix: string }
-  /** An index of the manifests whose subject is the one of this digest. */
+  /** Index of the manifests whose subject is the one of this digest. */
   | { readonly referrersOf: Digest }
 
-/** A small document as served, with the descriptor that its bytes have. */
+/** Small document as served, with the descriptor that its bytes have. */
 export interface Artifact {
   readonly descriptor: Descriptor
   readonly bytes: Uint8Array
 }
 
-/** What a need is answered with: bytes for ranges and blobs; a document, or undefined where there is no such thing. */
+/** Answer to a need: bytes for ranges and blobs; a document, or undefined where there is no such thing. */
 export type Answer = Uint8Array | Artifact | undefined
 
-/** The work of a reader, to be driven to its end. */
+/** Work of a reader, to be driven to its end. */
 export type Reading<T> = Generator<Need, T, Answer>
 
 /** Reads bytes `start` to `end` of a blob. */
@@ -48,7 +48,7 @@ export function* readTail(blob: Descriptor, length: number): Reading<Uint8Array>
   return yield* readRange(blob, Math.max(0, blob.size - length), blob.size)
 }
 
-/** Reads a blob whole; LIMIT where it says to be larger than `sizeMax`. */
+/** Reads a blob whole; throws LIMIT where its descriptor has more bytes than `sizeMax`. */
 export function* readBlob(blob: Descriptor, sizeMax: number, what: string): Reading<Uint8Array> {
   const bytes = yield { kind: 'blob', blob, sizeMax, what }
   if (bytes instanceof Uint8Array) return bytes

@@ -1,6 +1,6 @@
 import { type Content, type Xattrs, noContent, noXattrs } from './entry.ts'
 
-/** st_mode's type bits. */
+/** Type bits of st_mode. */
 export const S_IFMT = 0o170000
 export const S_IFIFO = 0o010000
 export const S_IFCHR = 0o020000
@@ -19,23 +19,26 @@ export interface Inode {
   mode: number
   uid: number
   gid: number
-  /** Whole seconds, possibly negative; `mtimeNsec` is always added. */
+  /** Modification time in whole seconds, possibly negative; `mtimeNsec` is always added. */
   mtime: number
   mtimeNsec: number
-  /** Linux's own 32-bit form: `(major & 0xfff) << 8 | minor & 0xff | (minor & 0xfff00) << 12`; 0 unless a device. */
+  /**
+   * Number of a device in Linux's own 32-bit form: `(major & 0xfff) << 8 | minor & 0xff | (minor & 0xfff00) << 12`; 0
+   * for everything else.
+   */
   rdev: number
   /** Number of names; for directories 2 + number of subdirectories. */
   nlink: number
   xattrs: Xattrs
-  /** Regular files; `noContent` for everything else. */
+  /** Content of a regular file; `noContent` for everything else. */
   content: Content
-  /** Symlinks; '' for everything else. */
+  /** Target of a symlink; '' for everything else. */
   target: string
-  /** Directories; undefined for everything else. Names are latin1 strings, in any order. */
+  /** Children of a directory; undefined for everything else. Names are latin1 strings, in any order. */
   children: Map<string, Child> | undefined
 }
 
-/** An inode without what lies in it. */
+/** Inode without its children. */
 export type InodeInfo = Omit<Inode, 'children'>
 
 export interface HardLink {
@@ -60,7 +63,7 @@ export function isDirectory(inode: Child): inode is Directory {
   return 'children' in inode && inode.children !== undefined
 }
 
-/** A directory as an implied parent or an empty root has it: 0755, 0:0, mtime 0. */
+/** Makes a directory as an implied parent or an empty root has it: 0755, 0:0, mtime 0. */
 export function emptyDirectory(): Directory {
   return {
     mode: S_IFDIR | 0o755,
@@ -77,12 +80,12 @@ export function emptyDirectory(): Directory {
   }
 }
 
-/** The children of a directory in byte order of name (latin1 strings compare as bytes do). */
+/** Returns the names in a directory in byte order (latin1 strings compare as bytes do). */
 export function sortedNames(directory: Directory): string[] {
   return [...directory.children.keys()].sort(compareNames)
 }
 
-/** strcmp on latin1 strings. */
+/** Compares latin1 strings as strcmp does. */
 export function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
