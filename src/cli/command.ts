@@ -12,21 +12,24 @@ export interface OptionSpec {
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>
 
-/** A command as `--help` shows it and as it runs. Help, and whatever else describes commands, is made from this alone. */
+/** Command as `--help` shows it and as it runs. Help, and whatever else describes commands, is made from this alone. */
 export interface Command {
   /** Operands as they are written: `SOURCE [TARGET]`. */
   readonly operands: string
-  /** A few sentences for its help page. */
+  /** Text of its help page, a few sentences. */
   readonly about: string
   readonly options: OptionSpecs
   /** What has names of its own in this command, such as formats. */
   readonly glossary?: Glossary
   readonly examples: readonly Example[]
-  /** The number of operands after which everything belongs to somebody else (`run IMAGE [CMD …]`). */
+  /** Number of operands after which everything belongs to somebody else (`run IMAGE [CMD …]`). */
   readonly restAfter?: number
-  /** @returns the exit code; nothing means 0 */
+  /**
+   * Runs the command.
+   * @returns the exit code; nothing means 0
+   */
   run(call: Call): Promise<number | void>
-  /** The exit code for an error of this command, where the usual one would not tell enough. */
+  /** Returns the exit code for an error of this command, where the usual one would not tell enough. */
   exitCode?(error: unknown): number | undefined
 }
 
@@ -48,7 +51,7 @@ export interface Example {
   readonly meaning: string
 }
 
-/** What a command gets to work with. */
+/** Input of a command. */
 export interface Call {
   readonly operands: readonly string[]
   readonly options: Options
@@ -57,7 +60,10 @@ export interface Call {
   /** --store or ONEFOLD_STORE, if either was given. */
   readonly storeRoot: string | undefined
   readonly out: Output
-  /** Aborted by the first SIGINT, SIGTERM or SIGHUP; a command that never asks for it ends by them as any process. */
+  /**
+   * Signal that is aborted by the first SIGINT, SIGTERM or SIGHUP; a command that never asks for it ends by them as any
+   * process.
+   */
   readonly signal: AbortSignal
 }
 

@@ -1,6 +1,6 @@
 import type { CommandEntry } from './command.ts'
 
-/** Every command, in the order `--help` shows them. */
+/** All commands, in the order `--help` shows them. */
 export const commandTable = {
   pull: {
     summary: 'bring an image into the store',

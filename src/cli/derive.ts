@@ -5,7 +5,7 @@ import { formatBytes } from './output.ts'
 import type { Progress } from './progress.ts'
 import { limitsOf } from './shared-options.ts'
 
-/** Options of commands that make a new image of what is there. */
+/** Options of commands that make a new image from what is there. */
 export const deriveOptions = {
   change: {
     short: 'c',

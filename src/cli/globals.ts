@@ -1,6 +1,6 @@
 import type { OptionSpecs } from './command.ts'
 
-/** Options every command takes, before or after its name. */
+/** Options that every command takes, before or after its name. */
 export const globalOptions = {
   store: { value: 'DIR', help: 'the store (default: $ONEFOLD_STORE, else /var/lib/onefold or ~/.local/share/onefold)' },
   json: { help: 'print results as JSON, and an error as one line of it: {"error":{code,message,hint}}' },
@@ -9,7 +9,7 @@ export const globalOptions = {
   help: { short: 'h', help: 'show help' },
 } as const satisfies OptionSpecs
 
-/** What the exit code says, for scripts. */
+/** Exit codes and their meanings, for scripts. */
 export const exitCodes = {
   ok: 0,
   failed: 1,

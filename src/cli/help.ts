@@ -2,7 +2,7 @@ import type { Command, Glossary, OptionSpecs } from './command.ts'
 import { commandTable } from './commands.ts'
 import { globalOptions } from './globals.ts'
 
-/** What the manual pages say as well. */
+/** Description of the program in one line, which the manual pages have as well. */
 export const programAbout = 'a container image store. Any image format in, every file once, a kernel mount out.'
 
 export const imageNames = [

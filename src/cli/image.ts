@@ -20,7 +20,7 @@ import {
 /** Options of commands that read an image, and may have to pull it first. */
 export const imageOptions: OptionSpecs = { ...platformOptions, ...sourceOptions, ...limitOptions }
 
-/** The image a reading command names: one of the store, or else a source, which is pulled first. */
+/** Finds the image a reading command names: one of the store, or else a source, which is pulled first. */
 export async function obtainImage(
   call: Call,
   store: Store,
@@ -41,19 +41,19 @@ export async function obtainImage(
   })
 }
 
-/** The store that a command works on. */
+/** Opens the store that a command works on. */
 export async function openCallStore(call: Call, create = true): Promise<Store> {
   const { openStore } = await import('../store/store.ts')
   return openStore(call.storeRoot, { create })
 }
 
-/** The merged tree of a stored image, as its user sees it. */
+/** Reads the merged tree of a stored image, as its user sees it. */
 export async function treeOf(store: Store, image: StoredImage): Promise<Directory> {
   const { readTree } = await import('../library/reading.ts')
   return readTree(store, image)
 }
 
-/** The same tree for those who look at a few places of it: of a large image it is there at once. */
+/** Opens the same tree for callers that look at a few places of it: of a large image it is there at once. */
 export async function viewOf(store: Store, image: StoredImage): Promise<ErofsView> {
   const { openErofs } = await import('../formats/composefs/image-view.ts')
   const { imageBytes } = await import('../transfer/ensure-image.ts')
@@ -61,8 +61,8 @@ export async function viewOf(store: Store, image: StoredImage): Promise<ErofsVie
 }
 
 /**
- * What lies at a path as the user wrote it: as it is, or as `ls` shows names that are not UTF-8. Symlinks are followed,
- * inside the image.
+ * Finds a path as the user wrote it: as it is, or as `ls` shows names that are not UTF-8. Symlinks are followed, inside
+ * the image.
  * @throws NOT_FOUND naming the path
  */
 export function findPath<Node>(

@@ -7,23 +7,23 @@ import { type Directory, type InodeInfo, isDirectory } from '../formats/tree.ts'
 import { printableName } from './output.ts'
 
 export interface Listed {
-  /** From the root, which is ''. */
+  /** Path from the root, which is ''. */
   readonly path: string
   readonly inode: InodeInfo
-  /** The inode's first name, when this is another one and the whole tree was read. */
+  /** First name of the inode, when this is another one and the whole tree was read. */
   readonly link: string | undefined
-  /** The name as it is listed: relative to what was asked for. */
+  /** Name as it is listed: relative to what was asked for. */
   readonly shown: string
 }
 
-/** What `ls` lists for a path: the path itself when it is no directory, else what is in it. */
+/** Returns what `ls` lists for a path: the path itself when it is no directory, else what is in it. */
 export function entriesIn(view: ErofsView, { path, inode }: FoundInode<FileInfo>): Listed[] {
   if (nodeTypeOf(inode) !== 'directory') return [{ path, inode, link: undefined, shown: path }]
   const prefix = path === '' ? '' : `${path}/`
   return view.list(inode).map(([name, child]) => ({ path: prefix + name, inode: child, link: undefined, shown: name }))
 }
 
-/** The same with everything below. */
+/** Returns what `ls -R` lists for a path: everything below it as well. */
 export function entriesBelow(tree: Directory, found: FoundInode): Listed[] {
   const isFile = !isDirectory(found.inode)
   const prefix = found.path === '' ? '' : `${found.path}/`
@@ -46,7 +46,7 @@ const letters: Readonly<Record<NodeType, string>> = {
   socket: 's',
 }
 
-/** As `ls -ln --full-time` has it: type and mode, names, owner, size or device, time, name. */
+/** Returns the columns of `ls -ln --full-time`: type and mode, names, owner, size or device, time, name. */
 export function longColumns({ inode, shown }: Listed): string[] {
   const type = nodeTypeOf(inode)
   const device = type === 'char' || type === 'block'
@@ -82,7 +82,7 @@ function permissions(mode: number): string {
   return triples.flat().join('')
 }
 
-/** UTC, whole seconds; years beyond what Date holds are shown as seconds. */
+/** Writes a time in UTC, whole seconds; years beyond what Date holds are shown as seconds. */
 function formatTime({ mtime }: InodeInfo): string {
   const date = new Date(mtime * 1000)
   return Number.isNaN(date.getTime()) ? `@${mtime}` : date.toISOString().replace(/\.\d+Z$/, 'Z')

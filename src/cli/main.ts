@@ -80,7 +80,10 @@ function outputOptions(options: Options): OutputOptions {
   return { json: options.flag('json'), quiet: options.flag('quiet'), verbose: options.flag('verbose') }
 }
 
-/** The first signal asks for an orderly end; the second one finds its default action again. */
+/**
+ * Returns a signal for the first interruption, which asks for an orderly end; the second one finds its default action
+ * again.
+ */
 function interruption(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => controller.abort())

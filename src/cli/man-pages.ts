@@ -1,4 +1,4 @@
-/** `npm run man`: writes all manual pages into the folder it is given. */
+/** Program of `npm run man`: writes all manual pages into the folder it is given. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { CommandEntry } from './command.ts'
 import { commandTable } from './commands.ts'

@@ -3,11 +3,11 @@ import { globalOptions } from './globals.ts'
 import { exitStatus, imageNames, programAbout } from './help.ts'
 
 /**
- * Manual pages (man(7)) of what `--help` shows, without a date: the same sources give the same bytes. Every text is data
- * to roff, so no backslash, and no dot or quote at the beginning of a line, is left as it is.
+ * Manual pages (man(7)) of what `--help` shows, without a date: the same sources give the same bytes. Every text is
+ * data to roff, so no backslash, and no dot or quote at the beginning of a line, is left as it is.
  */
 
-/** `onefold.1`, the page of the program. */
+/** Returns `onefold.1`, the page of the program. */
 export function programPage(version: string, commands: Readonly<Record<string, CommandEntry>>): string {
   const names = Object.keys(commands)
   return page([
@@ -23,7 +23,7 @@ export function programPage(version: string, commands: Readonly<Record<string, C
   ])
 }
 
-/** `onefold-NAME.1`, the page of a command. */
+/** Returns `onefold-NAME.1`, the page of a command. */
 export function commandPage(version: string, name: string, summary: string, command: Command): string {
   const own = options(command.options)
   return page([
@@ -69,12 +69,12 @@ function options(specs: OptionSpecs): string[] {
   })
 }
 
-/** `head` is roff already. */
+/** Returns a term of a list; `head` is roff already. */
 function term(head: string, body: string): string {
   return `.TP\n${head}\n${text(body)}`
 }
 
-/** Paragraphs and lines as they were written: man fills them anew. */
+/** Returns paragraphs and lines as they were written: man fills them anew. */
 function text(lines: string): string {
   return lines
     .split('\n')
@@ -90,12 +90,12 @@ function italic(word: string): string {
   return `\\fI${escaped(word)}\\fR`
 }
 
-/** No line of ours becomes a request; quotes are escaped anyway. */
+/** Guards a line, so that none of ours becomes a request; quotes are escaped anyway. */
 function guarded(line: string): string {
   return line.startsWith('.') ? `\\&${line}` : line
 }
 
-/** A minus stays one that can be copied; other characters are named by their code points. */
+/** Escapes a text. A minus stays one that can be copied; other characters are named by their code points. */
 function escaped(plain: string): string {
   return plain
     .replaceAll('\\', '\\(rs')

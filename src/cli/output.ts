@@ -2,24 +2,24 @@ import { writeSync } from 'node:fs'
 import { OnefoldError, describeErrno, errnoOf } from '../error.ts'
 import { pathFromUtf8, pathToBytes } from '../paths.ts'
 
-/** Results go to stdout, everything else to stderr. */
+/** Output of a command: results go to stdout, everything else to stderr. */
 export interface Output {
   readonly json: boolean
   readonly quiet: boolean
   readonly verbose: boolean
-  /** A line of a result, for people: nothing in it steers a terminal. */
+  /** Prints a line of a result, for people: nothing in it steers a terminal. */
   readonly line: (text: string) => void
-  /** Any number of them. */
+  /** Prints any number of lines. */
   readonly lines: (texts: Iterable<string>) => void
-  /** Bytes of a result, as they are. */
+  /** Writes bytes of a result, as they are. */
   readonly bytes: (bytes: Uint8Array) => void
-  /** The result for programs; one JSON document per command. */
+  /** Prints the result for programs; one JSON document per command. */
   readonly value: (value: unknown) => void
-  /** The same for a list, a line for each of its values: it may be longer than a string can be. */
+  /** Prints a list for programs, a line for each of its values: it may be longer than a string can be. */
   readonly list: (values: Iterable<unknown>) => void
-  /** Rows for people, columns aligned. */
+  /** Prints rows for people, columns aligned. */
   table(head: readonly string[], rows: readonly (readonly string[])[]): void
-  /** Something worth knowing that is not the result. */
+  /** Prints something worth knowing that is not the result. */
   readonly note: (text: string) => void
 }
 
@@ -56,7 +56,7 @@ export function terminalOutput(options: OutputOptions): Output {
 
 const writeSize = 64 * 1024
 
-/** JSON in which nothing steers a terminal either; a program reads the same from it. */
+/** Returns JSON in which nothing steers a terminal either; a program reads the same from it. */
 export function jsonText(value: unknown, indent?: number): string {
   const escape = (text: string): string =>
     Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')
@@ -73,7 +73,10 @@ function* jsonList(values: Iterable<unknown>): Generator<string> {
   else yield* [previous, ']']
 }
 
-/** A pipe that nobody reads any more is not an error of ours (`onefold ls … | head`); the process ends as `cat` would. */
+/**
+ * Writes all bytes. A pipe that nobody reads any more is not an error of ours (`onefold ls … | head`); the process ends
+ * as `cat` would.
+ */
 function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
     try {
@@ -106,7 +109,7 @@ export function alignColumns(rows: readonly (readonly string[])[]): string[] {
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
-/** Bytes for people, in powers of ten: `362 MB`. */
+/** Shows a number of bytes for people, in powers of ten: `362 MB`. */
 export function formatBytes(bytes: number): string {
   let value = bytes
   let unit = 0
@@ -117,12 +120,13 @@ export function formatBytes(bytes: number): string {
   return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`
 }
 
-/** What a terminal would take as an order, or hide, or show in another place. */
+/** Characters that a terminal would take as an order, or hide, or show in another place. */
 const steering = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
 
 /**
- * Names are bytes: what is not printable UTF-8 is shown as `\xNN`, so that a file name cannot steer a terminal, and a
- * backslash that would read like one of these as well, so that no two names look the same. `nameFrom` reads it.
+ * Returns a name for people. Names are bytes: what is not printable UTF-8 is shown as `\xNN`, so that a file name
+ * cannot steer a terminal, and a backslash that would read like one of these as well, so that no two names look the
+ * same. `nameFrom` reads it.
  */
 export function printableName(path: string): string {
   const bytes = pathToBytes(path)
@@ -133,13 +137,13 @@ export function printableName(path: string): string {
     .replace(isUtf8 ? steering : /[^\x20-\x7e]/g, (char) => escaped(Buffer.from(char, isUtf8 ? 'utf8' : 'latin1')))
 }
 
-/** The path that printableName shows as `text`. */
+/** Returns the path that printableName shows as `text`. */
 export function nameFrom(text: string): string {
   const bytes = pathFromUtf8(text)
   return bytes.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
-/** Text that quotes strangers, with nothing in it that steers a terminal. */
+/** Returns text that quotes strangers, with nothing in it that steers a terminal. */
 export function safeText(text: string): string {
   return text.replace(steering, (char) => escaped(Buffer.from(char, 'utf8')))
 }
@@ -148,7 +152,7 @@ function escaped(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
 }
 
-/** `512M`, `64G`, `1000`: powers of 1024, as `truncate` and `podman` read them. */
+/** Parses `512M`, `64G`, `1000`: powers of 1024, as `truncate` and `podman` read them. */
 export function parseBytes(text: string): number {
   const [, digits, unit = ''] = /^(\d{1,15})([kKMGTP]?)(?:i?B)?$/.exec(text) ?? []
   const bytes = Number(digits) * 1024 ** ['', 'K', 'M', 'G', 'T', 'P'].indexOf(unit.toUpperCase())

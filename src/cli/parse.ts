@@ -5,7 +5,7 @@ import { globalOptions } from './globals.ts'
 
 export interface Invocation {
   readonly command: string | undefined
-  /** Everything but the command's name. */
+  /** All words but the command's name. */
   readonly rest: readonly string[]
 }
 
@@ -33,7 +33,7 @@ export function parseCommand(name: string, command: Command, args: readonly stri
   return { operands: [...positionals, ...(rest[0] === '--' ? rest.slice(1) : rest)], options: optionsOf(values) }
 }
 
-/** Parses what stands when no command does: `onefold --help`, `onefold --version`. */
+/** Parses the words where there is no command: `onefold --help`, `onefold --version`. */
 export function parseGlobals(args: readonly string[], more: OptionSpecs): Parsed {
   const { values, positionals } = parse('', { ...globalOptions, ...more }, args)
   return { operands: positionals, options: optionsOf(values) }
@@ -77,7 +77,7 @@ function optionsOf(values: Values): Options {
   }
 }
 
-/** The index just behind the `count`th operand. */
+/** Returns the index just behind the `count`th operand. */
 function endOfOperand(args: readonly string[], specs: OptionSpecs, count: number): number {
   let seen = 0
   for (let at = 0; at < args.length; at++) {
@@ -90,7 +90,9 @@ function endOfOperand(args: readonly string[], specs: OptionSpecs, count: number
   return args.length
 }
 
-/** Whether the next word is this option's value: `--store DIR` and `-v DIR`, but not `--store=DIR` and `-vDIR`. */
+/**
+ * Tells whether the next word is this option's value: `--store DIR` and `-v DIR`, but not `--store=DIR` and `-vDIR`.
+ */
 export function takesValue(word: string, specs: OptionSpecs): boolean {
   if (word.startsWith('--')) return !word.includes('=') && specs[word.slice(2)]?.value !== undefined
   const letters = Array.from(word.slice(1))

@@ -1,7 +1,7 @@
 import type { PlannedLayer, PullPlan } from '../transfer/pull/plan-pull.ts'
 import { formatBytes, type Output } from './output.ts'
 
-/** What a pull would do, for people. */
+/** Prints what a pull would do, for people. */
 export function printPlan(out: Output, plan: PullPlan): void {
   for (const { manifest, platform, layers } of plan.images) {
     out.line(`image      ${manifest}  ${platform}`)

@@ -2,7 +2,7 @@ import type { CheckEvent } from '../store/store.ts'
 import type { PullEvent } from '../transfer/progress.ts'
 import { formatBytes, type Output } from './output.ts'
 
-/** Nothing is shown for work that ends before this. */
+/** Time before anything is shown: work that ends earlier shows nothing. */
 const patienceMs = 1000
 const terminalMs = 100
 const lineMs = 2000
@@ -20,7 +20,7 @@ export interface Progress extends Disposable {
   readonly end: () => void
 }
 
-/** Per-layer bars on a terminal, a line now and then elsewhere, nothing when quiet; all on stderr. */
+/** Shows progress on stderr: per-layer bars on a terminal, a line now and then elsewhere, nothing when quiet. */
 export function showProgress(out: Output): Progress {
   if (out.quiet) return { event() {}, end() {}, [Symbol.dispose]() {} }
   const layers = new Map<string, LayerState>()

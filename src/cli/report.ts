@@ -3,19 +3,22 @@ import { exitCodes } from './globals.ts'
 import { jsonText, safeText } from './output.ts'
 
 export interface ReportOptions {
-  /** One line of JSON instead of sentences; still on stderr, so that stdout holds results only. */
+  /** Prints one line of JSON instead of sentences; still on stderr, so that stdout holds results only. */
   readonly json: boolean
   readonly verbose: boolean
 }
 
-/** What a program is told of an error: a code of OnefoldError, INTERRUPTED, or INTERNAL for what is a bug of ours. */
+/** Error as a program is told: a code of OnefoldError, INTERRUPTED, or INTERNAL for what is a bug of ours. */
 interface Finding {
   readonly code: string
   readonly message: string
   readonly hint: string | undefined
 }
 
-/** Says on stderr what went wrong. @returns the exit code that fits */
+/**
+ * Prints on stderr what went wrong.
+ * @returns the exit code that fits
+ */
 export function report(error: unknown, options: ReportOptions): number {
   const found = findingOf(error)
   process.stderr.write(options.json ? jsonLine(found) : sentences(found))
@@ -32,7 +35,7 @@ function findingOf(error: unknown): Finding {
 
 const bugHint = 'This is a mistake in onefold. Please report it, with what --verbose adds.'
 
-/** What a call of the system refused without anybody having expected it: no bug, and said without jargon. */
+/** Returns the finding for a failed system call that nobody expected: no bug, and said without jargon. */
 function systemFinding(error: unknown): Finding | undefined {
   const errno = errnoOf(error)
   if (!(error instanceof Error) || errno === undefined || !('syscall' in error)) return undefined
@@ -51,7 +54,10 @@ function jsonLine({ code, message, hint }: Finding): string {
   return `${jsonText({ error: { code, message, hint: hint ?? null } })}\n`
 }
 
-/** Messages quote what strangers wrote: names in images, answers of registries. None of it may steer a terminal. */
+/**
+ * Returns the error as sentences. Messages quote what strangers wrote: names in images, answers of registries. None of
+ * it may steer a terminal.
+ */
 function sentences({ message, hint }: Finding): string {
   return `onefold: ${safeText(message)}\n${hint === undefined ? '' : `  ${safeText(hint)}\n`}`
 }

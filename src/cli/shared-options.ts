@@ -8,7 +8,7 @@ import type { SealOptions } from '../transfer/seal/seal-check.ts'
 import type { Options } from './command.ts'
 import { parseBytes } from './output.ts'
 
-/** Options that several commands share, and how they become arguments of the library. */
+/** Options that several commands share, and their conversion to arguments of the library. */
 
 export const platformOptions = {
   platform: { value: 'OS/ARCH[/VARIANT]', help: 'which image of a multi-platform image (default: for this machine)' },
@@ -20,14 +20,14 @@ export const sourceOptions = {
   authfile: { value: 'FILE', help: 'look for credentials in FILE before those of podman and docker' },
 } as const
 
-/** What a pull demands of the image's own digest. */
+/** Demands of a pull on the image's own digest. */
 export const sealOptions = {
   'expect-image': { value: 'DIGEST', help: 'refuse the image unless its tree has this digest (see: onefold digest)' },
   'require-sealed': { help: 'refuse an image that does not say what the digest of its tree is' },
   'ignore-seal': { help: 'take an image although it says another digest of its tree' },
 } as const
 
-/** How strictly the kernel, and we, look at what is mounted. */
+/** Demands on what is mounted, by the kernel and by us. */
 export const integrityOptions = {
   verity: { help: 'mount only files that are sealed with fs-verity, and have the kernel check each' },
   digest: { value: 'DIGEST', help: 'refuse to mount anything but the image with this digest' },

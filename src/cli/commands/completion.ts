@@ -40,7 +40,7 @@ async function printWords(call: Call, words: readonly string[]): Promise<void> {
   call.out.bytes(Buffer.from([...candidates.filter(isPlain).map(lineOf), `:${paths}\n`].join('')))
 }
 
-/** A name that a terminal would take as an order is left to be typed. */
+/** Tells whether a terminal shows a name as it is; one that it would take as an order is left to be typed. */
 function isPlain({ word }: Candidate): boolean {
   return safeText(word) === word
 }
@@ -65,14 +65,14 @@ function knownTo(call: Call, words: readonly string[]): Known {
   }
 }
 
-/** The store that the words name: nobody has expanded them. */
+/** Returns the store that the words name: nobody has expanded them. */
 function storeIn(words: readonly string[]): string | undefined {
   const at = words.indexOf('--store')
   const root = at < 0 ? words.find((word) => word.startsWith('--store='))?.slice('--store='.length) : words[at + 1]
   return root?.replace(/^~(?=\/)/, process.env['HOME'] ?? '~')
 }
 
-/** Where there is no store there are no names. */
+/** Returns candidates from the store; where there is no store there are no names. */
 async function fromStore(
   root: string | undefined,
   read: (store: Store) => Candidate[] | Promise<Candidate[]>,

@@ -8,7 +8,7 @@ import { printableName } from '../output.ts'
 import { usageUnless } from '../usage.ts'
 
 const signs = { added: '+', removed: '-', changed: '~' } as const
-/** As `podman diff` and `docker diff` print them. */
+/** Letters with which `podman diff` and `docker diff` print changes. */
 const letters = { added: 'A', removed: 'D', changed: 'C' } as const
 
 export const diff: Command = {
@@ -47,7 +47,7 @@ function compare({ out }: Call, before: Directory, after: Directory): number {
   return changes.length === 0 ? 0 : 1
 }
 
-/** What a mount has changed; of a directory that was deleted or replaced only itself. */
+/** Returns the changes of a mount; of a directory that was deleted or replaced only itself. */
 async function changesOf(call: Call, store: Store, mount: string): Promise<Change[]> {
   const { readMount } = await import('../../library/reading.ts')
   const { before, after } = await readMount(store, mount, { signal: call.signal, onWarning: call.out.note })
@@ -64,7 +64,10 @@ function printChanges({ out }: Call, changes: readonly Change[]): void {
   else out.lines(changes.map(({ kind, path }) => `${letters[kind]} /${printableName(path)}`))
 }
 
-/** A mount's id is no name of an image in practice; a path is one of a mount only where something is mounted. */
+/**
+ * Returns the tree of an image or a mount. A mount's id is no name of an image in practice; a path is one of a mount
+ * only where something is mounted.
+ */
 async function treeAt(call: Call, store: Store, text: string): Promise<Directory> {
   const { isMountOf } = await import('../../mount/find-mount.ts')
   if (!isMountOf(store, text)) return treeOf(store, await obtainImage(call, store, text))

@@ -9,7 +9,7 @@ import { type Progress, showProgress } from '../progress.ts'
 import { limitOptions, limitsOf, sourceOptions, sourceOptionsOf } from '../shared-options.ts'
 import { usageUnless } from '../usage.ts'
 
-/** Of each image; all of them are in the JSON. */
+/** Number of paths that are shown of each image; all of them are in the JSON. */
 const pathsShown = 20
 
 export const fsck: Command = {
@@ -52,7 +52,7 @@ export const fsck: Command = {
     using progress = showProgress(out)
     return repair ? await repairAll(call, progress) : await checkAll(call, progress)
   },
-  /** A store that cannot even be opened for its damage. */
+  /** Returns the exit code for a store that cannot even be opened for its damage. */
   exitCode: (error) => (hasCode(error, 'CORRUPT') || hasCode(error, 'BAD_FORMAT') ? exitCodes.damage : undefined),
 }
 
@@ -111,7 +111,7 @@ function sampleOf(options: Options): FsckOptions['sample'] {
   return { ...(percent === '%' ? { percent: value } : { count: value }), seed }
 }
 
-/** Paths as `ls --json` has names: text, or the bytes where they are none. */
+/** Returns the damage with paths as `ls --json` has names: text, or the bytes where they are none. */
 async function withNames(damage: readonly Damage[]): Promise<object[]> {
   const { jsonBytes } = await import('../../image/tree-json.ts')
   return damage.map((each) => ({

@@ -41,7 +41,7 @@ function withOptions(options: OptionSpecs): string {
   return names.length === 0 ? '' : ` (${names.join(' ')})`
 }
 
-/** An option of another action would be passed over in silence. */
+/** Refuses an option of another action, which would be passed over in silence. */
 function checkOptions({ options }: Call, name: string, action: Action): void {
   for (const option of Object.keys(image.options)) {
     const isGiven = options.flag(option) || options.text(option) !== undefined || options.texts(option).length > 0

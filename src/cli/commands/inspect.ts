@@ -46,13 +46,13 @@ async function printTree(out: Output, store: Store, image: StoredImage): Promise
   else out.lines(entries.map((entry) => jsonText(entry)))
 }
 
-/** The composefs image by all its names, and what the image itself says that it is. */
+/** Composefs image by all its names, and the digests that the image itself claims. */
 interface ImageDigests {
-  /** What fs-verity measures; undefined before it is composed. */
+  /** fs-verity digest; undefined before the image is composed. */
   readonly fsverity: string | undefined
-  /** Of the file. */
+  /** sha256 of the file. */
   readonly sha256: string | undefined
-  /** Whether the kernel enforces the first. */
+  /** True when the kernel enforces `fsverity`. */
   readonly sealed: boolean
   readonly seals: readonly SealState[]
 }

@@ -72,7 +72,10 @@ export const run: Command = {
     if (kept !== undefined) call.out.note(`changes are kept; mount them again with --upper ${mount}`)
     return exitCode
   },
-  /** As for podman and docker, what goes wrong before the program runs is told apart from what the program says. */
+  /**
+   * Returns the exit code. As for podman and docker, what goes wrong before the program runs is told apart from what
+   * the program says.
+   */
   exitCode(error) {
     if (error instanceof ProgramError) return error.exitCode
     return error instanceof OnefoldError && error.code === 'USAGE' ? undefined : exitCodes.runFailed

@@ -1,18 +1,18 @@
 import type { Call, Example, OptionSpecs } from '../../command.ts'
 
-/** An action of `onefold image`. */
+/** One action of `onefold image`. */
 export interface Action {
   readonly operands: string
   readonly summary: string
   readonly options: OptionSpecs
   readonly examples: readonly Example[]
-  /** `operands` without the action's own name, checked against `least` and `most`. */
+  /** Runs the action; `operands` come without its own name, checked against `least` and `most`. */
   run(call: Call, operands: readonly string[]): Promise<void>
   readonly least: number
   readonly most: number
 }
 
-/** Loosens what is strict by default. */
+/** Option that loosens what is strict by default. */
 export const compatOption = {
   compat: { help: "take what composefs' own tools take, and object paths that are not the digest's own" },
 } as const satisfies OptionSpecs

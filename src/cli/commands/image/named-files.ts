@@ -3,7 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { OnefoldError, describeErrno, errnoOf } from '../../../error.ts'
 
-/** All the bytes of a file that is named on the command line; `-` is standard input. */
+/** Opens and reads files that are named on the command line. */
+
+/** Reads all the bytes of a file; `-` is standard input. */
 export function readInput(path: string): Buffer {
   return reaching('read', path, () => readFileSync(path === '-' ? 0 : path))
 }
@@ -13,8 +15,8 @@ export function openInput(path: string): number {
 }
 
 /**
- * A file that gets its name when it is whole, in place of what had the name before; where the name is no regular file
- * (a pipe, a device) it is written to directly.
+ * File that gets its name when it is whole, in place of what had the name before; where the name is no regular file (a
+ * pipe, a device) it is written to directly.
  */
 export class OutputFile implements Disposable {
   readonly fd: number

@@ -2,7 +2,7 @@ import type { Directory } from '../../../formats/tree.ts'
 import type { Call } from '../../command.ts'
 import { type Action, compatOption } from './image-action.ts'
 
-/** The actions that tell what an image holds. */
+/** Actions that tell what an image holds. */
 
 interface Read {
   readonly bytes: Uint8Array
