@@ -1,7 +1,7 @@
 import { checkDigest } from '../digest.ts'
 import { OnefoldError } from '../error.ts'
 import type { Descriptor } from '../formats/oci/descriptor.ts'
-import type { Answer, Artifact, Need, Reading, Related } from '../formats/reading.ts'
+import type { Answer, Artifact, ReadRequest, Reading, Related } from '../formats/reading.ts'
 
 /** Answers to what the readers of formats ask for. */
 export interface Answers {
@@ -21,19 +21,19 @@ export async function driveReading<T>(reading: Reading<T>, answers: Answers): Pr
   return step.value
 }
 
-async function answer(need: Need, answers: Answers): Promise<Answer> {
-  switch (need.kind) {
+async function answer(request: ReadRequest, answers: Answers): Promise<Answer> {
+  switch (request.kind) {
     case 'range':
-      return await answers.range(need.blob, need.start, need.end)
+      return await answers.range(request.blob, request.start, request.end)
     case 'blob':
-      return await readWhole(need, answers)
+      return await readWhole(request, answers)
     case 'related':
-      return await answers.related(need.related)
+      return await answers.related(request.related)
   }
 }
 
 async function readWhole(
-  { blob, sizeMax, what }: Need & { readonly kind: 'blob' },
+  { blob, sizeMax, what }: ReadRequest & { readonly kind: 'blob' },
   answers: Answers,
 ): Promise<Uint8Array> {
   if (blob.size > sizeMax)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { digestOf, parseVerityDigest } from '../digest.ts'
-import { areProving, identityOf, noDigests } from './content-digests.ts'
+import { canProve, identityOf, noDigests } from './content-digests.ts'
 
 test('equal contents have one name, whatever else is known of them', () => {
   const sha256 = digestOf('x')
@@ -14,7 +14,7 @@ test('equal contents have one name, whatever else is known of them', () => {
 
 test('a CRC proves nothing', () => {
   assert.equal(identityOf({ crc32c: 7 }), undefined)
-  assert.equal(areProving({ crc32c: 7 }), false)
-  assert.equal(areProving(noDigests), false)
-  assert.equal(areProving({ blake3: '00' }), true)
+  assert.equal(canProve({ crc32c: 7 }), false)
+  assert.equal(canProve(noDigests), false)
+  assert.equal(canProve({ blake3: '00' }), true)
 })

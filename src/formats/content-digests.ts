@@ -36,6 +36,6 @@ export function identityOf({ verity, sha256, sha512_256, blake3 }: ContentDigest
 }
 
 /** Tells whether a reader of the bytes can tell them from any others. */
-export function areProving(digests: ContentDigests): boolean {
+export function canProve(digests: ContentDigests): boolean {
   return identityOf(digests) !== undefined
 }

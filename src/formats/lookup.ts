@@ -56,14 +56,14 @@ export function walkPath<Node>(
   // Components still to walk, the next one last; a symlink's target is pushed in its place.
   const pending = reversed(path)
   for (let followed = 0, name = pending.pop(); name !== undefined; name = pending.pop()) {
-    const here = trail.at(-1)?.node ?? root
-    if (!steps.isDirectory(here)) return undefined
+    const current = trail.at(-1)?.node ?? root
+    if (!steps.isDirectory(current)) return undefined
     if (name === '' || name === '.') continue
     if (name === '..') {
       trail.pop()
       continue
     }
-    const node = steps.child(here, name)
+    const node = steps.child(current, name)
     if (node === undefined) return undefined
     const target = steps.target(node)
     if (target === '' || (pending.length === 0 && !follow)) trail.push({ name, node })

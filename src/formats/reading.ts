@@ -7,7 +7,7 @@ import { OnefoldError } from '../error.ts'
 import type { Descriptor } from './oci/descriptor.ts'
 
 /** Request of a reader. */
-export type Need =
+export type ReadRequest =
   /** Exactly these bytes of a blob, not verified: the reader checks what it makes of them. */
   | { readonly kind: 'range'; readonly blob: Descriptor; readonly start: number; readonly end: number }
   /** A blob as a whole, of no more than `sizeMax` bytes, verified by its digest. `what` names it in errors. */
@@ -30,11 +30,11 @@ export interface Artifact {
   readonly bytes: Uint8Array
 }
 
-/** Answer to a need: bytes for ranges and blobs; a document, or undefined where there is no such thing. */
+/** Answer to a request: bytes for ranges and blobs; a document, or undefined where there is no such thing. */
 export type Answer = Uint8Array | Artifact | undefined
 
 /** Work of a reader, to be driven to its end. */
-export type Reading<T> = Generator<Need, T, Answer>
+export type Reading<T> = Generator<ReadRequest, T, Answer>
 
 /** Reads bytes `start` to `end` of a blob. */
 export function* readRange(blob: Descriptor, start: number, end: number): Reading<Uint8Array> {

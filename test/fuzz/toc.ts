@@ -11,7 +11,7 @@ import type { Descriptor } from '../../src/formats/oci/descriptor.ts'
 import { parseZstdFooter, writeZstdFooter } from '../../src/formats/toc-json/zstd-footer.ts'
 import { defaultTocLimits, readTocJson } from '../../src/formats/toc-json/toc-json.ts'
 import { readStargzTable } from '../../src/formats/toc-json/stargz-table.ts'
-import { areProving } from '../../src/formats/content-digests.ts'
+import { canProve } from '../../src/formats/content-digests.ts'
 import type { ContentIndex, IndexedFile } from '../../src/formats/content-index.ts'
 import { readChunkedTable } from '../../src/formats/zstd-chunked/read-chunked.ts'
 import { readTarSplit } from '../../src/formats/zstd-chunked/read-tar-split.ts'
@@ -52,7 +52,7 @@ function checkFile({ entry, extents, digests }: IndexedFile, units: number): voi
   for (const chunk of extents) {
     assert.equal(chunk.offset, offset)
     assert.ok(chunk.length > 0 && chunk.skip >= 0 && (chunk.unit ?? 0) < units)
-    assert.ok(areProving(chunk.digests) || areProving(digests))
+    assert.ok(canProve(chunk.digests) || canProve(digests))
     offset += chunk.length
   }
   assert.equal(offset, sizeOf(entry.content))

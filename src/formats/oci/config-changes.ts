@@ -33,9 +33,9 @@ export function parseChange(text: string): ConfigChange {
       if (!/^(?:\d{1,2}|[A-Z][A-Z0-9+-]*)$/.test(value)) fail(text, 'it names no signal')
       return { set: 'StopSignal', to: value }
     case 'VOLUME':
-      return { add: 'Volumes', names: some(text, jsonList(value) ?? words(text, value)) }
+      return { add: 'Volumes', names: nonEmpty(text, jsonList(value) ?? words(text, value)) }
     case 'EXPOSE':
-      return { add: 'ExposedPorts', names: some(text, words(text, value)).flatMap((port) => portsOf(text, port)) }
+      return { add: 'ExposedPorts', names: nonEmpty(text, words(text, value)).flatMap((port) => portsOf(text, port)) }
     case 'ONBUILD':
       return { add: 'OnBuild', names: [value === '' ? fail(text, 'it is empty') : value] }
     case 'ENV':
@@ -67,7 +67,7 @@ function jsonList(value: string): string[] | undefined {
 function pairsOf(text: string, value: string): [string, string][] {
   const [, name = '', old = ''] = /^([^\s="']+)\s+([^]+)$/.exec(value) ?? []
   if (name !== '') return [[name, unquoted(old)]]
-  return some(text, words(text, value)).map((word) => {
+  return nonEmpty(text, words(text, value)).map((word) => {
     const at = word.indexOf('=')
     if (at <= 0) fail(text, `${JSON.stringify(word)} is no NAME=VALUE`)
     return [word.slice(0, at), word.slice(at + 1)]
@@ -103,7 +103,7 @@ function portsOf(text: string, port: string): string[] {
   return Array.from({ length: high - low + 1 }, (_, i) => `${low + i}/${protocol.toLowerCase()}`)
 }
 
-function some(text: string, names: string[]): string[] {
+function nonEmpty(text: string, names: string[]): string[] {
   return names.length > 0 ? names : fail(text, 'nothing follows')
 }
 

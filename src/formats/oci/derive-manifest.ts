@@ -57,8 +57,8 @@ function historyOf({ diffId, created, createdBy, author, message }: Derivation):
  * for each.
  */
 function wholeHistory(history: readonly unknown[], layers: number): readonly unknown[] {
-  const told = history.filter((entry) => membersOf(entry)['empty_layer'] !== true).length
-  const missing = Math.max(0, layers - told)
+  const covered = history.filter((entry) => membersOf(entry)['empty_layer'] !== true).length
+  const missing = Math.max(0, layers - covered)
   return [...Array.from({ length: missing }, () => ({ comment: 'a layer without history' })), ...history]
 }
 

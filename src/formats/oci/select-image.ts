@@ -37,13 +37,13 @@ const indexesMax = 100
  */
 export async function selectImage(top: Document, want: Platform, fetch: FetchDocument): Promise<Selected> {
   const listed = await listImages(top, fetch)
-  if ('manifest' in listed) return readable(listed)
+  if ('manifest' in listed) return requireReadable(listed)
   for (const candidate of ranked(listed, want)) {
     const image = await openImage(candidate, fetch)
-    if (image !== undefined) return readable(image)
+    if (image !== undefined) return requireReadable(image)
   }
-  const untold = await bestByConfig(listed, want, fetch)
-  if (untold !== undefined) return readable(untold)
+  const found = await bestByConfig(listed, want, fetch)
+  if (found !== undefined) return requireReadable(found)
   throw noMatch(want, listed)
 }
 
@@ -53,11 +53,11 @@ export async function selectImage(top: Document, want: Platform, fetch: FetchDoc
  */
 export async function selectAllImages(top: Document, fetch: FetchDocument): Promise<Selected[]> {
   const listed = await listImages(top, fetch)
-  if ('manifest' in listed) return [readable(listed)]
+  if ('manifest' in listed) return [requireReadable(listed)]
   const images: Selected[] = []
   for (const candidate of listed) {
     const image = await openImage(candidate, fetch)
-    if (image !== undefined) images.push(readable(image))
+    if (image !== undefined) images.push(requireReadable(image))
   }
   if (images.length > 0) return images
   throw new OnefoldError('NOT_FOUND', `Cannot find an image in index ${top.descriptor.digest}: it lists none`)
@@ -171,7 +171,7 @@ async function openImage({ descriptor, trail }: Candidate, fetch: FetchDocument)
   return { descriptor, bytes, manifest, trail: [...trail, { descriptor, bytes }], platform: descriptor.platform }
 }
 
-function readable(image: Selected): Selected {
+function requireReadable(image: Selected): Selected {
   checkImage(image.manifest)
   return image
 }

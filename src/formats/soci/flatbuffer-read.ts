@@ -23,19 +23,19 @@ export class Table {
     this.#bytes = bytes
     this.#strings = strings
     this.#at = at
-    need(bytes, at, 4)
+    requireRange(bytes, at, 4)
     this.#vtable = at - bytes.readInt32LE(at)
-    need(bytes, this.#vtable, 4)
+    requireRange(bytes, this.#vtable, 4)
     const vtableBytes = bytes.readUInt16LE(this.#vtable)
     if (vtableBytes < 4) throw damaged('a vtable is shorter than its own header')
-    need(bytes, this.#vtable, vtableBytes)
+    requireRange(bytes, this.#vtable, vtableBytes)
     this.#fields = (vtableBytes - 4) >> 1
   }
 
   /** Returns the root table. Throws BAD_FORMAT, as does everything below, when something lies outside of the buffer. */
   static root(source: Uint8Array): Table {
     const bytes = Buffer.from(source.buffer, source.byteOffset, source.length)
-    need(bytes, 0, 4)
+    requireRange(bytes, 0, 4)
     return new Table(bytes, bytes.readUInt32LE(0), { left: bytes.length })
   }
 
@@ -103,8 +103,8 @@ export class Table {
   #element(field: number, index: number): number {
     const { at, count } = this.#vector(field, 4)
     if (index >= count) throw new RangeError(`element ${index} of ${count}`)
-    const here = at + 4 * index
-    return here + this.#bytes.readUInt32LE(here)
+    const element = at + 4 * index
+    return element + this.#bytes.readUInt32LE(element)
   }
 
   #vector(field: number, elementBytes: number): { at: number; count: number } {
@@ -113,9 +113,9 @@ export class Table {
   }
 
   #vectorAt(at: number, elementBytes: number): { at: number; count: number } {
-    need(this.#bytes, at, 4)
+    requireRange(this.#bytes, at, 4)
     const count = this.#bytes.readUInt32LE(at)
-    need(this.#bytes, at + 4, count * elementBytes)
+    requireRange(this.#bytes, at + 4, count * elementBytes)
     return { at: at + 4, count }
   }
 
@@ -128,12 +128,12 @@ export class Table {
     if (field >= this.#fields) return undefined
     const offset = this.#bytes.readUInt16LE(this.#vtable + 4 + 2 * field)
     if (offset === 0) return undefined
-    need(this.#bytes, this.#at + offset, bytes)
+    requireRange(this.#bytes, this.#at + offset, bytes)
     return this.#at + offset
   }
 }
 
-function need(bytes: Buffer, at: number, length: number): void {
+function requireRange(bytes: Buffer, at: number, length: number): void {
   if (at < 0 || at + length > bytes.length) throw damaged(`it refers to ${length} bytes at ${at} of ${bytes.length}`)
 }
 

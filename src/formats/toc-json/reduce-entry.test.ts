@@ -12,7 +12,7 @@ import { writeEstargz } from '../estargz/write-estargz.ts'
 import { writeStargzZstd } from '../stargz-zstd/write-stargz-zstd.ts'
 import { writeZstdChunked } from '../zstd-chunked/write-chunked.ts'
 import { differenceOf } from './entry-difference.ts'
-import { Unfolding } from './reduce-entry.ts'
+import { SparseExpander } from './reduce-entry.ts'
 
 const ranges = fc.array(fc.tuple(fc.nat(200_000), fc.nat(3000)), { maxLength: 5 }).map((gaps) => {
   let at = 0
@@ -30,10 +30,10 @@ test('a sparse file is given out whole, in whatever pieces its parts come', () =
       const want = Buffer.alloc(offset + length + more)
       for (const [at, long] of parts) want.fill('0123456789abcdef', at, at + long)
       const got: Buffer[] = []
-      const unfolding = new Unfolding(parts, want.length, (bytes) => got.push(Buffer.from(bytes)))
+      const expander = new SparseExpander(parts, want.length, (bytes) => got.push(Buffer.from(bytes)))
       const stored = Buffer.concat(parts.map(([at, long]) => want.subarray(at, at + long)))
-      for (let at = 0; at < stored.length; at += piece) unfolding.data(stored.subarray(at, at + piece))
-      unfolding.end()
+      for (let at = 0; at < stored.length; at += piece) expander.data(stored.subarray(at, at + piece))
+      expander.end()
       assert.ok(Buffer.concat(got).equals(want))
     }),
     { numRuns: 60 },

@@ -62,7 +62,7 @@ function spelled(bytes: string): string {
 const zeros = new Uint8Array(64 * 1024)
 
 /** Gives out a sparse file whole: its stored bytes come by, and zeros are put between them. */
-export class Unfolding {
+export class SparseExpander {
   readonly #ranges: Ranges
   readonly #size: number
   readonly #give: (bytes: Uint8Array) => void

@@ -11,7 +11,7 @@ import { differenceOf } from './entry-difference.ts'
 import { readTocEntry } from './toc-entry.ts'
 import { type GoHeader, readGoHeader } from './go-header.ts'
 import { lossHint } from './write-toc-json.ts'
-import { type OnLoss, Unfolding, failureOf, reduceEntry } from './reduce-entry.ts'
+import { type OnLoss, SparseExpander, failureOf, reduceEntry } from './reduce-entry.ts'
 
 export interface TocBuilder {
   /** Throws UNSUPPORTED for what the table cannot hold, and changes nothing. */
@@ -40,7 +40,7 @@ export class TarFeed {
   #framing: Buffer[] = []
   #padding = 0
   /** Sparse file whose content comes by, with its whole size, which is more than what is stored of it. */
-  #unfolding: { readonly file: Unfolding; readonly size: number } | undefined
+  #sparse: { readonly file: SparseExpander; readonly size: number } | undefined
 
   /** @param onLoss given: entries that the table cannot hold are replaced, in the tar as well, by ones that it can */
   constructor(sink: TocBuilder, onLoss?: OnLoss) {
@@ -49,9 +49,9 @@ export class TarFeed {
     const handler: TarHandler = {
       framing: (bytes) => void this.#framing.push(Buffer.from(bytes)),
       entry: (entry, body) => this.#entry(entry, body),
-      data: (bytes) => (this.#unfolding === undefined ? this.#sink.data(bytes) : this.#unfolding.file.data(bytes)),
+      data: (bytes) => (this.#sparse === undefined ? this.#sink.data(bytes) : this.#sparse.file.data(bytes)),
       endEntry: () => {
-        this.#unfolding?.file.end()
+        this.#sparse?.file.end()
         this.#sink.endEntry()
       },
     }
@@ -70,14 +70,14 @@ export class TarFeed {
 
   #entry(read: Entry, { stored, ranges }: TarBody): void {
     const { padding, rest } = this.#takeFraming()
-    this.#unfolding = undefined
+    this.#sparse = undefined
     this.#padding = paddingOf(stored)
     const { entry, headers } = this.#held(read, rest, ranges !== undefined)
     if (this.#names.has(entry.path)) throw cannotHold(entry.path, 'a name twice')
     this.#names.add(entry.path)
     if (ranges !== undefined) {
       const size = sizeOf(entry.content)
-      this.#unfolding = { file: new Unfolding(ranges, size, (bytes) => this.#sink.data(bytes)), size }
+      this.#sparse = { file: new SparseExpander(ranges, size, (bytes) => this.#sink.data(bytes)), size }
     }
     this.#sink.entry(entry, readGoHeader(headers), padding, headers)
   }
@@ -102,15 +102,16 @@ export class TarFeed {
     const framing = this.#framing.length === 1 ? this.#framing[0]! : Buffer.concat(this.#framing)
     this.#framing = []
     const rest = framing.subarray(this.#padding)
-    if (this.#unfolding === undefined) return { padding: framing.subarray(0, this.#padding), rest }
-    return { padding: Buffer.from(tarPadding(this.#unfolding.size)), rest }
+    if (this.#sparse === undefined) return { padding: framing.subarray(0, this.#padding), rest }
+    return { padding: Buffer.from(tarPadding(this.#sparse.size)), rest }
   }
 }
 
 /** Throws UNSUPPORTED when a reader of the table would see another entry than a reader of the tar. */
 export function checkHeld(json: RawEntry, entry: Entry): void {
-  const lost = differenceOf({ ...readTocEntry(json), content: noContent }, { ...entry, content: noContent })
-  if (lost !== undefined) throw cannotHold(entry.path, lost === 'mtimeNsec' ? 'a fraction of a second' : `this ${lost}`)
+  const difference = differenceOf({ ...readTocEntry(json), content: noContent }, { ...entry, content: noContent })
+  if (difference !== undefined)
+    throw cannotHold(entry.path, difference === 'mtimeNsec' ? 'a fraction of a second' : `this ${difference}`)
 }
 
 export function cannotHold(path: string, what: string): OnefoldError {

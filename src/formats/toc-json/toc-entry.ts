@@ -72,9 +72,9 @@ function nameOf(raw: RawEntry, key: string): string {
 
 const notAscii = /[\u0080-\uffff]/
 
-function bytesOf(text: string, lost: () => OnefoldError): string {
+function bytesOf(text: string, errorFor: () => OnefoldError): string {
   if (!notAscii.test(text)) return text
-  if (text.includes('\ufffd') || !text.isWellFormed()) throw lost()
+  if (text.includes('\ufffd') || !text.isWellFormed()) throw errorFor()
   return pathFromUtf8(text)
 }
 

@@ -9,7 +9,7 @@ import { UnitReader } from '../../content/unit-reader.ts'
 import { UnitWalk } from '../../content/unit-walk.ts'
 import { parseDiffId, parseDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import { areProving } from '../../formats/content-digests.ts'
+import { canProve } from '../../formats/content-digests.ts'
 import type { ContentIndex, IndexedFile } from '../../formats/content-index.ts'
 import { sizeOf } from '../../formats/entry.ts'
 import type { Format } from '../../formats/format.ts'
@@ -159,7 +159,7 @@ async function* contentOf({ entry, digests, extents }: IndexedFile, units: UnitR
   const what = quoteName(entry.path)
   const whole = ContentCheck.of(digests, what)
   for (const { unit, skip, length, digests: own } of extents) {
-    const check = areProving(own) && extents.length > 1 ? ContentCheck.of(own, what) : undefined
+    const check = canProve(own) && extents.length > 1 ? ContentCheck.of(own, what) : undefined
     for await (const bytes of unit === undefined ? zeroBytes(length) : units.read(unit, skip, length)) {
       whole?.update(bytes)
       check?.update(bytes)

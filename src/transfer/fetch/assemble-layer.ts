@@ -2,7 +2,7 @@ import type { Arena } from '../../content/arena.ts'
 import { ContentCheck } from '../../content/content-check.ts'
 import type { UnitReader } from '../../content/unit-reader.ts'
 import { OnefoldError } from '../../error.ts'
-import { areProving, identityOf, noDigests } from '../../formats/content-digests.ts'
+import { canProve, identityOf, noDigests } from '../../formats/content-digests.ts'
 import type { Extent, IndexedFile } from '../../formats/content-index.ts'
 import { type Content, noContent, sizeOf } from '../../formats/entry.ts'
 import { quoteName } from '../../formats/path.ts'
@@ -156,7 +156,7 @@ class FileCheck {
     this.#what = quoteName(entry.path)
     this.#whole = ContentCheck.of(digests, this.#what, sizeOf(entry.content))
     const ofExtent = identityOf(extents[0]?.digests ?? noDigests)
-    this.#isSingle = isSingle && areProving(digests) && [undefined, identityOf(digests)].includes(ofExtent)
+    this.#isSingle = isSingle && canProve(digests) && [undefined, identityOf(digests)].includes(ofExtent)
   }
 
   begin({ digests, length }: Extent): void {

@@ -1,6 +1,6 @@
 /** Reads the indexes of layers and compares them with what the store holds: what would have to be fetched of each. */
 import type { Digest } from '../../digest.ts'
-import { areProving } from '../../formats/content-digests.ts'
+import { canProve } from '../../formats/content-digests.ts'
 import type { ContentIndex } from '../../formats/content-index.ts'
 import { sizeOf } from '../../formats/entry.ts'
 import type { Claim } from '../../formats/format.ts'
@@ -105,7 +105,7 @@ async function readLayer(
 }
 
 function hasDigests({ files }: ContentIndex): boolean {
-  return files.every(({ entry, digests }) => areProving(digests) || sizeOf(entry.content) === 0)
+  return files.every(({ entry, digests }) => canProve(digests) || sizeOf(entry.content) === 0)
 }
 
 /** Returns what the store holds of these layers: files first, then chunks of the files that it does not hold. */
