@@ -14,7 +14,7 @@ export function marker(parent: string, name: string): Entry {
 }
 
 /** Throws UNSUPPORTED for a name or a device that would delete something, and for a path longer than Linux takes. */
-export function refuseUnspeakable(entry: Entry, name: string): void {
+export function checkLayerName(entry: Entry, name: string): void {
   const { path } = entry
   if (name.startsWith(whiteoutPrefix)) throw refused(path, 'in a layer, names that begin with .wh. delete others')
   if (isNullDevice(entry)) throw refused(path, 'in a layer, a character device 0:0 deletes a name')

@@ -165,8 +165,8 @@ export class Layer {
   #linkTarget(entry: Entry): Inode {
     const { path, link } = entry
     // Whatever bears the name is removed before the link is made, as rename-free extraction does: it cannot be the target.
-    const inside = link === path || link.startsWith(`${path}/`)
-    const target = inside ? undefined : (this.#hidden.get(link) ?? this.#find(link))
+    const isItself = link === path || link.startsWith(`${path}/`)
+    const target = isItself ? undefined : (this.#hidden.get(link) ?? this.#find(link))
     if (target === undefined) throw refused(entry, `its hard link target ${quoteName(link)} is not there`)
     if (isDirectory(target)) throw refused(entry, `its hard link target ${quoteName(link)} is a directory`)
     this.#linked.add(target)

@@ -3,7 +3,7 @@ import { quoteName } from '../../formats/path.ts'
 import { type Inode, isDirectory, sortedNames } from '../../formats/tree.ts'
 import { entryOf } from '../tree-entries.ts'
 import { nodeTypeOf } from '../tree-json.ts'
-import { childOf, join, refuseUnspeakable } from '../layer-names.ts'
+import { childOf, join, checkLayerName } from '../layer-names.ts'
 import { layerXattrs } from './upper-xattrs.ts'
 
 export interface LowerNamesOptions {
@@ -25,17 +25,17 @@ export class LowerNames {
   *all(path: string, inode: Inode | undefined): Generator<Entry> {
     const pending: [path: string, inode: Inode | undefined][] = [[path, inode]]
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const [at, here] = next
-      if (here === undefined) continue
-      if (nodeTypeOf(here) === 'socket') {
+      const [at, found] = next
+      if (found === undefined) continue
+      if (nodeTypeOf(found) === 'socket') {
         this.#options.onWarning?.(`${quoteName(at)}: a socket cannot be in a layer; it is left out`)
         continue
       }
-      const entry = entryOf(at, here, this.#firstName(here, at))
-      refuseUnspeakable(entry, at.slice(at.lastIndexOf('/') + 1))
+      const entry = entryOf(at, found, this.#firstName(found, at))
+      checkLayerName(entry, at.slice(at.lastIndexOf('/') + 1))
       yield { ...entry, xattrs: layerXattrs(entry, { prefix: undefined, keepSelinux: this.#options.keepSelinux }) }
-      if (!isDirectory(here)) continue
-      for (const child of sortedNames(here).reverse()) pending.push([join(at, child), childOf(here, child)])
+      if (!isDirectory(found)) continue
+      for (const child of sortedNames(found).reverse()) pending.push([join(at, child), childOf(found, child)])
     }
   }
 

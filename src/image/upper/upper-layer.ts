@@ -24,7 +24,7 @@ import {
   join,
   marker,
   opaqueMarker,
-  refuseUnspeakable,
+  checkLayerName,
   refused,
   whiteoutPrefix,
 } from '../layer-names.ts'
@@ -100,7 +100,7 @@ class UpperReader<Found extends UpperName> {
   *layer(names: Iterable<Found>): Generator<LayerName<Found>> {
     for (const found of names) {
       const { path } = found.entry
-      this.#look(found.entry)
+      this.#countMarks(found.entry)
       if (path === '') yield* this.#root(found)
       else {
         const slash = path.lastIndexOf('/')
@@ -110,7 +110,7 @@ class UpperReader<Found extends UpperName> {
       }
     }
     while (this.#levels.length > 0) yield* this.#leave()
-    this.#hint()
+    this.#hintAtUserxattr()
   }
 
   *#root(found: Found): Generator<LayerName<Found>> {
@@ -154,7 +154,7 @@ class UpperReader<Found extends UpperName> {
       yield* this.#whiteout(entry, name)
       return
     }
-    refuseUnspeakable(entry, name)
+    checkLayerName(entry, name)
     if (entry.type === 'directory') yield* this.#directory(found, name, marks)
     else if (entry.type === 'file' && marks.metacopy)
       yield { ...this.#own(found, this.#lowerContent(entry, name, marks)), found: undefined }
@@ -256,14 +256,14 @@ class UpperReader<Found extends UpperName> {
     return overlayMarks(prefix === undefined ? noXattrs : entry.xattrs, prefix ?? 'trusted')
   }
 
-  #look({ xattrs }: Entry): void {
+  #countMarks({ xattrs }: Entry): void {
     for (const name of xattrs.keys()) {
       if (name.startsWith('trusted.overlay.')) this.#trustedMarks++
       else if (/^user\.overlay\.(?:opaque|origin|impure|whiteout)$/.test(name)) this.#userMarks++
     }
   }
 
-  #hint(): void {
+  #hintAtUserxattr(): void {
     if (this.#options.prefix !== 'trusted' || this.#userMarks === 0 || this.#trustedMarks > 0) return
     this.#options.onWarning?.(
       'user.overlay.* attributes are kept as data; if the directory is from a mount with userxattr, say --userxattr',
