@@ -23,7 +23,7 @@ async function openNamed(text: string, name: SourceName, options: SourceOptions)
   switch (name.transport) {
     case 'docker': {
       const { registrySource } = await import('./registry/registry.ts')
-      return orLocal(text, registrySource(name.reference, { ...options.registry, name: text }))
+      return hintingAtPath(text, registrySource(name.reference, { ...options.registry, name: text }))
     }
     case 'oci': {
       const { openLayout } = await import('./local/oci-layout.ts')
@@ -81,7 +81,7 @@ async function closingOnError(files: FileSet, open: () => Promise<Source>): Prom
  * Adds a hint to a registry's refusal. A name that is a path as well stays a registry's; but when that has nothing of
  * the kind, the path is worth a hint.
  */
-function orLocal(text: string, registry: Source): Source {
+function hintingAtPath(text: string, registry: Source): Source {
   return {
     ...registry,
     async resolve(options) {

@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../error.ts'
 import { abortable } from './abort.ts'
-import { shownUrl } from './registry-failure.ts'
+import { shownUrl } from './exchange-failure.ts'
 import { readBody } from './response-body.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'

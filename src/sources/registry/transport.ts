@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Agent as Http
 import type { Agent as HttpsAgent } from 'node:https'
 import type { SecureContext } from 'node:tls'
 import { OnefoldError } from '../../error.ts'
-import { Failure, explain, shownUrl } from './registry-failure.ts'
+import { ExchangeFailure, networkErrorOf, shownUrl } from './exchange-failure.ts'
 import { type ResponseBody, MessageBody } from './response-body.ts'
 import { isLoopback } from './reference.ts'
 import { type RequestBody, sendBody } from './request-body.ts'
@@ -140,7 +140,7 @@ export class Transport {
       if (this.#closed) throw new OnefoldError('USAGE', `Cannot ${action}: the source was closed`)
       const { agent, system } = await this.#connections(request)
       const outcome = await this.#once(request, agent)
-      if (!(outcome instanceof Failure)) {
+      if (!(outcome instanceof ExchangeFailure)) {
         this.#answered.add(url.origin)
         return outcome
       }
@@ -149,16 +149,16 @@ export class Transport {
       if (outcome.reused && !outcome.stalled && typeof request.body !== 'object') continue
       if (system || !outcome.unknownAuthority) {
         const answered = this.#answered.has(url.origin)
-        throw explain(outcome, { action, url, answered, stallTimeout: this.stallTimeout })
+        throw networkErrorOf(outcome, { action, url, answered, stallTimeout: this.stallTimeout })
       }
       this.#systemAuthorities = true
     }
   }
 
-  async #once(request: Request, agent: HttpAgent | HttpsAgent): Promise<Answer | Failure> {
+  async #once(request: Request, agent: HttpAgent | HttpsAgent): Promise<Answer | ExchangeFailure> {
     const { request: open } = request.url.protocol === 'https:' ? await import('node:https') : await import('node:http')
     request.signal?.throwIfAborted()
-    const { promise, resolve, reject } = Promise.withResolvers<Answer | Failure>()
+    const { promise, resolve, reject } = Promise.withResolvers<Answer | ExchangeFailure>()
     const { url, method, body } = request
     const length = body === undefined ? {} : { 'content-length': String(bodyLength(body)) }
     const options: RequestOptions = { method, agent, headers: { ...request.headers, ...length } }
@@ -175,7 +175,7 @@ export class Transport {
     }, patience)
     sent.on('error', (error) => {
       if (request.signal?.aborted === true) reject(request.signal.reason)
-      else resolve(new Failure(error, stalled, sent.reusedSocket))
+      else resolve(new ExchangeFailure(error, stalled, sent.reusedSocket))
     })
     if (typeof body !== 'object') sent.end(body)
     else

@@ -1,8 +1,8 @@
 import { type ErrorDetails, OnefoldError, errnoOf } from '../../error.ts'
 import { TransientError } from './retry.ts'
 
-/** Failure of one exchange before there was an answer. */
-export class Failure {
+/** ExchangeFailure of one exchange before there was an answer. */
+export class ExchangeFailure {
   readonly error: Error
   /** True when we gave up waiting; `error` is only what that led to. */
   readonly stalled: boolean
@@ -31,7 +31,7 @@ export interface FailureContext {
 }
 
 /** Returns the error to throw; a TransientError when the next try may do better. */
-export function explain({ error, stalled }: Failure, context: FailureContext): OnefoldError {
+export function networkErrorOf({ error, stalled }: ExchangeFailure, context: FailureContext): OnefoldError {
   const { url, action, stallTimeout, answered } = context
   const code = errnoOf(error) ?? 'no reason given'
   const where = shownUrl(url)
