@@ -30,7 +30,7 @@ export async function commit(
  * by.
  */
 function baseOf(store: Store, { id, image, name }: MountRecord): ImageRecord {
-  const named = findOrNot(store, name)
+  const named = findIfPresent(store, name)
   if (named?.imageDigest === image) return named.record
   try {
     return store.find(image).record
@@ -47,7 +47,7 @@ function baseOf(store: Store, { id, image, name }: MountRecord): ImageRecord {
   }
 }
 
-function findOrNot(store: Store, name: string): StoredImage | undefined {
+function findIfPresent(store: Store, name: string): StoredImage | undefined {
   try {
     return store.find(name)
   } catch (error) {

@@ -51,12 +51,12 @@ function enterImage(root: string): void {
   const dev = cloneMount('/dev')
   chroot(mountPoint)
   // From here on every path, and every symlink in it, is the image's and ends inside of it.
-  whereThereIsOne(() => attachMount(dev, '/dev'))
-  whereThereIsOne(() => legacyMount('proc', '/proc', 'proc', 0, ''))
+  ignoringMissing(() => attachMount(dev, '/dev'))
+  ignoringMissing(() => legacyMount('proc', '/proc', 'proc', 0, ''))
   closeSync(dev)
 }
 
-function whereThereIsOne(mount: () => void): void {
+function ignoringMissing(mount: () => void): void {
   try {
     mount()
   } catch (error) {
