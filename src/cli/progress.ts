@@ -17,64 +17,98 @@ interface LayerState {
 export interface Progress extends Disposable {
   readonly event: (event: PullEvent | CheckEvent) => void
   /** Takes everything shown off the terminal again. */
-  readonly end: () => void
+  end(): void
 }
 
 /** Shows progress on stderr: per-layer bars on a terminal, a line now and then elsewhere, nothing when quiet. */
 export function showProgress(out: Output): Progress {
   if (out.quiet) return { event() {}, end() {}, [Symbol.dispose]() {} }
-  const layers = new Map<string, LayerState>()
-  let step = 'resolving'
-  let drawn = 0
-  const terminal = process.stderr.isTTY
-  const draw = terminal ? drawBars : drawLine
-  let timer: NodeJS.Timeout | undefined = setTimeout(() => {
-    draw()
-    timer = setInterval(draw, terminal ? terminalMs : lineMs).unref()
-  }, patienceMs).unref()
-  return { event, end, [Symbol.dispose]: end }
+  return process.stderr.isTTY ? new ProgressBars() : new ProgressLines()
+}
 
-  function event(event: PullEvent | CheckEvent): void {
+/** State of a long operation, shown again and again once it takes longer than `patienceMs`. */
+abstract class ProgressDisplay implements Progress {
+  protected readonly layers = new Map<string, LayerState>()
+  protected step = 'resolving'
+  #timer: NodeJS.Timeout
+
+  constructor(intervalMs: number) {
+    this.#timer = setTimeout(() => {
+      this.draw()
+      this.#timer = setInterval(() => this.draw(), intervalMs).unref()
+    }, patienceMs).unref()
+  }
+
+  readonly event = (event: PullEvent | CheckEvent): void => {
     switch (event.type) {
       case 'layer':
-        layers.set(event.digest, { size: event.size, done: event.done, finished: event.finished })
+        this.layers.set(event.digest, { size: event.size, done: event.done, finished: event.finished })
         break
       case 'step':
-        step = event.step
+        this.step = event.step
         break
       case 'check':
-        step = `${event.step}: ${event.files}, ${formatBytes(event.bytes)} read`
+        this.step = `${event.step}: ${event.files}, ${formatBytes(event.bytes)} read`
         break
     }
   }
 
-  function drawBars(): void {
-    const rows = [...layers].map(([digest, layer]) => `${shortDigest(digest)} ${bar(layer)} ${amount(layer)}`)
-    rows.push(step)
-    process.stderr.write(`${erase()}${rows.join('\n')}\n`)
-    drawn = rows.length
+  end(): void {
+    clearTimeout(this.#timer)
+    this.erase()
   }
 
-  function drawLine(): void {
-    const states = [...layers.values()]
-    if (states.length === 0) return void process.stderr.write(`${step}\n`)
+  [Symbol.dispose](): void {
+    this.end()
+  }
+
+  protected abstract draw(): void
+
+  protected abstract erase(): void
+}
+
+class ProgressBars extends ProgressDisplay {
+  /** Number of rows that are on the terminal now. */
+  #rows = 0
+
+  constructor() {
+    super(terminalMs)
+  }
+
+  protected draw(): void {
+    const rows = [...this.layers].map(([digest, layer]) => `${shortDigest(digest)} ${bar(layer)} ${amount(layer)}`)
+    rows.push(this.step)
+    process.stderr.write(`${this.#upToFirstRow()}${rows.join('\n')}\n`)
+    this.#rows = rows.length
+  }
+
+  protected erase(): void {
+    if (this.#rows > 0) process.stderr.write(this.#upToFirstRow())
+    this.#rows = 0
+  }
+
+  /** Returns the order that goes back to the first row and clears all below it. */
+  #upToFirstRow(): string {
+    return this.#rows === 0 ? '' : `\x1b[${this.#rows}A\x1b[J`
+  }
+}
+
+class ProgressLines extends ProgressDisplay {
+  constructor() {
+    super(lineMs)
+  }
+
+  protected draw(): void {
+    const states = [...this.layers.values()]
+    if (states.length === 0) return void process.stderr.write(`${this.step}\n`)
     const done = states.reduce((sum, layer) => sum + layer.done, 0)
     const size = states.reduce((sum, layer) => sum + layer.size, 0)
     const finished = states.filter((layer) => layer.finished).length
     const layersDone = `${finished} of ${states.length} layers`
-    process.stderr.write(`${step}: ${layersDone}, ${formatBytes(done)} of ${formatBytes(size)}\n`)
+    process.stderr.write(`${this.step}: ${layersDone}, ${formatBytes(done)} of ${formatBytes(size)}\n`)
   }
 
-  function erase(): string {
-    return drawn === 0 ? '' : `\x1b[${drawn}A\x1b[J`
-  }
-
-  function end(): void {
-    clearTimeout(timer)
-    if (terminal && drawn > 0) process.stderr.write(erase())
-    drawn = 0
-    timer = undefined
-  }
+  protected erase(): void {}
 }
 
 function bar({ size, done, finished }: LayerState): string {
