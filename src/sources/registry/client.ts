@@ -25,7 +25,7 @@ export interface Question {
   readonly headers?: Readonly<Record<string, string>>
   readonly action: string
   readonly signal?: AbortSignal | undefined
-  /** As `lent` of a Request. */
+  /** Lets the body be lent, as in a Request. */
   readonly lent?: boolean | undefined
 }
 

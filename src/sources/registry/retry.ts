@@ -1,7 +1,7 @@
 import { type Code, type ErrorDetails, OnefoldError } from '../../error.ts'
 
 export interface RetryOptions {
-  /** How many tries in a row may fail without a single new byte before the error is given to the caller; default 8. */
+  /** Number of tries in a row that may fail without a new byte before the error is given to the caller; default 8. */
   readonly attempts?: number | undefined
   /** Pause after the first failure, in milliseconds; doubled after each further one; default 200. */
   readonly firstDelay?: number | undefined
