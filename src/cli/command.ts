@@ -57,7 +57,7 @@ export interface Call {
   readonly options: Options
   /** All commands by name, for the one that completes command lines. */
   readonly commands: Readonly<Record<string, CommandEntry>>
-  /** --store or ONEFOLD_STORE, if either was given. */
+  /** Value of --store or ONEFOLD_STORE, if either was given. */
   readonly storeRoot: string | undefined
   readonly out: Output
   /**

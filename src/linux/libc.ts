@@ -147,14 +147,14 @@ export function isErrno(error: unknown, ...names: string[]): boolean {
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && names.includes(cause.code)
 }
 
-/** The errno name that the system gave for an error, whatever was made of it since; undefined for any other error. */
+/** Returns the errno name that the system gave for an error, whatever was made of it since; undefined for others. */
 export function errnoBehind(error: unknown): string | undefined {
   let cause = error
   while (cause instanceof OnefoldError) cause = cause.cause
   return errnoOf(cause)
 }
 
-/** The errno name of a failed call, for who words the error again. */
+/** Returns the errno name of a failed call, for callers that word the error again. */
 export function errnoOfCall(error: unknown): string {
   if (error instanceof OnefoldError && error.cause instanceof SystemCallError) return error.cause.code
   throw error

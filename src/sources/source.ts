@@ -7,11 +7,11 @@ import type { Descriptor } from '../formats/oci/descriptor.ts'
 export interface Source {
   /** Name as the user wrote it, for a record's origin. */
   readonly name: string
-  /** 'plain' sources are trees, not layers: whiteout names in them are data. */
+  /** Kind of the layers: 'plain' sources are trees, not layers, and whiteout names in them are data. */
   readonly kind: LayerKind
-  /** Of each layer, the lowest first, where they are not all of one kind. */
+  /** Kinds of the layers, the lowest first, where they are not all the same. */
   readonly kinds?: readonly LayerKind[]
-  /** The top manifest or index, bytes as served; checked against the digest when one was asked for. */
+  /** Returns the top manifest or index, bytes as served; checked against the digest when one was asked for. */
   resolve(options?: AbortOptions): Promise<Artifact>
   /** Returns a nested manifest or a config: small, whole, verified against the descriptor's digest and size. */
   fetch(descriptor: Descriptor, options?: AbortOptions): Promise<Uint8Array>

@@ -8,23 +8,23 @@ import { decodeRef, formatRef, listRefFiles, readRef } from '../records/refs.ts'
 import { listFolder, readWhole } from '../store-files.ts'
 import { digestOfName } from '../store-layout.ts'
 
-/** Number of digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */
+/** Digits of a digest that must have survived: by chance two digests agree in one digit of sixteen. */
 const digitsNeeded = 24
 
-/** Document that a name can stand for, and the images of the store below it. */
+/** A document that a name can stand for, and the images of the store below it. */
 export interface Top {
   readonly descriptor: Descriptor
   readonly images: ReadonlySet<Digest>
 }
 
-/** Images and documents of a store that can be named, as far as they can be read. */
+/** The images and indexes of a store, which names can stand for, as far as they can be read. */
 export class Inventory {
   readonly records = new Map<Digest, ImageRecord>()
   /** Indexes with an image below them, and images. */
   readonly tops: readonly Top[]
-  /** Descriptors of documents in refs and indexes, also of those that are missing. */
+  /** Descriptors of documents, also of those that are missing, as refs and indexes have them. */
   readonly #descriptors = new Map<Digest, Descriptor>()
-  /** Digests that refs which can be read stand for. */
+  /** Digests that refs stand for, as far as these can be read. */
   readonly #named = new Set<Digest>()
   readonly #root: string
 
@@ -49,15 +49,15 @@ export class Inventory {
     this.tops = [...this.#indexes(), ...images]
   }
 
-  /** Returns the descriptor of a document in whatever leads to it. */
+  /** The descriptor of a document, as what leads to it has it. */
   descriptor(digest: Digest): Descriptor | undefined {
     return this.records.get(digest)?.manifest ?? this.#descriptors.get(digest)
   }
 
   /**
-   * Returns what a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was
+   * Guesses what a damaged ref stood for: what most of its text still says; or, when nothing of that is left, what was
    * pulled by this very name: an index that nothing else names, whose images may have come by other names as well, or
-   * else the only thing of which all images did.
+   * else the only thing all of which did.
    */
   topOf(name: string, file: string): Descriptor | undefined {
     const remains = remainsOf(this.#root, file)

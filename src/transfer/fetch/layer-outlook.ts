@@ -34,7 +34,7 @@ export interface LayerOutlook {
 
 export interface OutlookOptions {
   readonly store: Store
-  /** The image that the layers are of. */
+  /** Image that the layers belong to. */
   readonly image: DescribedImage
   readonly policy: PartialPolicy
   readonly limits: ImportLimits

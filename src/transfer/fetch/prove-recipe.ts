@@ -28,7 +28,7 @@ export async function proveRecipe(
   check.finish('a layer, rebuilt from its tar-split')
 }
 
-/** Whether an object of the store has the sha256 that a table wants. */
+/** Throws DIGEST_MISMATCH unless an object of the store has the sha256 that a table wants. */
 export async function checkObject(store: Store, object: VerityDigest, want: Digest, size: number): Promise<void> {
   const check = new DigestCheck(want)
   let seen = 0

@@ -44,7 +44,7 @@ function isPlanned(outlook: LayerOutlook): outlook is PartialOutlook {
   return outlook.how === 'parts' && outlook.plan !== undefined
 }
 
-/** Forgets what the store's index said for this layer: whatever was wrong, it is not to be said again. */
+/** Forgets what the store's index said for this layer: whatever was wrong must not be relied on again. */
 async function forgetRows(store: Store, { plan }: PartialOutlook): Promise<void> {
   using contents = await store.contents()
   contents.forget(new Set(plan.files.flatMap((file) => (file === undefined ? [] : objectsOf(file)))))

@@ -15,7 +15,7 @@ export interface WantedLayer {
 }
 
 export interface ImportOptions {
-  /** Where objects and recipes are staged. */
+  /** Transaction in which objects and recipes are staged. */
   readonly transaction: Pick<Transaction, 'place'>
   readonly limits: ImportLimits
   readonly signal: AbortSignal | undefined

@@ -40,7 +40,7 @@ interface Mended {
   readonly failures: readonly RepairFailure[]
 }
 
-/** From the names down: what nothing is known to need is not fetched. */
+/** Repairs from the names down: nothing is fetched that is not known to be needed. */
 async function mend(store: Store, mender: Mender, first: CheckResult, options: RepairOptions): Promise<Mended> {
   await using job = new RepairJob(store, mender, options)
   for (const damage of first.report.damage) await mender.mendMode(damage)
@@ -53,7 +53,7 @@ async function mend(store: Store, mender: Mender, first: CheckResult, options: R
   return { last: await checkAgain(job, second), failures: job.failures }
 }
 
-/** Waits for a garbage collection that came in between. */
+/** Checks once more; waits for a garbage collection that came in between. */
 async function checkAgain({ mender, options }: RepairJob, { report, state }: CheckResult): Promise<CheckResult> {
   const { sample } = options
   const seed = sample?.seed ?? report.seed
