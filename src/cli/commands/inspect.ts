@@ -1,7 +1,7 @@
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { SealState } from '../../transfer/seal/seal-check.ts'
 import type { Store, StoredImage } from '../../store/store.ts'
-import { whyOf } from '../../transfer/verify/proof.ts'
+import { proofReason } from '../../transfer/verify/proof.ts'
 import type { Command } from '../command.ts'
 import { imageOptions, obtainImage, openCallStore, treeOf } from '../image.ts'
 import { formatBytes, jsonText, type Output } from '../output.ts'
@@ -105,7 +105,7 @@ function printFacts(out: Output, image: StoredImage, digests: ImageDigests): voi
     const { blob, diffId, recipe, kind, proof } = layer
     out.line(`layer      ${blob.digest}  ${formatBytes(blob.size)}`)
     out.line(`  diffID   ${diffId}  ${proof}`)
-    if (proof !== 'proven') out.line(`  proof    ${whyOf(layer)}`)
+    if (proof !== 'proven') out.line(`  proof    ${proofReason(layer)}`)
     out.line(`  recipe   ${recipe}${kind === 'plain' ? '  plain tree' : ''}`)
   }
 }

@@ -42,7 +42,7 @@ export async function openLayer(store: Store, from: LayerFrom, options: CommitLa
   }
   const root = await directoryRoot(from.path)
   const walk: TreeWalk = function* (onWarning, seen): Generator<TarName> {
-    const found = noted(walkEntries(root, { omit: inodesOf([store.root]), onWarning }), seen)
+    const found = observed(walkEntries(root, { omit: inodesOf([store.root]), onWarning }), seen)
     for (const name of changesIn(found, from, { ...options, onWarning })) yield tarName(store, name)
   }
   const { onWarning } = options
@@ -60,7 +60,7 @@ export function changesIn(
   return layerOf(found, { prefix, lower, keepSelinux, onWarning })
 }
 
-function* noted(names: Iterable<WalkedEntry>, seen: (found: WalkedEntry) => void): Generator<WalkedEntry> {
+function* observed(names: Iterable<WalkedEntry>, seen: (found: WalkedEntry) => void): Generator<WalkedEntry> {
   for (const found of names) {
     seen(found)
     yield found

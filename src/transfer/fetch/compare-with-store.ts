@@ -29,9 +29,9 @@ export async function compareWithStore(
 ): Promise<ReadonlyMap<WantedLayer, LayerOutlook>> {
   const outlooks = new Map<WantedLayer, LayerOutlook>()
   const readable = new Map<WantedLayer, ReadableLayer>()
-  await readIndexes(source, layers, options, (layer, look) => {
-    if ('candidate' in look) readable.set(layer, look)
-    else outlooks.set(layer, look)
+  await readIndexes(source, layers, options, (layer, reading) => {
+    if ('candidate' in reading) readable.set(layer, reading)
+    else outlooks.set(layer, reading)
   })
   if (readable.size === 0) return outlooks
   options.onProgress?.({ type: 'step', step: 'comparing with the store' })
@@ -39,7 +39,7 @@ export async function compareWithStore(
   const sorted = layers.flatMap((layer) => readable.get(layer) ?? [])
   const parts = sorted.map(({ candidate, index }) => ({ blob: candidate.blob, index }))
   using contents = await options.store.contents()
-  const plans = planLayers(parts, await lookFor(parts, contents, options), options.limits)
+  const plans = planLayers(parts, await findHeld(parts, contents, options), options.limits)
   options.onProgress?.({ type: 'step', step: 'pulling' })
   for (const [place, { layer, candidate }] of sorted.entries()) {
     const planned = plans[place]
@@ -59,7 +59,7 @@ async function readIndexes(
   source: Source,
   layers: readonly WantedLayer[],
   options: OutlookOptions,
-  take: (layer: WantedLayer, look: ReadableLayer | LayerOutlook) => void,
+  take: (layer: WantedLayer, reading: ReadableLayer | LayerOutlook) => void,
 ): Promise<void> {
   const claims = await claimsOn(source, layers, options)
   const queue = [...layers]
@@ -109,7 +109,7 @@ function hasDigests({ files }: ContentIndex): boolean {
 }
 
 /** Returns what the store holds of these layers: files first, then chunks of the files that it does not hold. */
-async function lookFor(layers: readonly PartialLayer[], contents: Contents, options: OutlookOptions): Promise<Held> {
+async function findHeld(layers: readonly PartialLayer[], contents: Contents, options: OutlookOptions): Promise<Held> {
   const files: ReadonlyMap<Digest, HeldFile> = await contents.files(wantedFiles(layers), options)
   const chunks = new Map<Digest, ChunkPlace>()
   for (const { index } of layers) {

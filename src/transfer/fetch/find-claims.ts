@@ -23,8 +23,8 @@ export async function findClaims(
   for (const { index, binding } of await loadFormats()) {
     if (index === undefined) continue
     const isBound = layers.some((layer) => binding?.(layer) !== undefined)
-    const isWorthIt = options.unbound || (index.identifies && isBound)
-    if (!isWorthIt) continue
+    const isWanted = options.unbound || (index.identifies && isBound)
+    if (!isWanted) continue
     const reader = await index.load()
     found.push(...(await driveReading(reader.claims(image, layers, options), answers)))
   }

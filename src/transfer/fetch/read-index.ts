@@ -25,13 +25,13 @@ export async function readIndex(
     }
     return { index: undefined, why: 'it has no table of contents' }
   } catch (error) {
-    if (!isUseless(error)) throw error
+    if (!makesIndexUseless(error)) throw error
     return { index: undefined, why: error.message }
   }
 }
 
 /** Tells whether an error makes an index useless, unlike a network that fails. */
-export function isUseless(error: unknown): error is Error {
+export function makesIndexUseless(error: unknown): error is Error {
   const codes = ['BAD_FORMAT', 'DIGEST_MISMATCH', 'LIMIT', 'UNSUPPORTED', 'NOT_FOUND'] as const
   return codes.some((code) => hasCode(error, code))
 }

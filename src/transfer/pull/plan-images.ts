@@ -7,11 +7,11 @@ import type { Source } from '../../sources/source.ts'
 import type { ImageRecord, LayerRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import type { LayerOutlook } from '../fetch/layer-outlook.ts'
-import { lookAtLayers } from '../fetch/look-at-layers.ts'
+import { assessLayers } from '../fetch/assess-layers.ts'
 import { defaultLimits } from '../import/layer-job.ts'
-import { claimsThatCount } from '../seal/seal-check.ts'
+import { relevantClaims } from '../seal/seal-check.ts'
 import type { WantedLayer } from './import-layers.ts'
-import { type FindLayer, PresentLayers, policyFor, presentImage } from './present.ts'
+import { type FindLayer, PresentLayers, policyFor, presentImage } from './present-images.ts'
 import type { PullOptions } from './pull-options.ts'
 import { requirePlatform } from './select-images.ts'
 
@@ -68,7 +68,7 @@ async function planImage(planning: Planning, image: Selected, coming: ComingLaye
   const configBytes = await source.fetch(manifest.config, { signal: options.signal })
   const config = parseConfig(configBytes, manifest.layers.length)
   requirePlatform(options.platform, image, config.platform)
-  const claims = claimsThatCount(manifest, config, options)
+  const claims = relevantClaims(manifest, config, options)
   const wanted = manifest.layers.map((blob, place) => ({ blob, diffId: diffIdAt(config, place) }))
   return { kind: 'new', image, config, configBytes, claims, layers: await planSteps(planning, image, wanted, coming) }
 }
@@ -91,9 +91,9 @@ async function planSteps(
   const missing = wanted.filter((layer) => !known.has(layer))
   const limits = { ...defaultLimits, ...options.limits }
   const of = { digest: image.descriptor.digest, manifest: image.manifest }
-  const looking = { store, image: of, policy, limits, hold, signal, onProgress }
+  const outlookOptions = { store, image: of, policy, limits, hold, signal, onProgress }
   const first = missing.filter((layer, place) => !coming.has(layer) && isFirst(missing, layer, place))
-  const outlooks = new Map((await lookAtLayers(source, first, looking)).map((outlook, i) => [first[i], outlook]))
+  const outlooks = new Map((await assessLayers(source, first, outlookOptions)).map((outlook, i) => [first[i], outlook]))
   return wanted.map((layer): LayerStep => {
     const record = known.get(layer)
     if (record !== undefined) return { how: 'present', layer, record }

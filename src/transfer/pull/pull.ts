@@ -6,10 +6,10 @@ import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store } from '../../store/store.ts'
 import type { Transaction } from '../../store/transaction/transaction.ts'
 import { digestSubject } from '../seal/image-digests.ts'
-import { checkSeal, claimsThatCount, storedDocuments } from '../seal/seal-check.ts'
-import { type PullJob, bringImage } from './bring-image.ts'
+import { checkSeal, relevantClaims, storedDocuments } from '../seal/seal-check.ts'
+import { type PullJob, pullImage } from './pull-image.ts'
 import { type ImagePlan, planImages } from './plan-images.ts'
-import { presentImage, readable } from './present.ts'
+import { presentImage, unlessDamaged } from './present-images.ts'
 import { type PullOptions, type PullResult, type PullStats, type PulledImage, noStats } from './pull-options.ts'
 import { selectImages } from './select-images.ts'
 
@@ -29,12 +29,12 @@ export async function pull(store: Store, source: Source, options: PullOptions = 
   const top = await source.resolve({ signal })
   const images = await selectImages(source, top, options)
   const there = images.map((image) => presentImage(store, image, options))
-  const isNamed = readable(() => store.ref(name))?.digest === top.descriptor.digest
+  const isNamed = unlessDamaged(() => store.ref(name))?.digest === top.descriptor.digest
   if (isNamed && there.every((record) => record !== undefined)) {
     for (const record of there) await checkPresent(store, record, options)
     return { name, top: top.descriptor.digest, images: there.map(describe), stats: present(there) }
   }
-  return await repeated(() => bringIn(store, source, name, { top, images }, options))
+  return await repeated(() => pullSelected(store, source, name, { top, images }, options))
 }
 
 /**
@@ -54,7 +54,7 @@ export async function restore(
     options.onProgress?.({ type: 'step', step: 'pulling' })
     const [plan] = await plansFor(job, [image], { evenIfPresent: true })
     if (plan?.kind !== 'new') throw new Error('an image that is restored is brought in, whatever is there of it')
-    const record = await bringImage(job, plan)
+    const record = await pullImage(job, plan)
     await transaction.commit({ signal: options.signal })
     return record
   })
@@ -78,7 +78,7 @@ interface Resolved {
   readonly images: readonly Selected[]
 }
 
-async function bringIn(
+async function pullSelected(
   store: Store,
   source: Source,
   name: string,
@@ -110,7 +110,7 @@ async function plansFor(
 }
 
 async function carryOut(job: PullJob, plan: ImagePlan): Promise<ImageRecord> {
-  if (plan.kind === 'new') return await bringImage(job, plan)
+  if (plan.kind === 'new') return await pullImage(job, plan)
   const { image, record } = plan
   await checkPresent(job.store, record, job.options)
   for (const document of image.trail) job.transaction.putBlob(document.descriptor.digest, document.bytes)
@@ -121,7 +121,7 @@ async function carryOut(job: PullJob, plan: ImagePlan): Promise<ImageRecord> {
 /** Checks an image that is in the store by the terms of this pull: it may have been taken on others. */
 async function checkPresent(store: Store, record: ImageRecord, options: PullOptions): Promise<void> {
   const { manifest, config } = storedDocuments(store, record)
-  await checkSeal(digestSubject(store, record), claimsThatCount(manifest, config, options), options)
+  await checkSeal(digestSubject(store, record), relevantClaims(manifest, config, options), options)
 }
 
 function present(records: readonly ImageRecord[]): PullStats {

@@ -5,7 +5,7 @@ import type { Source } from '../../sources/source.ts'
 import type { Damage } from '../../store/store.ts'
 import { pull } from '../pull/pull.ts'
 import type { RepairJob } from './repair-job.ts'
-import { isPlace, looksLikeSource } from './origin.ts'
+import { isPlace, looksLikeSource } from './repair-origins.ts'
 
 /** Mends names first, then the documents that they lead to, then what is still missing below them. */
 export async function mendNames(job: RepairJob, damage: readonly Damage[]): Promise<void> {

@@ -5,7 +5,7 @@ import type { CheckEvent, FsckOptions, Inventory, Mender, Store } from '../../st
 import type { Digest } from '../../digest.ts'
 import type { ImportLimits } from '../import/layer-job.ts'
 import type { PullEvent } from '../progress.ts'
-import { Origins } from './origin.ts'
+import { Origins } from './repair-origins.ts'
 
 export interface RepairOptions extends Omit<FsckOptions, 'dryRun' | 'onProgress'> {
   /** Source to fetch from, in place of where images came from. */

@@ -4,7 +4,7 @@ import { hasCode } from '../../error.ts'
 import type { CheckResult, Damage, FsckReport, Mender, Store } from '../../store/store.ts'
 import { type RepairFailure, RepairJob, type RepairOptions } from './repair-job.ts'
 import { mendNames } from './mend-names.ts'
-import { imagesToRestore, restoreImage } from './restore.ts'
+import { imagesToRestore, restoreImage } from './restore-image.ts'
 
 export type { RepairFailure, RepairOptions } from './repair-job.ts'
 

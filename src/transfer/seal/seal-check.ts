@@ -33,7 +33,7 @@ export function storedDocuments(store: Store, record: ImageRecord): { manifest: 
 /**
  * Returns the digests that the image claims for itself, as far as they count; can be called before there are layers.
  */
-export function claimsThatCount(
+export function relevantClaims(
   manifest: Pick<Manifest, 'annotations' | 'config'>,
   config: ImageConfig,
   { ignoreSeal, requireSealed }: SealOptions,

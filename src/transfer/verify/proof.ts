@@ -19,18 +19,18 @@ export interface VerifiedLayer {
 
 /** Returns what the store knows of the proof of an image; nothing is read but its record. */
 export function proofOf({ manifest, images, layers }: ImageRecord): VerifiedImage {
-  const verified = layers.map((layer) => ({ blob: layer.blob.digest, proof: layer.proof, why: whyOf(layer) }))
-  return { manifest: manifest.digest, image: images.default ?? null, proof: weakest(layers), layers: verified }
+  const verified = layers.map((layer) => ({ blob: layer.blob.digest, proof: layer.proof, why: proofReason(layer) }))
+  return { manifest: manifest.digest, image: images.default ?? null, proof: weakestProof(layers), layers: verified }
 }
 
 /** Returns the state of the weakest layer, which is that of the image. */
-export function weakest(layers: readonly Pick<LayerRecord, 'proof'>[]): Proof {
+export function weakestProof(layers: readonly Pick<LayerRecord, 'proof'>[]): Proof {
   if (layers.some(({ proof }) => proof === 'failed')) return 'failed'
   return layers.every(({ proof }) => proof === 'proven') ? 'proven' : 'toc-only'
 }
 
 /** Explains what a layer's state of proof rests on. */
-export function whyOf({ proof, toc }: LayerRecord): string {
+export function proofReason({ proof, toc }: LayerRecord): string {
   switch (proof) {
     case 'proven':
       return 'its tar was hashed and has the diffID'
@@ -47,7 +47,7 @@ function boundBy(digest: Digest | undefined): string {
 
 /** Throws DIGEST_MISMATCH for an image that was found to lie, unless that is wanted. */
 export function requireSound(record: ImageRecord, allowFailed: boolean): void {
-  if (allowFailed || weakest(record.layers) !== 'failed') return
+  if (allowFailed || weakestProof(record.layers) !== 'failed') return
   const layer = record.layers.find(({ proof }) => proof === 'failed')
   throw new OnefoldError(
     'DIGEST_MISMATCH',

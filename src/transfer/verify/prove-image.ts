@@ -9,7 +9,7 @@ import { composeRecord } from '../ensure-image.ts'
 import { type ImportLimits, defaultLimits } from '../import/layer-job.ts'
 import { importLayers } from '../pull/import-layers.ts'
 import type { OnProgress } from '../progress.ts'
-import { type VerifiedImage, proofOf, weakest } from './proof.ts'
+import { type VerifiedImage, proofOf, weakestProof } from './proof.ts'
 
 export interface VerifyOptions {
   readonly limits?: Partial<ImportLimits>
@@ -28,7 +28,7 @@ export async function proveImage(
   source: Source,
   options: VerifyOptions = {},
 ): Promise<VerifiedImage> {
-  if (weakest(record.layers) === 'proven') return proofOf(record)
+  if (weakestProof(record.layers) === 'proven') return proofOf(record)
   await using transaction = await store.begin()
   const proving: Proving = { transaction, source, options }
   const layers: LayerRecord[] = []

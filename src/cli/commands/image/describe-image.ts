@@ -14,11 +14,13 @@ export interface ImageDescription {
   /** Version of the composefs format; null for another EROFS image. */
   readonly format: number | null
   readonly bytes: number
-  /** How many inodes the tree has, and names without the root's. */
+  /** Number of inodes in the tree. */
   readonly inodes: number
+  /** Number of names in the tree, without the root's. */
   readonly names: number
-  /** How many distinct objects the image needs, and what they weigh. */
+  /** Number of distinct objects that the image needs. */
   readonly objects: number
+  /** Total size of those objects, in bytes. */
   readonly objectBytes: number
 }
 
@@ -53,7 +55,7 @@ export function objectsOf(tree: Directory): Map<string, number> {
   return objects
 }
 
-/** Whether an object is there, with its size. */
+/** Tells whether an object is there, with its size. */
 export function isPresent(directory: string, place: string, size: number): boolean {
   const stats = statObject(pathFromUtf8(directory), place)
   return stats !== undefined && stats.isFile() && stats.size === size

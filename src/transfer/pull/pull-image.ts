@@ -24,13 +24,13 @@ export interface PullJob {
 }
 
 /** Carries out the plan of one image: documents, layers, the composefs image, the record. */
-export async function bringImage(job: PullJob, plan: NewImagePlan): Promise<ImageRecord> {
+export async function pullImage(job: PullJob, plan: NewImagePlan): Promise<ImageRecord> {
   const { source, transaction, options } = job
   const { image, config } = plan
   for (const document of image.trail) transaction.putBlob(document.descriptor.digest, document.bytes)
   const keepSelinux = options.keepSelinux === true
   const composer = new Composer({ keepSelinux })
-  const layers = await bringLayers(job, plan, composer)
+  const layers = await pullLayers(job, plan, composer)
   options.onProgress?.({ type: 'step', step: 'composing image' })
   using staged = transaction.stageImage()
   const composed = composer.finish(staged.write)
@@ -58,7 +58,7 @@ export async function bringImage(job: PullJob, plan: NewImagePlan): Promise<Imag
  * Brings in the layers of a manifest in its order: those the store knows, those that are fetched by parts, and those
  * that are imported whole, by plan or because their parts could not be had.
  */
-async function bringLayers(job: PullJob, { image, layers }: NewImagePlan, composer: Composer): Promise<LayerRecord[]> {
+async function pullLayers(job: PullJob, { image, layers }: NewImagePlan, composer: Composer): Promise<LayerRecord[]> {
   const { source, transaction, stats } = job
   const kindAt = (place: number): LayerKind => source.kinds?.[place] ?? source.kind
   const slots = new LayerSlots(
@@ -79,13 +79,13 @@ async function bringLayers(job: PullJob, { image, layers }: NewImagePlan, compos
 
 async function takePresent({ transaction }: PullJob, steps: readonly LayerStep[], slots: LayerSlots): Promise<void> {
   for (const step of steps) {
-    const record = step.how === 'present' ? step.record : await comeMeanwhile(transaction, step)
+    const record = step.how === 'present' ? step.record : await pulledBefore(transaction, step)
     if (record !== undefined) slots.fill(record, transaction.readRecipe(record.recipe))
   }
 }
 
 /** Finds a layer that another image of the same pull has brought. */
-async function comeMeanwhile(transaction: Transaction, { how, layer }: LayerStep): Promise<LayerRecord | undefined> {
+async function pulledBefore(transaction: Transaction, { how, layer }: LayerStep): Promise<LayerRecord | undefined> {
   return how === 'again' ? await transaction.findLayer({ diffId: layer.diffId }) : undefined
 }
 

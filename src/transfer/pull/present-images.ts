@@ -19,7 +19,7 @@ import { requirePlatform } from './select-images.ts'
  * whether the rest is sound.
  */
 export function presentImage(store: Store, selected: Selected, options: PullOptions): ImageRecord | undefined {
-  const record = readable(() => store.record(selected.descriptor.digest))
+  const record = unlessDamaged(() => store.record(selected.descriptor.digest))
   if (record === undefined) return undefined
   requirePlatform(options.platform, selected, record.platform)
   const image = record.images.default
@@ -66,7 +66,7 @@ export class PresentLayers {
 
 /** Returns the policy for an image's layers: its tables are not used again once they were found to lie. */
 export function policyFor(store: Store, manifest: Digest, { partial = 'auto' }: PullOptions): PartialPolicy {
-  const before = readable(() => store.record(manifest))
+  const before = unlessDamaged(() => store.record(manifest))
   return before?.layers.some(({ proof }) => proof === 'failed') === true ? 'never' : partial
 }
 
@@ -79,7 +79,7 @@ function isEnough(proof: Proof, policy: PartialPolicy | undefined): boolean {
 }
 
 /** Returns what `read` returns; undefined when it is damaged, since it is then brought in again. */
-export function readable<T>(read: () => T): T | undefined {
+export function unlessDamaged<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch (error) {

@@ -6,7 +6,7 @@ import type { Selected } from '../../formats/oci/select-image.ts'
 import type { Damage, FsckReport } from '../../store/store.ts'
 import { restore } from '../pull/pull.ts'
 import type { RepairJob } from './repair-job.ts'
-import { looksLikeSource, originIn } from './origin.ts'
+import { looksLikeSource, originIn } from './repair-origins.ts'
 
 /** Returns the images that some name leads to, and that miss something. */
 export function imagesToRestore(damage: readonly Damage[]): Set<Digest> {

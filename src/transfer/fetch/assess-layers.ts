@@ -7,20 +7,20 @@ import { type LayerOutlook, type OutlookOptions, type PartialPolicy, wholeLayer 
 const blobMin = 64 * 1024
 
 /** Decides for each of these layers what is best done, in their order. */
-export async function lookAtLayers(
+export async function assessLayers(
   source: Source,
   layers: readonly WantedLayer[],
   options: OutlookOptions,
 ): Promise<LayerOutlook[]> {
   const { isEmpty } = options.store
-  const worthIt: WantedLayer[] = []
+  const candidates: WantedLayer[] = []
   const outlooks = new Map<WantedLayer, LayerOutlook>()
   for (const layer of layers) {
-    const why = await notWorthIt(source, layer, options.policy, isEmpty)
-    if (why === undefined) worthIt.push(layer)
+    const why = await reasonForWhole(source, layer, options.policy, isEmpty)
+    if (why === undefined) candidates.push(layer)
     else outlooks.set(layer, wholeLayer(layer, why))
   }
-  for (const [layer, outlook] of await compare(source, worthIt, options)) outlooks.set(layer, outlook)
+  for (const [layer, outlook] of await compare(source, candidates, options)) outlooks.set(layer, outlook)
   return layers.map((layer) => outlooks.get(layer) ?? wholeLayer(layer, 'nothing is known of it'))
 }
 
@@ -36,7 +36,7 @@ async function compare(
 }
 
 /** Returns why a layer is pulled whole without a look at its index; undefined for one that is worth it. */
-async function notWorthIt(
+async function reasonForWhole(
   source: Source,
   { blob }: WantedLayer,
   policy: PartialPolicy,
