@@ -2,7 +2,7 @@ import { OnefoldError } from '../../error.ts'
 import { RefusedError, type RegistryClient } from './client.ts'
 import { Attempts, TransientError } from './retry.ts'
 import type { BlobName } from '../targets/target.ts'
-import { otherDigest } from './stored.ts'
+import { otherDigest } from './stored-digest.ts'
 import type { Response } from './transport.ts'
 
 /** Reads `length` bytes of the blob from `offset`; may be called again for the same. */
