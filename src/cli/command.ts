@@ -19,7 +19,7 @@ export interface Command {
   /** Text of its help page, a few sentences. */
   readonly about: string
   readonly options: OptionSpecs
-  /** What has names of its own in this command, such as formats. */
+  /** Things that have names of their own in this command, such as formats. */
   readonly glossary?: Glossary
   readonly examples: readonly Example[]
   /** Number of operands after which everything belongs to somebody else (`run IMAGE [CMD …]`). */

@@ -27,7 +27,7 @@ export function formatOptionSpecs(formats: readonly FormatChoices[]): OptionSpec
   )
 }
 
-/** What was chosen, by the names that the library uses. It takes no value for right that the formats would not. */
+/** Reads the choices, by the names that the library uses; a value that the formats would refuse is refused here. */
 export function chosenOptions(options: Options, specs: FormatOptions): Record<string, unknown> {
   const chosen = Object.entries(specs).map(([name, spec]) => [name, readOption(options, optionName(name), spec)])
   return Object.fromEntries(chosen.filter(([, value]) => isGiven(value)))

@@ -9,7 +9,7 @@ const { Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, Z_FINISH, Z_BLOCK } = constants
  * Deflate (RFC 1951) as this Node carries it, block by block: blocks that are compressed apart, each with the bytes
  * before it as dictionary, make one stream when they are joined, as pigz does it.
  *
- * What comes out depends on nothing but what goes in and the parameters below, on every machine whose processor has CRC
+ * The output depends on nothing but the input and the parameters below, on every machine whose processor has CRC
  * instructions (x86-64 since 2011, all of arm64 but the very first): zlib looks for matches with them. Without, it
  * finds others in places, and the stream is as good and another one.
  */

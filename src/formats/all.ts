@@ -3,14 +3,14 @@ import type { Format, FormatWriter, IndexAttacher } from './format.ts'
 import type { OwnFiles } from './own-files.ts'
 import { stargzOwnFiles } from './toc-json/stargz-own-files.ts'
 
-/** What has to be known of a format before its declaration is loaded. */
+/** A format before its declaration is loaded. */
 interface FormatLine {
   load(): Promise<Format>
   /**
    * True when one file can be a whole image or layer, so that `NAME:FILE` names it: no image can be called NAME then.
    */
   readonly isFile?: true
-  /** What the format adds to the tar of a layer for itself: a merge waits for nothing. */
+  /** Files that the format adds to the tar of a layer for itself; here, since a merge waits for nothing. */
   readonly ownFiles?: OwnFiles
 }
 
@@ -38,7 +38,7 @@ export function isFormatName(text: string): text is FormatName {
 /** Names of formats in which one file is a whole image or layer. */
 export const fileFormatNames: readonly string[] = formatNames.filter((name) => lines[name]?.isFile === true)
 
-/** What formats add to the tars of layers for themselves; formats may share it. */
+/** Files that formats add to the tars of layers for themselves; formats may share them. */
 export const ownFiles: ReadonlySet<OwnFiles> = new Set(formatNames.flatMap((name) => lines[name]?.ownFiles ?? []))
 
 /** The declaration of one format; undefined when there is none of that name. */
@@ -99,14 +99,14 @@ export type AttachableFormat = {
   [N in FormatName]: Declared<N> extends { readonly attacher: IndexAttacher } ? N : never
 }[FormatName]
 
-/** What can be chosen in any of the formats that are written. */
+/** Options of any of the formats that are written. */
 export type WriterOptions = Intersection<
   {
     [N in FormatName]: Declared<N> extends { readonly writer: FormatWriter<infer S> } ? OptionsOf<S> : never
   }[FormatName]
 >
 
-/** What can be chosen in any of the formats whose index can be attached. */
+/** Options of any of the formats whose index can be attached. */
 export type AttacherOptions = Intersection<
   {
     [N in FormatName]: Declared<N> extends { readonly attacher: IndexAttacher<infer S> } ? OptionsOf<S> : never

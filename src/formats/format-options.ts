@@ -1,4 +1,4 @@
-/** What can be chosen when a format is written: declared once, for the command line, for checks and for types. */
+/** Options for writing a format: declared once, for the command line, for checks and for types. */
 import { type MemberCoding, memberLevels } from '../codecs/coding.ts'
 
 export type OptionSpec = SizeOption | NumberOption | FlagOption | PathsOption

@@ -16,7 +16,7 @@ import type { Manifest } from './oci/manifest.ts'
 import type { Reading } from './reading.ts'
 
 export interface Format {
-  /** What `--to` takes and `inspect` says. */
+  /** Name that `--to` takes and `inspect` says. */
   readonly name: string
   /** Name for people: `eStargz`. */
   readonly title: string
@@ -269,6 +269,6 @@ export interface IndexedLayer {
 export interface AttachedArtifact {
   readonly blobs: readonly NewBlob[]
   readonly manifest: Uint8Array
-  /** What a list of referrers says of it. An image has one artifact of a type: a new one takes the place of others. */
+  /** Members of its entry in a list of referrers. An image has one artifact of a type: a new one takes the place of others. */
   readonly listed: Required<Pick<Descriptor, 'annotations' | 'artifactType'>>
 }

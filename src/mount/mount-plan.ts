@@ -1,5 +1,5 @@
 /**
- * What a composefs mount takes, as plain data:
+ * Plans of composefs mounts, as plain data:
  *
  *     overlay  onefold:ID          one file system, and all that the mount table shows
  *       upperdir, workdir          changes, when it is writable

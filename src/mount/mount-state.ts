@@ -26,7 +26,7 @@ import { flock, tryFlock } from '../linux/flock.ts'
 import { pathFromUtf8 } from '../paths.ts'
 import { type MountRecord, formatMountRecord, mountFile, mountPath, mountsPath } from '../store/mount-record.ts'
 
-/** What mounting needs to know of a store. Paths are ordinary strings. */
+/** A store as mounting needs to know it. Paths are ordinary strings. */
 export interface MountStore {
   readonly root: string
   /** The directory objects lie below as `ab/cdef…`. */
@@ -100,7 +100,7 @@ export function removeDirectory(path: string): void {
   })
 }
 
-/** Who makes, changes or removes one mount holds the folder of all shared; who tidies up holds it alone. */
+/** Locks the folder of all mounts: shared to make, change or remove one of them, exclusive to tidy up. */
 export function lockMounts(store: MountStore, mode: 'shared' | 'exclusive'): Disposable {
   try {
     makeFolder(mountsPath(store.root))

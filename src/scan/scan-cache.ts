@@ -13,7 +13,7 @@ import { pathToBytes } from '../paths.ts'
 import { scanError, scanning } from './scan-error.ts'
 
 /**
- * What a scan remembers of files: digest, small content, target and whether there are extended attributes, for as long as
+ * A cache of what scans found out about files: digest, small content, target and whether there are extended attributes, for as long as
  * device, inode, size, mtime and ctime stay what they were.
  *
  *     header    64 bytes: magic, version, whether root made it, number of records, sha256 of all that follows

@@ -1,5 +1,5 @@
 /**
- * Where everything of a store lies. Names below the root are made of digests, random ids and percent-encoded text only.
+ * Layout of a store: where everything lies. Names below the root are made of digests, random ids and percent-encoded text only.
  *
  *     <root>/                      0700; 0755 when shared with other users
  *       store.json                 format version and the algorithm of object names

@@ -1,5 +1,5 @@
 /**
- * What a shell has to know: it hands the words to `onefold completion words --` and shows what comes back, a line
+ * Scripts by which a shell completes: each hands the words to `onefold completion words --` and shows what comes back, a line
  * `WORD<TAB>HELP` for each candidate and then `:files`, `:folders` or `:none`.
  */
 

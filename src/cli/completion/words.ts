@@ -14,7 +14,7 @@ export interface Completion {
   readonly paths: 'files' | 'folders' | 'none'
 }
 
-/** What is asked of the rest of the program; the store is read for names only when one may stand there. */
+/** The rest of the program, as completion asks it; the store is read for names only when one may stand there. */
 export interface Known {
   readonly commands: Readonly<Record<string, CommandEntry>>
   images(): Promise<readonly Candidate[]>
@@ -22,7 +22,7 @@ export interface Known {
 }
 
 /**
- * What the last of `words` may become: all words behind `onefold`, as they stand. Options, operands and their kinds are
+ * Completes the last of `words`: all words behind `onefold`, as they stand. Options, operands and their kinds are
  * those that `--help` shows, so that a command needs no more than its declaration to be completed.
  */
 export async function completeWords(words: readonly string[], known: Known): Promise<Completion> {
@@ -124,7 +124,7 @@ async function valuesOfOption({ value = '', choices }: OptionSpec, known: Known)
     : { candidates: choices.map((word) => ({ word })), paths: 'none' }
 }
 
-/** What may stand for `IMAGE`, `DIR|ID`, `SRC:DST[:ro]`, `host|none` … */
+/** Candidates for `IMAGE`, `DIR|ID`, `SRC:DST[:ro]`, `host|none` … */
 async function valuesOf(placeholder: string, known: Known): Promise<Completion> {
   if (/^[a-z]+(?:\|[a-z]+)*$/.test(placeholder))
     return { candidates: placeholder.split('|').map((word) => ({ word })), paths: 'none' }

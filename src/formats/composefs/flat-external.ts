@@ -1,5 +1,5 @@
 /**
- * What external-content.ts says of a file whose bytes lie outside of the image, for trees in columns. Nearly every inode is
+ * Files whose bytes lie outside of the image (external-content.ts), for trees in columns. Nearly every inode is
  * such a file, so its metacopy and its redirect are measured and written in place, without an object for either.
  */
 import { parseVerityDigest } from '../../digest.ts'

@@ -39,7 +39,7 @@ export interface ErofsReadOptions {
    */
   readonly foreignPaths?: boolean
   /**
-   * What a file of more than 64 bytes in a plain EROFS image becomes. Called once per file, with its bytes in order.
+   * Makes the content of a file of more than 64 bytes in a plain EROFS image: called once per file, with its bytes in order.
    * Left out, such a file's content is unknown. The size is a claim: chunks can be holes.
    */
   readonly content?: (size: number, data: Iterable<Uint8Array>) => Content

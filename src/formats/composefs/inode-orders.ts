@@ -1,5 +1,5 @@
 /**
- * What the attributes of an inode in a composefs image say, beside what is the user's own: where a file's bytes lie, and
+ * Orders to overlayfs in the attributes of an inode of a composefs image, beside what is the user's own: where a file's bytes lie, and
  * that it, or what lies in it, stands for whiteouts. Told as places in the image, so that nothing is made of a file that
  * nobody asks about.
  *

@@ -18,7 +18,7 @@ export interface EstargzFooter {
   readonly length: number
 }
 
-/** As much of a blob's end as any of the footers takes. */
+/** Number of bytes at a blob's end that hold any of the footers. */
 export const maxFooterBytes = 51
 
 const header = Buffer.from('1f8b08040000000000ff', 'hex')
@@ -27,7 +27,7 @@ const externalExtra = Buffer.from('SG\x11\0STARGZEXTERNALTOC', 'latin1')
 const subfield = 'SG\x16\0'
 const embedded = /^([0-9a-f]{16})STARGZ$/
 
-/** What the last bytes of a blob say; undefined when they are no footer. */
+/** Reads the footer in the last bytes of a blob; undefined when they are none. */
 export function parseEstargzFooter(tail: Uint8Array): EstargzFooter | undefined {
   const bytes = Buffer.from(tail.buffer, tail.byteOffset, tail.length)
   for (const extraBytes of [26, 22, externalExtra.length]) {

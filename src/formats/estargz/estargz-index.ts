@@ -13,7 +13,7 @@ import { maxFooterBytes, parseEstargzFooter } from './estargz-footer.ts'
 import { unpackToc } from './unpack-toc.ts'
 import { estargzBinding } from './estargz-binding.ts'
 
-/** What readers put behind the name of an image to find the image that holds its tables. */
+/** Suffix of an image's name under which readers find the image that holds its tables. */
 export const externalTocSuffix = '-esgztoc'
 /** In the image of external tables, the digest of the layer that a table is of. */
 export const tableLayerDigest = 'containerd.io/snapshot/stargz/layer.digest'

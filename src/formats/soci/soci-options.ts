@@ -1,7 +1,7 @@
 import type { OptionSpecs } from '../format-options.ts'
 import { lossyOption } from '../toc-json/loss-option.ts'
 
-/** What can be chosen wherever an index is made. */
+/** Options wherever an index is made. */
 export const sociOptions = {
   spanSize: {
     kind: 'size',

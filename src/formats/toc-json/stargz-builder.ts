@@ -12,7 +12,7 @@ import { type TocBuilder, cannotHold, checkHeld } from './tar-feed.ts'
 import { formatTime } from './go-time.ts'
 import { type TocJsonEntry, jsonText, jsonXattrs, toGoJson, typeNames, withoutEmpty } from './write-toc-json.ts'
 
-/** What write-stargz.ts says of its options, with all defaults. */
+/** Options of write-stargz.ts, with all defaults. */
 export interface StargzRules {
   readonly chunkSize: number
   readonly minChunkSize: number

@@ -1,13 +1,13 @@
 import type { OptionSpecs, OptionsOf } from '../format-options.ts'
 import { lossyOption } from './loss-option.ts'
 
-/** What stargz-snapshotter's writer cuts at unless told otherwise. */
+/** Bytes of content in a chunk of stargz-snapshotter's writer, unless told otherwise. */
 export const defaultChunkSize = 4 * 2 ** 20
 
 /** Smaller chunks would take more room for what is said of them than for themselves. */
 const chunkSizeMin = 4096
 
-/** What can be chosen in either coding. */
+/** Options in either coding. */
 export const stargzOptions = {
   chunkSize: {
     kind: 'size',

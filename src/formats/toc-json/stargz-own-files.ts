@@ -9,7 +9,7 @@ export const landmarkByte = 0x0f
 const landmarks = [prefetchLandmark, noPrefetchLandmark]
 
 /**
- * What stargz-snapshotter's writer puts into the root of a layer (docs/estargz.md): a table of contents, and a landmark that
+ * Files that stargz-snapshotter's writer puts into the root of a layer (docs/estargz.md): a table of contents, and a landmark that
  * says what is worth prefetching. The landmark tells: nobody has a file of that name and its one byte by accident.
  */
 export const stargzOwnFiles: OwnFiles = {

@@ -1,6 +1,6 @@
 import type { RegistryOptions } from '../registry/client.ts'
 
-/** What opening a target can be told; each kind of target takes what concerns it. */
+/** Options for opening a target; each kind of target takes what concerns it. */
 export interface TargetOptions {
   readonly registry?: RegistryOptions | undefined
   /** Folder for blobs while they go up; default $TMPDIR, else /var/tmp. */

@@ -1,6 +1,6 @@
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 
-/** What blobs are known by wherever they go. */
+/** Digest and size, by which blobs are known wherever they go. */
 export type BlobName = Pick<Descriptor, 'digest' | 'size'>
 
 /** A manifest, or an index, and what it is called where it lies; undefined: by its digest alone. */
@@ -21,7 +21,7 @@ export interface OriginalImage {
  * the manifests that name them, those before their index, and names at the end, so that nothing shows before it is whole.
  */
 export interface Target extends AsyncDisposable {
-  /** What was asked for as the name of the image; undefined where it gets none, and nothing can be named after it. */
+  /** Name that was asked for the image; undefined where it gets none, and nothing can be named after it. */
   readonly name: string | undefined
   /**
    * Takes a blob that is being made, of at most `sizeMax` bytes; chunks are valid until the next is asked for. What it is

@@ -19,7 +19,7 @@ import { Walk } from './fsck-walk.ts'
  * Reads everything in the store and compares it with its name. What is missing counts as damage where something needs
  * it, but for composefs images, which are a cache, and for platforms of an index that were never pulled.
  *
- * What is not what its name says is moved into quarantine, unless the store belongs to somebody else or `dryRun` says
+ * Checks a store. What is not what its name says is moved into quarantine, unless the store belongs to somebody else or `dryRun` says
  * so. What is named as needed by refs stays where it is, damaged or not: refs, records and indexes. Everybody who reads
  * those checks them, and a garbage collection must not take their absence for consent.
  *

@@ -20,7 +20,7 @@ import { jsonBytes } from '../records/image-record.ts'
 export interface CheckedState {
   readonly hashed: number
   readonly rebuilt: number | undefined
-  /** The same for composefs images, where they are good for less long than objects. */
+  /** Time as `hashed`, of composefs images, where they are known to be good for less long than objects. */
   readonly images?: number
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a garbage collection has taken away and not deleted yet: files directly in `tmp/`, a few at a time, so that a
+ * Files that a garbage collection has taken away and not deleted yet: they lie directly in `tmp/`, a few at a time, so that a
  * collection needs no folder of its own and works where not a block is free.
  *
  *     tmp/aside-<kind>-<digest>      kind: records, images, layers, blobs, objects

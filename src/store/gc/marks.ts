@@ -17,11 +17,11 @@ import { readBlob, readImageFile, readRecord, recordsWith } from '../records/rec
 import { listRefs, readRef } from '../records/refs.ts'
 
 /**
- * What a garbage collection must leave alone, with everything it leads to. The large parts, recipes and images, are
+ * Marks: everything that a garbage collection must leave alone, with everything it leads to. The large parts, recipes and images, are
  * noted first and read by `walk`, once each, so that marking again costs little. What was not there may be the next
  * time: a transaction holds a recipe before it makes it, and an index names platforms that are pulled later.
  *
- * What is missing needs nothing; what is there and cannot be read could need anything, so it ends the collection with
+ * A missing thing needs nothing; what is there and cannot be read could need anything, so it ends the collection with
  * CORRUPT.
  */
 export class Marks {

@@ -8,7 +8,7 @@ const leastSlots = 1024
  * Digests of 32 bytes, packed: a million take 40 MB, a set of a million strings four times that. Each has a number, in
  * the order in which they came, for who keeps more about them.
  *
- * Who makes images chooses their digests to some extent. Places in the table are therefore found by a hash with secret
+ * The maker of an image chooses its digests to some extent. Places in the table are therefore found by a hash with secret
  * factors, so that nobody can make them all collide.
  */
 export class DigestSet {

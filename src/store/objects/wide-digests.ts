@@ -4,7 +4,7 @@
  *
  *     wide (object, digest)     128 hex digits
  *
- * What comes of them is compared with what somebody has sealed: a row that is wrong makes an image look altered, and who
+ * The digests are compared with what somebody has sealed: a row that is wrong makes an image look altered, and who
  * may write here could alter the image itself.
  */
 import { closeSync, readSync } from 'node:fs'

@@ -6,7 +6,7 @@ import { type Format, type FormatWriter, writerOptions } from '../../formats/for
 import type { SourceOptions } from '../../sources/source-options.ts'
 import type { WatchOptions } from '../send/layer-tar.ts'
 
-/** What images can be converted to. */
+/** Formats that images can be converted to. */
 export type ConvertFormat = WritableFormat
 
 /** Options of all conversions, and those of all formats: one that the chosen format does not have is refused. */

@@ -25,7 +25,7 @@ export interface Deflated {
 /** Part of the format: other sizes give other bytes. */
 export const blockBytes = 1024 * 1024
 
-/** What decides the bytes that come out; under other names nothing is known to be the same. */
+/** Name of everything that decides the bytes that come out; under other names nothing is known to be the same. */
 export const compressionName = `gzip ${deflateVersion} zlib ${process.versions.zlib}`
 
 export type Slot = Pick<Block, 'input' | 'output'>

@@ -9,7 +9,7 @@ import { OutputFile } from '../../sources/targets/output-file.ts'
 import { TarFile } from '../../sources/targets/tar-file.ts'
 
 /**
- * What `docker load` reads (and `docker save` wrote before version 25):
+ * Writes what `docker load` reads (and `docker save` wrote before version 25):
  *
  *     <diffID>.tar     each layer, not compressed
  *     <config>.json    the config, whose digest is the image ID

@@ -17,7 +17,7 @@ export interface LayerStrategy extends AsyncDisposable {
   companion?(layers: readonly WrittenLayer[]): Companion | undefined
 }
 
-/** What one layer of an image is going to be. */
+/** Plan of what one layer of an image becomes. */
 export interface LayerPlan {
   /** Layers of one key become one blob: images share layers, and a layer may stand in one twice. */
   readonly key: string

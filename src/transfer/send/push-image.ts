@@ -50,7 +50,7 @@ export async function pushImage(
   return { reference: target.fullName, top: top.digest, images: sender.sent.map(sentImage), stats: target.stats }
 }
 
-/** What was sent lies there under its own digest, which does no harm. */
+/** Error for a reference by another digest; what was sent lies there under its own, which does no harm. */
 function otherDigest({ fullName }: RegistryTarget, { digest }: Descriptor): OnefoldError {
   return new OnefoldError('UNSUPPORTED', `Cannot push to ${fullName}: what is pushed has digest ${digest}`, {
     hint: 'Push to a tag instead.',

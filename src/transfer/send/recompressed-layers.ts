@@ -79,7 +79,7 @@ export class RecompressedLayers implements LayerStrategy {
     throw notPreserved(`layer ${blob.digest}`, 'its original compression cannot be had back')
   }
 
-  /** What comes out is known from the last time: a target that has it costs no more than the question. */
+  /** Compresses a layer whose result is known from the last time: a target that has it costs no more than the question. */
   async #compress(target: Target, layer: LayerRecord): Promise<BlobName> {
     this.#compressed ??= await this.#store.compressedLayers()
     const before = this.#compressed.find(layer.diffId, compressionName)

@@ -44,9 +44,9 @@ export class Sender {
   readonly #strategy: LayerStrategy
   readonly #options: SendOptions
   readonly #layers = new Map<string, WrittenLayer>()
-  /** What images have become; an index may list one twice. */
+  /** Descriptors of what images have become; an index may list one twice. */
   readonly #images = new Map<Digest, Descriptor>()
-  /** What went with images, as an index lists it. */
+  /** Artifacts that went with images, as an index lists them. */
   readonly #listed: Descriptor[] = []
   #untrue: UntrueAnnotations | undefined
 

@@ -7,7 +7,7 @@ export interface SentImage {
   readonly manifest: Digest
   readonly config: Digest
   readonly platform: string
-  /** What the store knows the image by. */
+  /** Digest by which the store knows the image. */
   readonly original: Digest
 }
 
