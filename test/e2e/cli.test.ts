@@ -147,6 +147,11 @@ describe('images without a mount', () => {
       json<{ digest: string }[]>(...store, 'digest', 'app')[0]?.digest,
     )
 
+    assert.doesNotMatch(run([...store, 'inspect', 'app']).out, /^ +format /m)
+    const converted = `oci:${place.at('converted')}:app`
+    assert.equal(run([...store, 'convert', 'app', '--to', 'zstd-chunked', converted]).code, 0)
+    assert.match(run(['--store', place.at('second'), 'inspect', converted]).out, /^ {2}format {3}zstd:chunked$/m)
+
     assert.equal(run([...store, 'fsck', '--rebuild']).code, 0)
     assert.equal(run([...store, 'rm', 'app', 'again']).out, 'app\nagain\n')
     assert.equal(run([...store, 'rm', 'app']).code, 3)

@@ -35,7 +35,7 @@ export const inspect: Command = {
     if (options.flag('tree')) return printTree(out, store, image)
     const digests = await digestsOf(store, image)
     if (out.json) return out.value(factsOf(image, digests))
-    printFacts(out, image, digests)
+    printFacts(out, image, digests, await formatTitles(image))
   },
 }
 
@@ -87,7 +87,17 @@ function factsOf({ names, top, record, imageDigest }: StoredImage, digests: Imag
   }
 }
 
-function printFacts(out: Output, image: StoredImage, digests: ImageDigests): void {
+/** The format of each layer with an index, as its descriptor or its record says; '' for the others. */
+async function formatTitles({ record }: StoredImage): Promise<string[]> {
+  const { loadFormats } = await import('../../formats/all.ts')
+  const formats = await loadFormats()
+  return record.layers.map(({ blob, toc }) => {
+    const format = formats.find(({ name, binding }) => name === toc?.format || binding?.(blob) !== undefined)
+    return format?.title ?? ''
+  })
+}
+
+function printFacts(out: Output, image: StoredImage, digests: ImageDigests, formats: readonly string[]): void {
   const { names, top, record, imageDigest } = image
   out.line(`names      ${names.join(', ')}`)
   if (top.digest !== record.manifest.digest) out.line(`index      ${top.digest}`)
@@ -101,9 +111,10 @@ function printFacts(out: Output, image: StoredImage, digests: ImageDigests): voi
   out.line(`platform   ${formatPlatform(record.platform)}`)
   out.line(`origin     ${record.origin.source}`)
   out.line(`size       ${formatBytes(record.size)} of files`)
-  for (const layer of record.layers) {
+  for (const [place, layer] of record.layers.entries()) {
     const { blob, diffId, recipe, kind, proof } = layer
     out.line(`layer      ${blob.digest}  ${formatBytes(blob.size)}`)
+    if (formats[place] !== '') out.line(`  format   ${formats[place]}`)
     out.line(`  diffID   ${diffId}  ${proof}`)
     if (proof !== 'proven') out.line(`  proof    ${proofReason(layer)}`)
     out.line(`  recipe   ${recipe}${kind === 'plain' ? '  plain tree' : ''}`)
