@@ -1,17 +1,17 @@
 import { OnefoldError } from '../../error.ts'
-import type { Binding } from '../binding.ts'
 import type { ContentIndex } from '../content-index.ts'
-import type { Claim, IndexLimits, IndexReader } from '../format.ts'
+import type { IndexLimits } from '../format.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { parseArtifact } from '../oci/manifest.ts'
 import { type Reading, readBlob, readRelated, readTail } from '../reading.ts'
 import { checkStargzJson, readTocRange } from '../toc-json/read-toc.ts'
 import { readStargzTable } from '../toc-json/stargz-table.ts'
 import { badAnnotation, isZstd } from '../toc-json/toc-annotations.ts'
-import { type TocLimits, defaultTocLimits, readTocJson, tooLarge } from '../toc-json/toc-json.ts'
+import { type TocLimits, readTocJson, tooLarge } from '../toc-json/toc-json.ts'
 import { maxFooterBytes, parseEstargzFooter } from './estargz-footer.ts'
 import { unpackToc } from './unpack-toc.ts'
 import { estargzBinding } from './estargz-binding.ts'
+import { tableReader } from '../toc-json/table-reader.ts'
 
 /** Suffix of an image's name under which readers find the image that holds its tables. */
 export const externalTocSuffix = '-esgztoc'
@@ -19,23 +19,11 @@ export const externalTocSuffix = '-esgztoc'
 export const tableLayerDigest = 'containerd.io/snapshot/stargz/layer.digest'
 
 /** Reads the tables of eStargz: at the end of the blob, or in an image of their own. */
-export const estargzIndex: IndexReader = {
-  *claims(_, layers, { unbound }) {
-    return layers.flatMap((layer) => {
-      const binding = estargzBinding(layer)
-      return binding !== undefined || (unbound && !isZstd(layer.mediaType)) ? [claimOn(layer, binding)] : []
-    })
-  },
-}
-
-function claimOn(layer: Descriptor, binding: Binding | undefined): Claim {
-  return {
-    layer,
-    boundBy: binding === undefined ? 'nothing' : 'layer',
-    digest: binding?.digest,
-    open: (limits) => openEstargz(layer, binding !== undefined, { ...defaultTocLimits, ...limits }),
-  }
-}
+export const estargzIndex = tableReader({
+  binding: estargzBinding,
+  mayHaveTable: (layer) => !isZstd(layer.mediaType),
+  open: openEstargz,
+})
 
 function* openEstargz(
   layer: Descriptor,

@@ -1,7 +1,6 @@
 import { checkDigest } from '../../digest.ts'
-import type { Binding } from '../binding.ts'
 import type { ContentIndex } from '../content-index.ts'
-import type { Claim, IndexLimits, IndexReader } from '../format.ts'
+import type { IndexLimits } from '../format.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Reading, readTail } from '../reading.ts'
 import { checkDecodedSize, checkStargzJson, readTocRange } from '../toc-json/read-toc.ts'
@@ -13,30 +12,19 @@ import {
   isZstd,
   positionAnnotation,
 } from '../toc-json/toc-annotations.ts'
-import { defaultTocLimits, readTocJson } from '../toc-json/toc-json.ts'
+import { readTocJson } from '../toc-json/toc-json.ts'
 import { unpackZstd } from '../toc-json/unpack-zstd.ts'
 import { frameStart, maxZstdFooterBytes, parseZstdFooter } from '../toc-json/zstd-footer.ts'
 import { stargzZstdChecksum, stargzZstdPosition } from './stargz-zstd-annotations.ts'
 import { stargzZstdBinding } from './stargz-zstd-binding.ts'
+import { tableReader } from '../toc-json/table-reader.ts'
 
 /** Reads the tables of stargz' zstd dialect, from the end of the blob. */
-export const stargzZstdIndex: IndexReader = {
-  *claims(_, layers, { unbound }) {
-    return layers.flatMap((layer) => {
-      const binding = stargzZstdBinding(layer)
-      return binding !== undefined || (unbound && isZstd(layer.mediaType)) ? [claimOn(layer, binding)] : []
-    })
-  },
-}
-
-function claimOn(layer: Descriptor, binding: Binding | undefined): Claim {
-  return {
-    layer,
-    boundBy: binding === undefined ? 'nothing' : 'layer',
-    digest: binding?.digest,
-    open: (limits) => openStargzZstd(layer, binding !== undefined, { ...defaultTocLimits, ...limits }),
-  }
-}
+export const stargzZstdIndex = tableReader({
+  binding: stargzZstdBinding,
+  mayHaveTable: (layer) => isZstd(layer.mediaType),
+  open: openStargzZstd,
+})
 
 function* openStargzZstd(
   layer: Descriptor,

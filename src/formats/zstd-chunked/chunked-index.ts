@@ -1,7 +1,6 @@
 import { checkDigest, isDigest } from '../../digest.ts'
-import type { Binding } from '../binding.ts'
 import type { ContentIndex } from '../content-index.ts'
-import type { Claim, IndexLimits, IndexReader } from '../format.ts'
+import type { IndexLimits } from '../format.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Reading, readRange, readTail } from '../reading.ts'
 import { checkDecodedSize, maxTocGap, readTocRange } from '../toc-json/read-toc.ts'
@@ -13,32 +12,21 @@ import {
   positionAnnotation,
 } from '../toc-json/toc-annotations.ts'
 import { checkWithin } from '../toc-json/toc-files.ts'
-import { type TocDocument, badToc, defaultTocLimits, readTocJson } from '../toc-json/toc-json.ts'
+import { type TocDocument, badToc, readTocJson } from '../toc-json/toc-json.ts'
 import { unpackZstd } from '../toc-json/unpack-zstd.ts'
 import { frameStart, maxZstdFooterBytes, parseZstdFooter } from '../toc-json/zstd-footer.ts'
 import { chunkedChecksum, chunkedPosition, chunkedTarSplit } from './chunked-annotations.ts'
 import { readChunkedTable } from './read-chunked.ts'
 import { readTarSplit } from './read-tar-split.ts'
 import { chunkedBinding } from './chunked-binding.ts'
+import { tableReader } from '../toc-json/table-reader.ts'
 
 /** Reads the tables of zstd:chunked, and the tar-split beside them, from the end of the blob. */
-export const chunkedIndex: IndexReader = {
-  *claims(_, layers, { unbound }) {
-    return layers.flatMap((layer) => {
-      const binding = chunkedBinding(layer)
-      return binding !== undefined || (unbound && isZstd(layer.mediaType)) ? [claimOn(layer, binding)] : []
-    })
-  },
-}
-
-function claimOn(layer: Descriptor, binding: Binding | undefined): Claim {
-  return {
-    layer,
-    boundBy: binding === undefined ? 'nothing' : 'layer',
-    digest: binding?.digest,
-    open: (limits) => openChunked(layer, binding !== undefined, { ...defaultTocLimits, ...limits }),
-  }
-}
+export const chunkedIndex = tableReader({
+  binding: chunkedBinding,
+  mayHaveTable: (layer) => isZstd(layer.mediaType),
+  open: openChunked,
+})
 
 function* openChunked(
   layer: Descriptor,

@@ -1,26 +1,25 @@
 /** A file that is a whole image, or a layer, in one of the formats: its entries become one tar of our own making. */
 import { createHash } from 'node:crypto'
-import type { AbortOptions } from '../../abort.ts'
 import { Arena } from '../../content/arena.ts'
 import { ContentCheck } from '../../content/content-check.ts'
 import { driveReading } from '../../content/drive-reading.ts'
 import type { RangeSource } from '../../content/range-source.ts'
 import { UnitReader } from '../../content/unit-reader.ts'
 import { UnitWalk } from '../../content/unit-walk.ts'
-import { parseDiffId, parseDigest } from '../../digest.ts'
+import { parseDigest } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
 import { canProve } from '../../formats/content-digests.ts'
 import type { ContentIndex, IndexedFile } from '../../formats/content-index.ts'
 import { sizeOf } from '../../formats/entry.ts'
 import type { Format } from '../../formats/format.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
-import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { quoteName } from '../../formats/path.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
 import { type SourceOptions, maxUnpackedBytesDefault } from '../source-options.ts'
 import type { BlobOptions, FileRange, Source } from '../source.ts'
 import { openFile, readRange } from './file-set.ts'
-import { type PlainLayer, plainSource } from './plain-source.ts'
+import { madeLayer } from './made-layer.ts'
+import { plainSource } from './plain-source.ts'
 import { TarBatch } from './tar-batch.ts'
 
 /** Largest window of zstd that is accepted, as a power of two. */
@@ -51,29 +50,9 @@ export async function openFormatFile(
     name,
     kind: index.scope === 'layer' ? 'layer' : 'plain',
     platform: options.platform,
-    read: (abort) => readLayer(tar, abort),
+    read: ({ signal }) => madeLayer(tar.read({ signal, lent: true }), (blob) => tar.read(blob)),
     async close() {},
   })
-}
-
-/**
- * Reads the tar once for its digest. It is made again when it is served: both passes give the same bytes, or the digest
- * of the second is another one.
- */
-async function readLayer(tar: IndexedTar, { signal }: AbortOptions): Promise<PlainLayer> {
-  const hash = createHash('sha256')
-  let length = 0
-  for await (const chunk of tar.read({ signal, lent: true })) {
-    hash.update(chunk)
-    length += chunk.length
-  }
-  const hex = hash.digest('hex')
-  return {
-    mediaType: mediaTypes.layer,
-    digest: parseDigest(`sha256:${hex}`),
-    diffId: parseDiffId(`sha256:${hex}`),
-    blob: { length, read: (options) => tar.read(options) },
-  }
 }
 
 async function none(): Promise<undefined> {}

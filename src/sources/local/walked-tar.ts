@@ -1,14 +1,12 @@
-import { createHash } from 'node:crypto'
 import type { AbortOptions } from '../../abort.ts'
-import { parseDiffId, parseDigest } from '../../digest.ts'
 import { type Entry, sizeOf } from '../../formats/entry.ts'
-import { mediaTypes } from '../../formats/oci/media-types.ts'
 import { tarPadding, tarTrailer, writeTarHeader } from '../../formats/tar/tar-writer.ts'
 import type { PlainLayer } from './plain-source.ts'
 import type { BlobOptions } from '../source.ts'
 import { changedWhileRead } from '../../scan/scan-error.ts'
 import type { WalkedEntry } from '../../scan/walk-entries.ts'
 import { pathInTree } from '../../scan/walk-tree.ts'
+import { madeLayer } from './made-layer.ts'
 import { TarBatch } from './tar-batch.ts'
 
 /** Name of a tar that is being made; its bytes are read before the next name is asked for. */
@@ -35,19 +33,8 @@ export async function readWalked(
   options: AbortOptions & { readonly onWarning?: ((message: string) => void) | undefined },
 ): Promise<PlainLayer> {
   const tar = new WalkedTar(root, walk)
-  const hash = createHash('sha256')
-  let length = 0
-  for await (const chunk of tar.first(options.onWarning ?? (() => {}), { signal: options.signal, lent: true })) {
-    hash.update(chunk)
-    length += chunk.length
-  }
-  const hex = hash.digest('hex')
-  return {
-    mediaType: mediaTypes.layer,
-    digest: parseDigest(`sha256:${hex}`),
-    diffId: parseDiffId(`sha256:${hex}`),
-    blob: { length, read: (blobOptions) => tar.again(blobOptions) },
-  }
+  const first = tar.first(options.onWarning ?? (() => {}), { signal: options.signal, lent: true })
+  return await madeLayer(first, (blobOptions) => tar.again(blobOptions))
 }
 
 /** The tar of one directory, the same bytes each time as long as nobody writes to it. */
