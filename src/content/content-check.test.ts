@@ -6,7 +6,7 @@ import { hasCode } from '../error.ts'
 import type { ContentDigests } from '../formats/content-digests.ts'
 import { verityDigest } from '../formats/fsverity/verity-digest.ts'
 import { ContentCheck } from './content-check.ts'
-import { crc32c } from './crc32c.ts'
+import { crc32c } from '../formats/crc32c.ts'
 
 const bytes = Buffer.from('abc'.repeat(5000))
 

@@ -4,7 +4,7 @@ import { OnefoldError } from '../error.ts'
 import type { ContentDigests } from '../formats/content-digests.ts'
 import { VerityHasher } from '../formats/fsverity/verity-digest.ts'
 import { Blake3 } from './blake3.ts'
-import { crc32c } from './crc32c.ts'
+import { crc32c } from '../formats/crc32c.ts'
 
 /** Hashes bytes with every algorithm that a digest of them is known for, and compares at the end. */
 export class ContentCheck {

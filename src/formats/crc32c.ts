@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli; RFC 3720, appendix B.4): polynomial 0x1EDC6F41, reflected, as the block format of OverlayBD has
- * it. Eight tables take eight bytes at a time.
+ * CRC-32C (Castagnoli; RFC 3720, appendix B.4): polynomial 0x1EDC6F41, reflected, as OverlayBD and EROFS have it.
+ * Eight tables take eight bytes at a time.
  */
 const polynomial = 0x82f63b78
 const tables = makeTables()
