@@ -1,9 +1,10 @@
 import { sizeOf } from '../formats/entry.ts'
 import type { ErofsView } from '../formats/composefs/image-view.ts'
 import type { FileInfo } from '../formats/composefs/inode-decoder.ts'
-import { deviceOf, nodeTypeOf, type NodeType, walk } from '../image/tree-json.ts'
 import type { FoundInode } from '../formats/lookup.ts'
+import { type NodeType, nodeTypeOf, unpackDevice } from '../formats/node-type.ts'
 import { type Directory, type InodeInfo, isDirectory } from '../formats/tree.ts'
+import { walk } from '../image/tree-json.ts'
 import { printableName } from './output.ts'
 
 export interface Listed {
@@ -51,7 +52,7 @@ export function longColumns({ inode, shown }: Listed): string[] {
   const type = nodeTypeOf(inode)
   const device = type === 'char' || type === 'block'
   const size = device
-    ? deviceOf(inode.rdev).join(', ')
+    ? unpackDevice(inode.rdev).join(', ')
     : String(type === 'symlink' ? inode.target.length : sizeOf(inode.content))
   const name = printableName(shown)
   return [

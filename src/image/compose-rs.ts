@@ -13,6 +13,7 @@ import { type Entry, type Xattrs, noXattrs } from '../formats/entry.ts'
 import { writeErofs } from '../formats/composefs/write-image.ts'
 import { writeRsErofs } from '../formats/composefs/rs/write-rs.ts'
 import { Verity512Hasher, VerityHasher } from '../formats/fsverity/verity-digest.ts'
+import { opaqueMarker, whiteoutPrefix } from '../formats/oci/whiteouts.ts'
 import { maxPathBytes, quoteName } from '../formats/path.ts'
 import {
   type Directory,
@@ -68,8 +69,8 @@ export class ComposefsRsTree {
       return
     }
     const { directory, name } = this.#parentOf(entry, entry.path)
-    if (name === '.wh..wh..opq') directory.children.clear()
-    else if (name.startsWith('.wh.')) directory.children.delete(name.slice('.wh.'.length))
+    if (name === opaqueMarker) directory.children.clear()
+    else if (name.startsWith(whiteoutPrefix)) directory.children.delete(name.slice(whiteoutPrefix.length))
     else this.#place(directory, name, entry)
   }
 

@@ -1,14 +1,12 @@
 import { OnefoldError } from '../error.ts'
 import { type Entry, newEntry } from '../formats/entry.ts'
+import { whiteoutPrefix } from '../formats/oci/whiteouts.ts'
 import { maxPathBytes, quoteName } from '../formats/path.ts'
 import { type Inode, inodeOf } from '../formats/tree.ts'
 
 /** Meaning of names in a layer (image-spec "layer.md", whiteouts), and the names that it therefore cannot hold. */
 
-export const whiteoutPrefix = '.wh.'
-export const opaqueMarker = '.wh..wh..opq'
-
-/** Makes a whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
+/** A whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
 export function marker(parent: string, name: string): Entry {
   return newEntry({ path: join(parent, name), type: 'file', mode: 0o600 })
 }

@@ -1,6 +1,6 @@
 import { type Entry, type EntryType, noContent } from '../formats/entry.ts'
+import { nodeTypeOf, unpackDevice } from '../formats/node-type.ts'
 import type { Inode } from '../formats/tree.ts'
-import { deviceOf, nodeTypeOf } from './tree-json.ts'
 
 /**
  * Returns the entry of an inode under one of its names, as archives have it; `link` is its first name where this is
@@ -8,7 +8,7 @@ import { deviceOf, nodeTypeOf } from './tree-json.ts'
  */
 export function entryOf(path: string, inode: Inode, link?: string): Entry {
   const type: EntryType = link === undefined ? nodeTypeOf(inode) : 'hardlink'
-  const [major, minor] = type === 'char' || type === 'block' ? deviceOf(inode.rdev) : [0, 0]
+  const [major, minor] = type === 'char' || type === 'block' ? unpackDevice(inode.rdev) : [0, 0]
   return {
     path,
     type,

@@ -1,21 +1,8 @@
 import type { VerityDigest } from '../digest.ts'
 import { pathToBytes } from '../paths.ts'
 import { groupsOf } from './diff-trees.ts'
-import {
-  type Directory,
-  type Inode,
-  type InodeInfo,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  inodeOf,
-  namesBelow,
-} from '../formats/tree.ts'
+import { type NodeType, nodeTypeOf, unpackDevice } from '../formats/node-type.ts'
+import { type Directory, type Inode, type InodeInfo, inodeOf, namesBelow } from '../formats/tree.ts'
 
 /** Text where the bytes are UTF-8, as they nearly always are; otherwise the bytes in hexadecimal. */
 export type JsonBytes = string | { readonly hex: string }
@@ -50,28 +37,7 @@ export interface JsonEntry {
   readonly link?: JsonBytes
 }
 
-export type NodeType = 'file' | 'directory' | 'symlink' | 'char' | 'block' | 'fifo' | 'socket'
-
-const types: ReadonlyMap<number, NodeType> = new Map([
-  [S_IFREG, 'file'],
-  [S_IFDIR, 'directory'],
-  [S_IFLNK, 'symlink'],
-  [S_IFCHR, 'char'],
-  [S_IFBLK, 'block'],
-  [S_IFIFO, 'fifo'],
-  [S_IFSOCK, 'socket'],
-])
-
-export function nodeTypeOf(inode: Pick<Inode, 'mode'>): NodeType {
-  return types.get(inode.mode & S_IFMT) ?? 'file'
-}
-
-/** Splits Linux's 32-bit form of device numbers. */
-export function deviceOf(rdev: number): [major: number, minor: number] {
-  return [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)]
-}
-
-/** Yields every name of a finished tree as JSON, the root first, in depth-first byte order. */
+/** Every name of a finished tree, the root first, in depth-first byte order. */
 export function* treeToJson(root: Directory): Generator<JsonEntry> {
   for (const { path, inode, link } of walk(root)) yield jsonEntry(path, inode, link)
 }
@@ -120,7 +86,7 @@ function bodyOf(inode: InodeInfo): Partial<JsonEntry> {
       return { target: jsonBytes(inode.target) }
     case 'char':
     case 'block':
-      return { device: deviceOf(inode.rdev) }
+      return { device: unpackDevice(inode.rdev) }
     case 'directory':
     case 'fifo':
     case 'socket':

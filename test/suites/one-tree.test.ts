@@ -10,7 +10,8 @@ import { type Content, sizeOf } from '../../src/formats/entry.ts'
 import { parseIndex, parseManifest } from '../../src/formats/oci/manifest.ts'
 import { Merge } from '../../src/image/merge/apply-layers.ts'
 import { composeImage } from '../../src/image/stream-image.ts'
-import { deviceOf, nodeTypeOf, treeToJson, walk } from '../../src/image/tree-json.ts'
+import { nodeTypeOf, unpackDevice } from '../../src/formats/node-type.ts'
+import { treeToJson, walk } from '../../src/image/tree-json.ts'
 import { type Directory, type Inode, inodeOf, isDirectory } from '../../src/formats/tree.ts'
 
 const folder = vectors('one-tree') ?? ''
@@ -82,7 +83,7 @@ describe('the one tree of all tools', { skip: withoutVectors('one-tree') }, () =
       mtime: inode.mtime,
       ...(type === 'file' && { size: sizeOf(inode.content), sha256: hashes.get(keyOf(inode.content)) }),
       ...(type === 'symlink' && { target: inode.target }),
-      ...((type === 'char' || type === 'block') && { rdev: deviceOf(inode.rdev) }),
+      ...((type === 'char' || type === 'block') && { rdev: unpackDevice(inode.rdev) }),
       ...(inode.xattrs.size > 0 && { xattrs: xattrsOf(inode) }),
     }
   }

@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../error.ts'
 import type { Content } from '../../formats/entry.ts'
-import { nodeTypeOf } from '../../image/tree-json.ts'
+import { nodeTypeOf } from '../../formats/node-type.ts'
 import type { Store } from '../../store/store.ts'
 import type { Command } from '../command.ts'
 import { findPath, imageOptions, obtainImage, openCallStore, viewOf } from '../image.ts'

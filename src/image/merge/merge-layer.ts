@@ -1,5 +1,6 @@
 import type { LayerKind } from '../../formats/layer-kind.ts'
 import { type Entry, type Xattrs, noXattrs } from '../../formats/entry.ts'
+import { opaqueMarker, whiteoutPrefix } from '../../formats/oci/whiteouts.ts'
 import { maxPathBytes, quoteName } from '../../formats/path.ts'
 import { type Directory, type Inode, emptyDirectory, inodeOf, isDirectory } from '../../formats/tree.ts'
 import { hideOwnFiles } from './hide-own-files.ts'
@@ -10,8 +11,6 @@ export interface LayerOptions {
   readonly keepSelinux?: boolean
 }
 
-const whiteoutPrefix = '.wh.'
-const opaqueMarker = '.wh..wh..opq'
 const whiteoutMeta = '.wh..wh.'
 
 /**

@@ -1,7 +1,8 @@
 import { OnefoldError } from '../../error.ts'
-import { type Entry, type EntryType, type Xattrs, noContent } from '../../formats/entry.ts'
+import { type Entry, type Xattrs, noContent } from '../../formats/entry.ts'
 import { maxNameBytes, quoteName } from '../../formats/path.ts'
-import { type Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../../formats/tree.ts'
+import { packDevice, typeBits } from '../../formats/node-type.ts'
+import type { Inode } from '../../formats/tree.ts'
 
 /** Longest target of a symlink: one less than PATH_MAX, which counts the NUL. */
 const targetMax = 4095
@@ -32,22 +33,11 @@ export function copyMetadata(from: Inode, to: Inode): void {
   to.xattrs = from.xattrs
 }
 
-const typeBits: Readonly<Record<EntryType, number>> = {
-  file: S_IFREG,
-  directory: S_IFDIR,
-  hardlink: 0, // never asked for: it is its target's inode
-  symlink: S_IFLNK,
-  char: S_IFCHR,
-  block: S_IFBLK,
-  fifo: S_IFIFO,
-  socket: S_IFSOCK,
-}
-
 function rdevOf(entry: Entry): number {
   const { major, minor } = entry
   if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff)
     throw refused(entry, `Linux has no device ${major}:${minor}, at most 4095:1048575`)
-  return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0
+  return packDevice(entry)
 }
 
 function targetOf(entry: Entry): string {

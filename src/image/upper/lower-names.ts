@@ -1,8 +1,8 @@
 import type { Entry } from '../../formats/entry.ts'
+import { nodeTypeOf } from '../../formats/node-type.ts'
 import { quoteName } from '../../formats/path.ts'
 import { type Inode, isDirectory, sortedNames } from '../../formats/tree.ts'
 import { entryOf } from '../tree-entries.ts'
-import { nodeTypeOf } from '../tree-json.ts'
 import { childOf, join, checkLayerName } from '../layer-names.ts'
 import { layerXattrs } from './upper-xattrs.ts'
 

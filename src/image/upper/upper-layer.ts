@@ -13,21 +13,13 @@
  */
 import { OnefoldError } from '../../error.ts'
 import { type Content, type Entry, noXattrs, sizeOf } from '../../formats/entry.ts'
+import { nodeTypeOf } from '../../formats/node-type.ts'
+import { opaqueMarker, whiteoutPrefix } from '../../formats/oci/whiteouts.ts'
 import { maxNameBytes, quoteName } from '../../formats/path.ts'
 import { type Directory, type Inode, isDirectory, sortedNames } from '../../formats/tree.ts'
 import { sameXattrs } from '../diff-trees.ts'
 import { entryOf } from '../tree-entries.ts'
-import { nodeTypeOf } from '../tree-json.ts'
-import {
-  childOf,
-  isNullDevice,
-  join,
-  marker,
-  opaqueMarker,
-  checkLayerName,
-  refused,
-  whiteoutPrefix,
-} from '../layer-names.ts'
+import { childOf, isNullDevice, join, marker, checkLayerName, refused } from '../layer-names.ts'
 import { LowerNames } from './lower-names.ts'
 import { type OverlayMarks, type OverlayPrefix, layerXattrs, losesTrusted, overlayMarks } from './upper-xattrs.ts'
 
