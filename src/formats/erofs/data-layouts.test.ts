@@ -2,9 +2,18 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { TinyErofs } from '../../../test/fixtures/tiny-erofs.ts'
 import { S_IFLNK, S_IFREG } from '../tree.ts'
+import { chunksOf } from './chunk-data.ts'
 import { checkLayout, readData } from './data-layouts.ts'
 import { readInode } from './erofs-inode.ts'
-import { chunkBased, compressedCompact, compressedFull, flatInline, flatPlain, nullChunk } from './erofs-records.ts'
+import {
+  chunkBased,
+  chunkIndex,
+  compressedCompact,
+  compressedFull,
+  flatInline,
+  flatPlain,
+  nullChunk,
+} from './erofs-records.ts'
 import { targetSpans } from './erofs-symlink.ts'
 import { ErofsVolume } from './erofs-volume.ts'
 
@@ -86,6 +95,22 @@ describe('data in chunks', () => {
       })
     })
   }
+
+  test('may be said to lie on devices that nobody has', () => {
+    const image = chunked(2500, [14, nullChunk, 10], 8)
+    const table = image.compactInode(0, { mode: file, size: 2500, layout: chunkBased, union: 0x21 })
+    image.bytes.writeUInt16LE(3, table + chunkIndex.device)
+    const volume = new ErofsVolume(image.bytes)
+    assert.deepEqual(
+      [...chunksOf(volume, readInode(volume, 0))],
+      [
+        { length: 1024, address: { device: 3, block: 14 } },
+        { length: 1024, address: undefined },
+        { length: 452, address: { device: 0, block: 10 } },
+      ],
+    )
+    assert.throws(() => dataOf(image), { code: 'UNSUPPORTED', message: /a chunk of inode 0 lies on another device/ })
+  })
 
   test('may be a hole of any size', () => {
     const image = chunked(2 ** 32 - 1, [nullChunk], 4, 31)

@@ -4,11 +4,13 @@
  * Every byte is hostile. All offsets are checked against the image before they are used, every count is bounded by the bytes that
  * hold what is counted, and nothing is followed twice: a caller that visits each directory once does work linear in the image.
  */
+import { type Chunk, chunksOf } from './chunk-data.ts'
 import { checkLayout, readData } from './data-layouts.ts'
+import type { Device } from './device-table.ts'
 import { type EntrySpanVisitor, findEntry, visitEntries } from './erofs-directory.ts'
 import { type RawInode, readInode } from './erofs-inode.ts'
 import { targetSpans } from './erofs-symlink.ts'
-import { ErofsVolume, type Span } from './erofs-volume.ts'
+import { ErofsVolume, type Span, type VolumeOptions } from './erofs-volume.ts'
 import { XattrReader, type XattrSpans } from './erofs-xattr-reader.ts'
 import { flatSpans } from './flat-data.ts'
 
@@ -19,8 +21,8 @@ export class ErofsReader {
   readonly #xattrs: XattrReader
 
   /** Throws BAD_FORMAT for what is no EROFS image, UNSUPPORTED for one with features that need more than this reader. */
-  constructor(image: Uint8Array) {
-    this.#volume = new ErofsVolume(image)
+  constructor(image: Uint8Array, options: VolumeOptions = {}) {
+    this.#volume = new ErofsVolume(image, options)
     this.bytes = this.#volume.bytes.buffer
     this.#xattrs = new XattrReader(this.#volume)
   }
@@ -36,6 +38,16 @@ export class ErofsReader {
 
   get rootNid(): number {
     return this.#volume.rootNid
+  }
+
+  /** The time in seconds that compact inodes count from. */
+  get buildTime(): number {
+    return this.#volume.buildTime
+  }
+
+  /** Other devices that files lie on. */
+  get devices(): readonly Device[] {
+    return this.#volume.devices
   }
 
   inode(nid: number): RawInode {
@@ -82,6 +94,11 @@ export class ErofsReader {
    */
   data(inode: RawInode): Generator<Uint8Array> {
     return readData(this.#volume, inode)
+  }
+
+  /** The chunks of a file that lies in chunks, whatever devices those are on. */
+  chunks(inode: RawInode): Generator<Chunk> {
+    return chunksOf(this.#volume, inode)
   }
 
   /** The stretches in which the data of an inode with a flat layout lies. */

@@ -39,6 +39,8 @@ export const superblock = {
 } as const
 
 export const superblockMagic = 0xe0f5e1e2
+/** feature_compat bit: the superblock has its checksum, CRC-32C without the last inversion of the rest of its block. */
+export const compatChecksum = 0x1
 /** feature_compat bits: inodes carry mtimes (not ctimes); xattr areas begin with a name filter. */
 export const compatMtime = 0x2
 export const compatXattrFilter = 0x4
@@ -57,6 +59,16 @@ export const incompatNames = [
 ] as const
 export const incompatLz4Padding = 0x1
 export const incompatChunkedFile = 0x4
+export const incompatDeviceTable = 0x8
+
+/** struct erofs_deviceslot; the table of devices begins at a multiple of its size. */
+export const deviceSlot = {
+  tag: 0,
+  blocks: 64,
+  /** The device's first block among all blocks, those of the image first. */
+  mappedBlock: 68,
+  bytes: 128,
+} as const
 
 /** Fields that struct erofs_inode_compact and struct erofs_inode_extended have at the same place; a compact size has 4 bytes. */
 export const inodeHead = {

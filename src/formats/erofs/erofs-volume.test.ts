@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { TinyErofs } from '../../../test/fixtures/tiny-erofs.ts'
 import type { Code } from '../../error.ts'
 import { superblock, superblockAt } from './erofs-records.ts'
-import { ErofsVolume } from './erofs-volume.ts'
+import { ErofsVolume, imageSizeOf } from './erofs-volume.ts'
 
 test('says where the parts of an image are', () => {
   const image = new TinyErofs({ blockBits: 9, blocks: 16 })
@@ -63,6 +63,13 @@ describe('an image is refused', () => {
       const bytes = spoil(image) ?? image.bytes
       assert.throws(() => new ErofsVolume(bytes), { code, message })
     })
+})
+
+test('the size of an image is what its beginning says', () => {
+  const image = new TinyErofs({ blockBits: 9, blocks: 16 })
+  image.field('blocks', 0xffffffff)
+  assert.equal(imageSizeOf(image.bytes.subarray(0, 1152)), 0xffffffff * 512)
+  assert.throws(() => imageSizeOf(image.bytes.subarray(0, 1151)), { code: 'BAD_FORMAT' })
 })
 
 test('blocks lie in the image, on its own device', () => {

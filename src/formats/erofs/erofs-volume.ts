@@ -1,7 +1,9 @@
+import { type Device, readDevices } from './device-table.ts'
 import { bad, unsupported } from './erofs-error.ts'
 import {
   compatXattrFilter,
   incompatChunkedFile,
+  incompatDeviceTable,
   incompatLz4Padding,
   incompatNames,
   superblock,
@@ -12,6 +14,11 @@ import { ImageBytes } from './image-bytes.ts'
 
 /** A stretch of the image. */
 export type Span = readonly [from: number, to: number]
+
+export interface VolumeOptions {
+  /** Whether files may lie on other devices; where they may not, an image that has any is refused. */
+  readonly otherDevices?: boolean
+}
 
 /** An image with what its superblock says: what all parts of the reader work on. */
 export class ErofsVolume {
@@ -28,12 +35,13 @@ export class ErofsVolume {
   /** The time that compact inodes count from. */
   readonly buildTime: number
   readonly buildTimeNsec: number
+  readonly devices: readonly Device[]
 
   /** Throws BAD_FORMAT for what is no EROFS image, UNSUPPORTED for one with features that need more than this reader. */
-  constructor(image: Uint8Array) {
+  constructor(image: Uint8Array, { otherDevices = false }: VolumeOptions = {}) {
     const bytes = new ImageBytes(image)
     const at = superblockAt
-    checkSuperblock(bytes)
+    checkSuperblock(bytes, otherDevices)
     this.bytes = bytes
     this.blockBits = readBlockBits(bytes)
     this.blockSize = 1 << this.blockBits
@@ -43,6 +51,7 @@ export class ErofsVolume {
     this.hasXattrFilter = (bytes.u32(at + superblock.featureCompat) & compatXattrFilter) !== 0
     this.buildTime = bytes.seconds(at + superblock.buildTime)
     this.buildTimeNsec = bytes.u32(at + superblock.buildTimeNsec)
+    this.devices = readDevices(bytes)
   }
 
   /**
@@ -57,16 +66,27 @@ export class ErofsVolume {
   }
 }
 
-function checkSuperblock(bytes: ImageBytes): void {
+/** The size of an image that begins with `head`, its other devices left out: what its superblock says. */
+export function imageSizeOf(head: Uint8Array): number {
+  const bytes = new ImageBytes(head)
+  checkMagic(bytes)
+  return bytes.u32(superblockAt + superblock.blocks) * 2 ** readBlockBits(bytes)
+}
+
+function checkSuperblock(bytes: ImageBytes, otherDevices: boolean): void {
+  checkMagic(bytes)
+  checkFeatures(bytes, otherDevices)
+}
+
+function checkMagic(bytes: ImageBytes): void {
   if (bytes.length < superblockAt + superblock.bytes)
     throw bad(`${bytes.length} bytes; its superblock alone ends at ${superblockAt + superblock.bytes}`)
   const magic = bytes.u32(superblockAt + superblock.magic)
   if (magic !== superblockMagic) throw bad(`magic 0x${magic.toString(16)}; expected 0x${superblockMagic.toString(16)}`)
-  checkFeatures(bytes)
 }
 
-function checkFeatures(bytes: ImageBytes): void {
-  const known = incompatLz4Padding | incompatChunkedFile
+function checkFeatures(bytes: ImageBytes, otherDevices: boolean): void {
+  const known = incompatLz4Padding | incompatChunkedFile | (otherDevices ? incompatDeviceTable : 0)
   const features = bytes.u32(superblockAt + superblock.featureIncompat) & ~known
   if (features !== 0) {
     const bit = 31 - Math.clz32(features & -features)
@@ -74,7 +94,8 @@ function checkFeatures(bytes: ImageBytes): void {
   }
   if (bytes.u8(superblockAt + superblock.directoryBlockBits) !== 0)
     throw unsupported('its directories have blocks of another size')
-  if (bytes.u16(superblockAt + superblock.extraDevices) !== 0) throw unsupported('its data lies on other devices')
+  if (!otherDevices && bytes.u16(superblockAt + superblock.extraDevices) !== 0)
+    throw unsupported('its data lies on other devices')
 }
 
 function readBlockBits(bytes: ImageBytes): number {
