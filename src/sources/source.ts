@@ -1,6 +1,6 @@
 import type { LayerKind } from '../formats/layer-kind.ts'
 import type { AbortOptions } from '../abort.ts'
-import type { Digest } from '../digest.ts'
+import { type Digest, isDigest } from '../digest.ts'
 import type { Descriptor } from '../formats/oci/descriptor.ts'
 
 /** Place that an image's bytes come from: a registry, a layout, an archive, a directory. */
@@ -75,4 +75,9 @@ export const documentMax = 4 * 1024 * 1024
 /** Returns the tag under which registries without the referrers API keep that index (distribution-spec 1.1). */
 export function referrersTag(digest: Digest): string {
   return digest.replace(':', '-')
+}
+
+/** Says whether a tag is such a one, and no name of an image. */
+export function isReferrersTag(tag: string): boolean {
+  return isDigest(tag.replace('-', ':'))
 }

@@ -98,6 +98,16 @@ test('a manifest that only an index names is found by its digest', async () => {
   )
 })
 
+test('a list of what refers to an image is no image', async () => {
+  using folder = scratch('layout')
+  const layout = new LayoutBuilder(folder.at('layout'))
+  const { manifest } = layout.image(options)
+  layout.tag(manifest, 'only')
+  layout.tag(layout.index(), manifest.digest.replace(':', '-'))
+  await using source = await openSource(`oci:${layout.folder}`)
+  assert.equal((await source.resolve()).descriptor.digest, manifest.digest)
+})
+
 test("an index.json that lists one image's platforms is its index", async () => {
   using folder = scratch('layout')
   const layout = new LayoutBuilder(folder.at('layout'))

@@ -6,7 +6,7 @@ import { type Index, detectMediaType, parseIndex } from '../../formats/oci/manif
 import { documentKind, mediaTypes } from '../../formats/oci/media-types.ts'
 import { type FileSet, readDocument } from './file-set.ts'
 import { localSource } from './local-source.ts'
-import { type Artifact, type FileRange, type Related, type Source, referrersTag } from '../source.ts'
+import { type Artifact, type FileRange, type Related, type Source, isReferrersTag, referrersTag } from '../source.ts'
 
 /**
  * Choice of an image in an OCI image layout (image-spec "image-layout.md"), which is a directory or a tar:
@@ -105,7 +105,7 @@ function namedEntry(files: FileSet, index: Index, image: string): Descriptor {
 }
 
 function onlyEntry(files: FileSet, index: Index): Descriptor {
-  const entries = distinct(index.manifests.filter(({ mediaType }) => documentKind(mediaType) !== undefined))
+  const entries = distinct(index.manifests.filter(isImage))
   const [entry] = entries
   if (entry === undefined) throw new OnefoldError('NOT_FOUND', `Cannot find an image in "${files.path}": it holds none`)
   if (entries.length === 1) return entry
@@ -116,9 +116,12 @@ function onlyEntry(files: FileSet, index: Index): Descriptor {
   )
 }
 
-/**
- * Reads a manifest that the layout's index names, or any other that lies among the blobs, such as one inside an index.
- */
+/** Says whether an entry is an image: a list of what refers to one is kept like an image, under a name of its own. */
+function isImage(entry: Descriptor): boolean {
+  return documentKind(entry.mediaType) !== undefined && !namesOf(entry).some(isReferrersTag)
+}
+
+/** A manifest that the layout's index names, or any other that lies among the blobs, such as one inside an index. */
 async function byDigest(files: FileSet, index: Index, digest: Digest): Promise<Artifact> {
   const entry = index.manifests.find((candidate) => candidate.digest === digest)
   if (entry !== undefined) return readEntry(files, entry)
