@@ -153,6 +153,8 @@ export interface LayerWriter<S extends OptionSpecs = OptionSpecs> {
   layer(input: LayerInput, options: OptionsOf<S>, tools: WritingTools): Promise<LayerOutput>
   /** Makes what has to go with an image whose layers were written; undefined where that is nothing. */
   image?(layers: readonly WrittenLayer[], options: OptionsOf<S>): ImageAddition | undefined
+  /** Makes the artifact that refers to an image that was written; undefined where there is to be none. */
+  attach?(image: Descriptor, layers: readonly WrittenLayer[], options: OptionsOf<S>): AttachedArtifact | undefined
   /** Makes what has to go beside all images that were written under one name; undefined where that is nothing. */
   companion?(layers: readonly WrittenLayer[], options: OptionsOf<S>): Companion | undefined
 }

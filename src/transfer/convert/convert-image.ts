@@ -1,5 +1,7 @@
 import type { Digest, DiffId } from '../../digest.ts'
-import { OnefoldError } from '../../error.ts'
+import { OnefoldError, hasCode } from '../../error.ts'
+import { openSource } from '../../sources/open-source.ts'
+import type { Artifact } from '../../sources/source.ts'
 import { parseDestination } from '../../sources/targets/destination.ts'
 import { type TargetPlace, openTarget } from '../../sources/targets/open-target.ts'
 import type { Store } from '../../store/store.ts'
@@ -54,10 +56,12 @@ export async function convertImage(
   await using target = await openTarget(place, { signal, temporary, registry: source?.registry, near: namesOf(image) })
   if (target.name === undefined && chosen.writer.needsName?.(chosen.options) === true) throw needsName(destination)
   await using layers = await FormatLayers.load(store, chosen, options)
-  const sender = new Sender(store, target, layers, options)
+  const readReferrers = (digest: Digest): Promise<Artifact | undefined> => referrersAt(destination, digest, options)
+  const sender = new Sender(store, target, layers, { ...options, readReferrers })
   const top = await sender.send(image)
   const companion = await sender.sendCompanion()
-  await target.finish([{ descriptor: top, name: target.name }, ...(companion === undefined ? [] : [companion])])
+  const beside = [...(companion === undefined ? [] : [companion]), ...sender.referrers]
+  await target.finish([{ descriptor: top, name: target.name }, ...beside])
   const result = { destination, format, top: top.digest, images: sender.sent.map(convertedImage) }
   return companion === undefined ? result : { ...result, companion: companion.descriptor.digest }
 }
@@ -80,6 +84,21 @@ function parsePlace(destination: string): TargetPlace {
       },
     )
   return place
+}
+
+/** Reads what refers to an image where it goes: there, others may have signed what we write a second time. */
+async function referrersAt(
+  destination: string,
+  image: Digest,
+  { source: options, signal }: ConvertOptions,
+): Promise<Artifact | undefined> {
+  try {
+    await using source = await openSource(destination, options)
+    return await source.related?.({ referrersOf: image }, { signal })
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
 }
 
 function convertedImage(sent: SentRecord): ConvertedImage {

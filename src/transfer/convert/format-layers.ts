@@ -3,6 +3,7 @@ import { OnefoldError } from '../../error.ts'
 import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { OptionSpecs, OptionsOf } from '../../formats/format-options.ts'
 import type {
+  AttachedArtifact,
   Companion,
   FormatWriter,
   ImageAddition,
@@ -60,6 +61,10 @@ export class FormatLayers implements LayerStrategy {
 
   addition(layers: readonly WrittenLayer[]): ImageAddition | undefined {
     return this.#layers.image?.(layers, this.#chosen)
+  }
+
+  attach(image: Descriptor, layers: readonly WrittenLayer[]): AttachedArtifact | undefined {
+    return this.#layers.attach?.(image, layers, this.#chosen)
   }
 
   companion(layers: readonly WrittenLayer[]): Companion | undefined {

@@ -4,20 +4,19 @@
  */
 import { DigestCheck, type Digest, digestOf } from '../../digest.ts'
 import { OnefoldError } from '../../error.ts'
-import type { AttachedArtifact, IndexMaker, IndexedLayer } from '../../formats/format.ts'
+import type { IndexMaker, IndexedLayer } from '../../formats/format.ts'
 import type { OptionSpecs, OptionsOf } from '../../formats/format-options.ts'
-import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
-import { parseArtifact, writeIndex } from '../../formats/oci/manifest.ts'
-import { mediaTypes } from '../../formats/oci/media-types.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
 import type { Selected } from '../../formats/oci/select-image.ts'
 import { openSource } from '../../sources/open-source.ts'
 import { parseSourceName } from '../../sources/source-name.ts'
-import { type Source, referrersTag } from '../../sources/source.ts'
+import type { Artifact, Source } from '../../sources/source.ts'
 import { type TargetPlace, openTarget } from '../../sources/targets/open-target.ts'
 import type { Target } from '../../sources/targets/target.ts'
 import { indexingCodecs } from '../indexing-codecs.ts'
 import { selectImages } from '../pull/select-images.ts'
+import { attachArtifact } from '../send/attach-artifact.ts'
 import { type IndexOptions, chooseAttacher } from './index-options.ts'
 
 export interface IndexResult {
@@ -106,31 +105,15 @@ async function readLayer({ source, maker, chosen, options }: Work, layer: Descri
   return builder.finish()
 }
 
-async function attach(work: Work, image: Selected, indexed: readonly IndexedLayer[]): Promise<Digest> {
-  const { target, maker, chosen } = work
-  const artifact = maker.artifact(image.descriptor, indexed, chosen)
-  for (const { descriptor, bytes } of artifact.blobs) await target.putBlob(descriptor, bytes)
-  const descriptor = describeBlob(mediaTypes.manifest, artifact.manifest)
-  await target.putManifest(descriptor, artifact.manifest)
-  await refer(work, image.descriptor.digest, descriptor, artifact)
+async function attach(
+  { source, target, maker, chosen, options: { signal } }: Work,
+  { descriptor: image }: Selected,
+  indexed: readonly IndexedLayer[],
+): Promise<Digest> {
+  const readReferrers = async (digest: Digest): Promise<Artifact | undefined> =>
+    source.related?.({ referrersOf: digest }, { signal })
+  const artifact = maker.artifact(image, indexed, chosen)
+  const { descriptor, list } = await attachArtifact(target, image.digest, artifact, readReferrers)
+  if (list !== undefined) await target.finish([list])
   return descriptor.digest
-}
-
-/** A registry with the referrers API has taken note by itself; for the others the list is kept under a tag. */
-async function refer(
-  { source, target, options: { signal } }: Work,
-  image: Digest,
-  descriptor: Descriptor,
-  { listed }: AttachedArtifact,
-): Promise<void> {
-  const known = await source.related?.({ referrersOf: image }, { signal })
-  const list = known && parseArtifact(known.bytes, known.descriptor)
-  const before = list?.kind === 'index' ? list.manifests : []
-  if (before.some(({ digest }) => digest === descriptor.digest)) return
-  // One of its kind for an image: readers take the first.
-  const others = before.filter(({ artifactType }) => artifactType !== listed.artifactType)
-  const bytes = writeIndex({ manifests: [{ ...descriptor, ...listed }, ...others] })
-  const index = describeBlob(mediaTypes.index, bytes)
-  await target.putManifest(index, bytes)
-  await target.finish([{ descriptor: index, name: referrersTag(image) }])
 }

@@ -1,4 +1,5 @@
-import type { Companion, ImageAddition, WrittenLayer } from '../../formats/format.ts'
+import type { AttachedArtifact, Companion, ImageAddition, WrittenLayer } from '../../formats/format.ts'
+import type { Descriptor } from '../../formats/oci/descriptor.ts'
 import type { Target } from '../../sources/targets/target.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 
@@ -13,6 +14,8 @@ export interface LayerStrategy extends AsyncDisposable {
   plan(record: ImageRecord): readonly LayerPlan[]
   /** Makes what goes with an image whose layers have been sent. */
   addition?(layers: readonly WrittenLayer[]): ImageAddition | undefined
+  /** Makes the artifact that refers to an image that has been sent. */
+  attach?(image: Descriptor, layers: readonly WrittenLayer[]): AttachedArtifact | undefined
   /** Makes what goes beside all images that have been sent. */
   companion?(layers: readonly WrittenLayer[]): Companion | undefined
 }

@@ -3,9 +3,11 @@ import { after, before, describe, test } from 'node:test'
 import { LayoutBuilder, file } from '../../../test/fixtures/images.ts'
 import { scratch } from '../../../test/fixtures/scratch.ts'
 import { type DiffId, digestOf, parseDiffId } from '../../digest.ts'
+import type { AttachedArtifact } from '../../formats/format.ts'
 import { type Descriptor, describeBlob } from '../../formats/oci/descriptor.ts'
-import { type Index, type Manifest, parseArtifact, writeManifest } from '../../formats/oci/manifest.ts'
+import { type Index, type Manifest, parseArtifact, writeIndex, writeManifest } from '../../formats/oci/manifest.ts'
 import { mediaTypes } from '../../formats/oci/media-types.ts'
+import type { Artifact } from '../../sources/source.ts'
 import type { BlobName, Target } from '../../sources/targets/target.ts'
 import type { LayerRecord } from '../../store/records/image-record.ts'
 import { type Store, openStore } from '../../store/store.ts'
@@ -189,6 +191,59 @@ describe('a sender', () => {
     assert.equal(sender.sent[0]?.attached, listed.digest)
     const companion = await sender.sendCompanion()
     assert.deepEqual([companion?.descriptor.digest, companion?.name], [digestOf(manifest), 'x-2'])
+  })
+
+  describe('of what refers to an image', () => {
+    const bytes = Buffer.from('an index')
+    const blob = describeBlob('index', bytes)
+    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, artifactType: 'indexes' }))
+    const artifact = describeBlob(mediaTypes.manifest, manifest)
+    const attach = (image: Descriptor, layers: readonly unknown[]): AttachedArtifact => ({
+      blobs: [{ descriptor: blob, bytes }],
+      manifest,
+      listed: { artifactType: 'indexes', annotations: { of: image.digest, layers: String(layers.length) } },
+    })
+    const signature = { ...describeBlob(mediaTypes.manifest, Buffer.from('{}')), artifactType: 'signature' }
+    const older = { ...describeBlob(mediaTypes.manifest, Buffer.from('[]')), artifactType: 'indexes' }
+
+    async function sendTo(target: MemoryTarget, known: readonly Descriptor[] | undefined): Promise<Sender> {
+      const list = known && writeIndex({ manifests: known })
+      const readReferrers = async (): Promise<Artifact | undefined> =>
+        list && { descriptor: describeBlob(mediaTypes.index, list), bytes: list }
+      const sender = new Sender(store, target, strategy(false, other, { attach }), { readReferrers })
+      await sender.send(store.find(name, { platform }))
+      return sender
+    }
+
+    function listedBy(sender: Sender, target: MemoryTarget): unknown {
+      const [list] = sender.referrers
+      assert.ok(list !== undefined)
+      assert.equal(list.name, sender.sent[0]?.manifest.replace(':', '-'))
+      const index = target.document(list.descriptor)
+      return index.kind === 'index' && index.manifests.map(({ digest, artifactType }) => [digest, artifactType])
+    }
+
+    test('sends it, and makes the list by which it is found', async () => {
+      const target = new MemoryTarget()
+      const sender = await sendTo(target, undefined)
+      assert.equal(sender.sent[0]?.attached, artifact.digest)
+      assert.ok(target.given.includes(blob))
+      assert.deepEqual(listedBy(sender, target), [[artifact.digest, 'indexes']])
+    })
+
+    test('keeps what refers to the image already, but for others of its kind', async () => {
+      const target = new MemoryTarget()
+      const sender = await sendTo(target, [signature, older])
+      assert.deepEqual(listedBy(sender, target), [
+        [artifact.digest, 'indexes'],
+        [signature.digest, 'signature'],
+      ])
+    })
+
+    test('makes no list where there is one', async () => {
+      const target = new MemoryTarget()
+      assert.deepEqual((await sendTo(target, [{ ...artifact, artifactType: 'indexes' }])).referrers, [])
+    })
   })
 
   test('keeps the digest of an index only where the store has all of its images', async () => {

@@ -11,6 +11,7 @@ import { type UntrueAnnotations, untrueAnnotations } from '../../formats/untrue-
 import type { NamedManifest, Target } from '../../sources/targets/target.ts'
 import type { ImageRecord } from '../../store/records/image-record.ts'
 import type { Store, StoredImage } from '../../store/store.ts'
+import { type ReadReferrers, attachArtifact } from './attach-artifact.ts'
 import type { LayerPlan, LayerStrategy } from './layer-strategy.ts'
 import { notPreserved } from './not-preserved.ts'
 
@@ -19,6 +20,8 @@ export interface SendOptions {
   readonly allPlatforms?: boolean | undefined
   /** Refuse (UNSUPPORTED) what could not be sent under the digest it had. */
   readonly preserveDigests?: boolean | undefined
+  /** Default: nothing refers to any image where it goes. */
+  readonly readReferrers?: ReadReferrers | undefined
 }
 
 /** An image as it went out. */
@@ -39,6 +42,8 @@ const depthMax = 8
 export class Sender {
   /** The images in the order they were sent. */
   readonly sent: SentRecord[] = []
+  /** Lists of what refers to images, which are to get their names. */
+  readonly referrers: NamedManifest[] = []
   readonly #store: Store
   readonly #target: Target
   readonly #strategy: LayerStrategy
@@ -149,8 +154,19 @@ export class Sender {
     const manifest = await this.#sendManifest(record, layers, config, addition)
     if (addition?.listed !== undefined && artifact !== undefined)
       this.#listed.push(addition.listed(artifact, { ...manifest, platform: record.platform }))
-    this.sent.push({ record, manifest: manifest.digest, config: config.digest, layers, attached: artifact?.digest })
+    const referring = await this.#attach(manifest, layers)
+    const attached = (artifact ?? referring)?.digest
+    this.sent.push({ record, manifest: manifest.digest, config: config.digest, layers, attached })
     return manifest
+  }
+
+  async #attach(image: Descriptor, layers: readonly WrittenLayer[]): Promise<Descriptor | undefined> {
+    const artifact = this.#strategy.attach?.(image, layers)
+    if (artifact === undefined) return undefined
+    const { readReferrers = nothing } = this.#options
+    const { descriptor, list } = await attachArtifact(this.#target, image.digest, artifact, readReferrers)
+    if (list !== undefined) this.referrers.push(list)
+    return descriptor
   }
 
   async #layer(plan: LayerPlan): Promise<WrittenLayer> {
@@ -210,6 +226,8 @@ export class Sender {
     return descriptor
   }
 }
+
+async function nothing(): Promise<undefined> {}
 
 interface StoredIndex {
   readonly top: Descriptor
