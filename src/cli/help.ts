@@ -1,3 +1,4 @@
+import { fileFormatNames } from '../formats/all.ts'
 import type { Command, Glossary, OptionSpecs } from './command.ts'
 import { commandTable } from './commands.ts'
 import { globalOptions } from './globals.ts'
@@ -8,6 +9,7 @@ export const programAbout = 'a container image store. Any image format in, every
 export const imageNames = [
   'Images are named as for skopeo: alpine, HOST/NAME:TAG, HOST/NAME@sha256:…, oci:DIR[:TAG], oci-archive:FILE[:TAG],',
   'docker-archive:FILE[:TAG], dir:DIR, and for plain trees rootfs:DIR and tar:FILE.',
+  ...fileFormatNames.map((name) => `A file of the format ${name} is ${name}:FILE.`),
 ].join('\n')
 
 export const exitStatus = [

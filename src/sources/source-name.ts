@@ -137,7 +137,8 @@ function localExamples(path: string): string {
 }
 
 function allTransports(): string {
-  return `Known are ${Object.values(transportExamples).join(', ')}, and registry.example/app:1.2 or a short name.`
+  const files = fileFormatNames.map((name) => `${name}:FILE`)
+  return `Known are ${[...Object.values(transportExamples), ...files].join(', ')}, and registry.example/app:1.2 or a short name.`
 }
 
 function badName(text: string, found: string, hint?: string): OnefoldError {

@@ -8,9 +8,10 @@ export const exportCommand: Command = {
   operands: 'IMAGE DEST',
   about: [
     'Writes an image of the store to DEST: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], or its',
-    'merged tree to tar:FILE (tar:- is standard output). Image ID and diffIDs stay; layers are compressed anew, always to',
-    'the same bytes, so that the digest of the manifest changes once: the new one is printed. An OCI layout that is there',
-    'is added to; nothing shows before it is whole. Layers that were pulled in parts are copied from where they came.',
+    'merged tree to tar:FILE (tar:- is standard output) or to a file of a format, FORMAT:FILE. Image ID and diffIDs stay;',
+    'layers are compressed anew, always to the same bytes, so that the digest of the manifest changes once: the new one is',
+    'printed. An OCI layout that is there is added to; nothing shows before it is whole. Layers that were pulled in parts',
+    'are copied from where they came.',
   ].join('\n'),
   options: {
     ...platformOptions,

@@ -1,4 +1,5 @@
 import type { Command, CommandEntry, OptionSpec, OptionSpecs } from '../command.ts'
+import { fileFormatNames } from '../../formats/all.ts'
 import { globalOptions } from '../globals.ts'
 import { takesValue } from '../parse.ts'
 
@@ -140,11 +141,14 @@ async function valuesOf(placeholder: string, known: Known): Promise<Completion> 
   return { candidates, paths: isFile ? 'files' : has('DIR', 'TARGET') ? 'folders' : 'none' }
 }
 
+const files: readonly Candidate[] = fileFormatNames.map((name) => ({ word: `${name}:`, help: 'a file of that format' }))
+
 const destinations: readonly Candidate[] = [
   { word: 'oci:', help: 'OCI image layout' },
   { word: 'oci-archive:', help: 'OCI image layout in a tar' },
   { word: 'docker-archive:', help: 'what docker load reads' },
   { word: 'tar:', help: 'the tree as a tar' },
+  ...files,
 ]
 
 const sources: readonly Candidate[] = [
@@ -154,6 +158,7 @@ const sources: readonly Candidate[] = [
   { word: 'dir:', help: 'what skopeo copy wrote to dir:' },
   { word: 'rootfs:', help: 'plain directory tree' },
   { word: 'tar:', help: 'plain tree in a tar' },
+  ...files,
 ]
 
 function prefixed(prefix: string, { candidates, paths }: Completion): Completion {

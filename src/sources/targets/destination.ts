@@ -1,4 +1,5 @@
 import { OnefoldError } from '../../error.ts'
+import { fileFormatNames } from '../../formats/all.ts'
 import { type Reference, parseReference } from '../registry/reference.ts'
 
 /** A place that something goes to, written as for skopeo. */
@@ -8,10 +9,15 @@ export type Destination =
   | { readonly transport: 'docker-archive'; readonly path: string; readonly reference: Reference | undefined }
   /** The path `-` is standard output. */
   | { readonly transport: 'tar'; readonly path: string }
+  /** A file that is an image by itself, in a format of that name. */
+  | { readonly transport: 'format'; readonly format: string; readonly path: string }
 
-const examples = 'oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], tar:FILE, tar:-'
+const examples = [
+  'oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], tar:FILE, tar:-',
+  ...fileFormatNames.map((name) => `${name}:FILE`),
+].join(', ')
 
-/** The path of all but `tar` ends at the first colon. */
+/** Reads a destination. The path ends at the first colon where a name may follow. */
 export function parseDestination(text: string): Destination {
   const colon = text.indexOf(':')
   const transport = text.slice(0, Math.max(0, colon))
@@ -32,6 +38,8 @@ export function parseDestination(text: string): Destination {
       if (rest.startsWith('//')) return { transport, reference: parseReference(rest.slice(2)) }
       throw bad(text, 'a registry is written with two slashes', `Did you mean ${JSON.stringify(`docker://${rest}`)}?`)
     default:
+      if (fileFormatNames.includes(transport))
+        return { transport: 'format', format: transport, path: needPath(text, rest) }
       throw bad(text, 'expected one with a transport', `Known are ${examples}.`)
   }
 }

@@ -69,7 +69,7 @@ export async function convertImage(
 /** Reads `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://REFERENCE`; USAGE for what holds no manifest, or one alone. */
 function parsePlace(destination: string): TargetPlace {
   const place = parseDestination(destination)
-  if (place.transport === 'docker-archive' || place.transport === 'tar')
+  if (place.transport === 'docker-archive' || place.transport === 'tar' || place.transport === 'format')
     throw new OnefoldError(
       'USAGE',
       `Cannot convert to ${JSON.stringify(destination)}: it cannot say how layers are made`,

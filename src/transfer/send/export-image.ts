@@ -3,6 +3,7 @@ import { OnefoldError } from '../../error.ts'
 import { readErofs } from '../../formats/composefs/read-image.ts'
 import type { Platform } from '../../formats/oci/descriptor.ts'
 import { formatPlatform } from '../../formats/oci/platform.ts'
+import type { Directory } from '../../formats/tree.ts'
 import { pathToUtf8 } from '../../paths.ts'
 import type { Store, StoredImage } from '../../store/store.ts'
 import { imageBytes } from '../ensure-image.ts'
@@ -15,6 +16,7 @@ import { type RecompressOptions, RecompressedLayers } from './recompressed-layer
 import { Sender } from './sender.ts'
 import { type SentImage, sentImage } from './sent-image.ts'
 import { treeTar } from './tree-tar.ts'
+import { type FormatFileOptions, writeFormatFile } from './write-format-file.ts'
 
 export interface ExportOptions extends RecompressOptions {
   readonly platform?: Platform | undefined
@@ -35,8 +37,8 @@ export interface ExportResult {
 
 /**
  * Writes an image of the store to `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME:TAG]`, or its
- * merged tree to `tar:FILE`. Config digest and diffIDs stay as they are; the manifest's digest changes with the
- * compression of the layers. Nothing shows at the destination before it is whole and durable.
+ * merged tree to `tar:FILE` or to a file of another format. Config digest and diffIDs stay as they are; the manifest's
+ * digest changes with the compression of the layers. Nothing shows at the destination before it is whole and durable.
  */
 export async function exportImage(
   store: Store,
@@ -71,6 +73,10 @@ export async function exportImage(
       requireOne(options, 'a tar of the tree')
       await writeTree(store, image, to.path, options)
       return { destination, top: undefined, images: [] }
+    case 'format':
+      requireOne(options, 'such a file')
+      await writeFormatFile(store, await treeOf(store, image), to, treeOptions(options))
+      return { destination, top: undefined, images: [] }
   }
 }
 
@@ -90,11 +96,17 @@ function requireOne({ allPlatforms, preserveDigests }: ExportOptions, what: stri
     throw new OnefoldError('UNSUPPORTED', `Cannot keep the digest of the manifest: ${what} has no manifest`)
 }
 
+async function treeOf(store: Store, image: StoredImage): Promise<Directory> {
+  return readErofs(await imageBytes(store, image.record))
+}
+
+function treeOptions({ onWarning, signal }: ExportOptions): FormatFileOptions {
+  return { signal, onSkip: (path, why) => onWarning?.(`left out ${JSON.stringify(pathToUtf8(path))}: ${why}`) }
+}
+
 async function writeTree(store: Store, image: StoredImage, path: string, options: ExportOptions): Promise<void> {
-  const tree = readErofs(await imageBytes(store, image.record))
-  const onSkip = (skipped: string, why: string): void =>
-    options.onWarning?.(`left out ${JSON.stringify(pathToUtf8(skipped))}: ${why}`)
-  const chunks = turning(treeTar(store, tree, { onSkip }), options.signal)
+  const tree = await treeOf(store, image)
+  const chunks = turning(treeTar(store, tree, treeOptions(options)), options.signal)
   if (path === '-') {
     if (options.stdout === undefined) throw new OnefoldError('USAGE', 'Cannot write to "tar:-": there is no output')
     return writeGathered(chunks, options.stdout)
