@@ -20,6 +20,7 @@ const formats = {
   'zstd-chunked': { load: async () => (await import('./zstd-chunked/format.ts')).zstdChunked },
   'stargz-zstd': { load: async () => (await import('./stargz-zstd/format.ts')).stargzZstd, ownFiles: stargzOwnFiles },
   soci: { load: async () => (await import('./soci/format.ts')).soci },
+  'erofs-tar': { load: async () => (await import('./erofs-tar/format.ts')).erofsTar, isFile: true },
   'tar+gzip': { load: async () => (await import('./plain-tar/format.ts')).tarGzip },
   'tar+zstd': { load: async () => (await import('./plain-tar/format.ts')).tarZstd },
   tar: { load: async () => (await import('./plain-tar/format.ts')).tar },
