@@ -41,6 +41,21 @@ describe('replaceLayers()', () => {
     )
   })
 
+  test('adds what is said of a layer whose bytes stay', () => {
+    const layer = { mediaType: `${oci}.layer.v1.tar`, digest: a, size: 7, annotations: { kept: 'x' } }
+    const manifest = json({ schemaVersion: 2, config: {}, layers: [layer, { ...layer, digest: b }] })
+    const now = [
+      { digest: a, size: 7, annotations: { index: 'y' } },
+      { digest: b, size: 7 },
+    ]
+    const written = replaceLayers(manifest, { layers: now }, untrue)
+    const after = JSON.parse(Buffer.from(written).toString()) as { layers: object[] }
+    assert.deepEqual(after.layers, [
+      { ...layer, annotations: { kept: 'x', index: 'y' } },
+      { ...layer, digest: b },
+    ])
+  })
+
   test('drops annotations of a layer that tell of its compression alone', () => {
     const annotations = {
       kept: 'x',

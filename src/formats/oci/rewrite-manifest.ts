@@ -52,7 +52,8 @@ function replaceLayer(
   { digest, size, mediaType, annotations }: NewLayer,
   untrue: UntrueAnnotations,
 ): DocumentMembers {
-  if (before['digest'] === digest) return withOciType(before, 'renamed')
+  // What was said of the same bytes is still true, and what is said of them now comes to it.
+  if (before['digest'] === digest) return withOciType(annotated(before, undefined, annotations), 'renamed')
   const layer = { mediaType: mediaType ?? mediaTypes.layerGzip, digest, size }
   return annotated({ ...layer, annotations: before['annotations'] }, untrue.ofLayer, annotations)
 }
