@@ -246,7 +246,8 @@ const losses: Readonly<Record<string, Loss>> = {
       rawFile({ name: 'b' }, 'after'),
       trailer,
     ]),
-    refusedBy: [...tables, 'soci'],
+    refusedBy: [...tables, 'soci', 'erofs-tar'],
+    reducedBy: [...tables, 'soci'],
     left: [
       ['a', 0, 0],
       ['b', 0, 0],
@@ -254,8 +255,8 @@ const losses: Readonly<Record<string, Loss>> = {
   },
   'a name twice': {
     tar: Buffer.concat([rawFile({ name: 'a' }, 'x'), rawFile({ name: './a' }, 'y'), trailer]),
-    refusedBy: tables,
-    reducedBy: [],
+    refusedBy: [...tables, 'erofs-tar'],
+    reducedBy: ['erofs-tar'],
   },
   'a name that eStargz keeps for itself': {
     tar: Buffer.concat([rawFile({ name: 'stargz.index.json' }, '{}'), trailer]),
