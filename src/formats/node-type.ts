@@ -1,11 +1,11 @@
-/** What Linux says of a node in numbers: its type in st_mode, the device in st_rdev. */
+/** Numbers that Linux has for nodes: the type in st_mode, the device in st_rdev. */
 import type { EntryType } from './entry.ts'
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from './tree.ts'
 
-/** What a name can lead to; a hard link is no type of its own. */
+/** Type of what a name leads to; a hard link is no type of its own. */
 export type NodeType = Exclude<EntryType, 'hardlink'>
 
-/** The bits of st_mode that say a type. */
+/** Bits of st_mode that say a type. */
 export const typeBits: Readonly<Record<EntryType, number>> = {
   file: S_IFREG,
   directory: S_IFDIR,
@@ -27,16 +27,17 @@ const types: ReadonlyMap<number, NodeType> = new Map([
   [S_IFSOCK, 'socket'],
 ])
 
+/** Reads the type out of st_mode. */
 export function nodeTypeOf({ mode }: { readonly mode: number }): NodeType {
   return types.get(mode & S_IFMT) ?? 'file'
 }
 
-/** Linux's 32-bit form of a device with a major number of 12 bits and a minor one of 20. */
+/** Packs a device into Linux's 32-bit form, which has a major number of 12 bits and a minor one of 20. */
 export function packDevice({ major, minor }: { readonly major: number; readonly minor: number }): number {
   return (((major & 0xfff) << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12)) >>> 0
 }
 
-/** Device numbers out of Linux's 32-bit form. */
+/** Splits Linux's 32-bit form. */
 export function unpackDevice(rdev: number): [major: number, minor: number] {
   return [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)]
 }

@@ -6,7 +6,7 @@ import { type Inode, inodeOf } from '../formats/tree.ts'
 
 /** Meaning of names in a layer (image-spec "layer.md", whiteouts), and the names that it therefore cannot hold. */
 
-/** A whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
+/** Makes a whiteout or the opaque marker: who made it and when says nothing, and is always the same. */
 export function marker(parent: string, name: string): Entry {
   return newEntry({ path: join(parent, name), type: 'file', mode: 0o600 })
 }

@@ -257,6 +257,10 @@ const losses: Readonly<Record<string, Loss>> = {
     tar: Buffer.concat([rawFile({ name: 'a' }, 'x'), rawFile({ name: './a' }, 'y'), trailer]),
     refusedBy: [...tables, 'erofs-tar'],
     reducedBy: ['erofs-tar'],
+    left: [
+      ['a', 0, 0],
+      ['a', 0, 0],
+    ],
   },
   'a name that eStargz keeps for itself': {
     tar: Buffer.concat([rawFile({ name: 'stargz.index.json' }, '{}'), trailer]),

@@ -121,7 +121,9 @@ function isImage(entry: Descriptor): boolean {
   return documentKind(entry.mediaType) !== undefined && !namesOf(entry).some(isReferrersTag)
 }
 
-/** A manifest that the layout's index names, or any other that lies among the blobs, such as one inside an index. */
+/**
+ * Reads a manifest that the layout's index names, or any other that lies among the blobs, such as one inside an index.
+ */
 async function byDigest(files: FileSet, index: Index, digest: Digest): Promise<Artifact> {
   const entry = index.manifests.find((candidate) => candidate.digest === digest)
   if (entry !== undefined) return readEntry(files, entry)
