@@ -75,6 +75,11 @@ export function deflateBlock(
   }
 }
 
+/** Throws UNSUPPORTED where deflateBlock() would. */
+export function requireDeflate(): void {
+  ownZlib()
+}
+
 function ownZlib(): Zlib {
   const own = nativeZlib.own()
   if (own !== undefined) return own

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { dictionaryBytes } from '../../codecs/deflate-block.ts'
+import { dictionaryBytes, requireDeflate } from '../../codecs/deflate-block.ts'
 import { type Block, type Deflated, type Slot, blockBytes, compressBlock, newSlot } from './block.ts'
 import { ThreadPool, threadCount } from '../../threads/pool.ts'
 import { startThread } from '../../threads/start.ts'
@@ -34,6 +34,8 @@ export class Recompressor implements AsyncDisposable {
    * @param level 1 to 9; without one, the parameters that exports are made with
    */
   async *gzip(chunks: Iterable<Uint8Array>, level?: number): AsyncGenerator<Uint8Array> {
+    // Asked before a thread is started: one that is ended while it loads koffi takes the process with it.
+    requireDeflate()
     const slots = this.#slots.splice(0)
     const running: Running[] = []
     let crc = 0
