@@ -37,7 +37,7 @@ export interface JsonEntry {
   readonly link?: JsonBytes
 }
 
-/** Every name of a finished tree, the root first, in depth-first byte order. */
+/** Yields every name of a finished tree as JSON, the root first, in depth-first byte order. */
 export function* treeToJson(root: Directory): Generator<JsonEntry> {
   for (const { path, inode, link } of walk(root)) yield jsonEntry(path, inode, link)
 }
